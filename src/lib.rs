@@ -1,0 +1,25 @@
+//! corelane, an LLM gateway: one API, many providers, several nodes from one shared `config.json`.
+//!
+//! Rooms stand on floors, and a room uses lower floors only (`tests/tidy.rs` checks):
+//!
+//! | floor | rooms | what they are |
+//! |---|---|---|
+//! | 8 | `cli` | arguments to exit code |
+//! | 7 | `worker`, `control` | threads: pin, accept, serve, drain; signals, names, metrics |
+//! | 6 | `gateway` | the life of one request |
+//! | 5 | `net`, `telemetry` | effects: sockets, pool, TLS; counters, records, stores |
+//! | 4 | `routing` | decisions: pure; `now` and `rng` are arguments |
+//! | 3 | `config` | file to validated snapshot |
+//! | 2 | `api`, `provider` | two tables |
+//! | 1 | `dialect` | APIs as bytes |
+//! | 0 | `http`, `chat`, `error` | HTTP/1.1 and SSE as bytes; ground |
+//!
+//! Words: downstream (callers) and upstream (providers); an attempt is one send; a record is one request's log row.
+
+pub mod chat;
+pub mod config;
+pub mod dialect;
+pub mod error;
+pub mod http;
+pub mod provider;
+pub mod telemetry;
