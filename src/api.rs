@@ -2,7 +2,7 @@
 //! Paths are compared byte for byte, never decoded: an escaped or dotted spelling of a route is not that route.
 
 use crate::dialect::Dialect;
-use crate::http::head::Method;
+use crate::http::Method;
 
 /// What a path is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::config::snapshot::Provider;
 use crate::dialect::look::{self, Look, Members};
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
+use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Request};
 use crate::net::{Raced, race, until};
@@ -146,7 +147,7 @@ async fn prepare(
     let from = exchange.caller_dialect().ok_or_else(no_provider)?;
     let to = provider.dialect.ok_or_else(no_provider)?;
     let (_, key) = exchange.chosen();
-    let head = outgoing::head("POST", &provider.chat_path, provider, key, to, Some((request, from == to)));
+    let head = outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some((request, from == to)));
     if from == to {
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));

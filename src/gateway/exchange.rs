@@ -12,7 +12,7 @@ use crate::chat::Usage;
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
 use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
-use crate::http::head::Method;
+use crate::http::{Framing, Method};
 use crate::net::server::Request;
 use crate::routing::target;
 use crate::telemetry::cells::{InferenceObservation, Observation};
@@ -85,7 +85,7 @@ impl<'a> Exchange<'a> {
             surface: api::surface_of(request.path()),
             route: None,
             keep_alive: request.head.keep_alive && !core.is_draining(),
-            body_pending: request.head.has_body(),
+            body_pending: request.head.framing != Framing::None,
             model: String::new(),
             model_requested: String::new(),
             stream: false,
@@ -125,6 +125,11 @@ impl<'a> Exchange<'a> {
     /// Whether only the head of the answer is wanted.
     pub(super) fn is_head(&self) -> bool {
         self.method == Method::Head
+    }
+
+    /// The methods that the route takes, for a 405.
+    pub(super) fn allowed_methods(&self) -> &'static str {
+        self.route.map_or("GET, POST, OPTIONS", Route::allow)
     }
 
     /// The chosen provider and key.

@@ -13,6 +13,7 @@ use super::{Core, outgoing, reply};
 use crate::config::snapshot::{Key, Models, Provider, Snapshot};
 use crate::dialect::{self, Dialect, ModelEntry};
 use crate::error::{Error, Kind};
+use crate::http::Method;
 use crate::net::client::{self, Progress};
 use crate::net::server::{Downstream, Gone};
 use crate::net::{Raced, race, until};
@@ -140,7 +141,7 @@ fn left_out(name: &str, reason: &dyn std::fmt::Display) -> Rc<Vec<String>> {
 
 async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String>, Error> {
     let dialect = provider.dialect.unwrap_or(Dialect::OpenAi);
-    let head = outgoing::head("GET", &provider.models_path, provider, Some(key), dialect, None);
+    let head = outgoing::head(Method::Get, &provider.models_path, provider, Some(key), dialect, None);
     let mut outgoing = outgoing::bodyless(head);
     let (mut upstream, head) = client::exchange(&core.net, &provider.origin, &mut outgoing).await?;
     let mut body = Vec::new();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::fields;
 use crate::config::snapshot::{Key, Provider};
 use crate::dialect::Dialect;
-use crate::http::encode;
+use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
 use crate::net::server::Request;
 use crate::provider::Auth;
@@ -81,7 +81,7 @@ fn replace(bytes: &mut Vec<u8>, start: &mut usize, edit: &Edit) {
 
 /// The request line and every header but `content-length`. `path` is the provider's, `same_dialect` as in [`fields`].
 pub(super) fn head(
-    method: &str,
+    method: Method,
     path: &str,
     provider: &Provider,
     key: Option<&Key>,
@@ -89,7 +89,7 @@ pub(super) fn head(
     caller: Option<(&Request, bool)>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    encode::request_line(&mut out, method, path);
+    encode::request_line(&mut out, method, &[path.as_bytes()]);
     encode::field(&mut out, "host", provider.authority.as_bytes());
     if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {
         credential(&mut out, Auth::of(dialect), secret.expose());
@@ -102,7 +102,7 @@ pub(super) fn head(
         for (name, value) in request.fields() {
             if let Some(name) = fields::upstream_name(name, dialect, same_dialect) {
                 has_version |= name.eq_ignore_ascii_case(b"anthropic-version");
-                encode::field_bytes(&mut out, name, value);
+                encode::field(&mut out, name, value);
             }
         }
     }

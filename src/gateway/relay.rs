@@ -13,7 +13,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
 use crate::http::chunked::{LAST_CHUNK, write_chunk};
 use crate::http::encode;
-use crate::http::head::{Framing, ResponseHead};
+use crate::http::{Framing, ResponseHead};
 use crate::net::client::{Progress, Upstream};
 use crate::net::server::{Downstream, Gone};
 use crate::net::{Raced, race, until};
@@ -212,7 +212,7 @@ async fn failed(
     exchange.fail(&error);
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
-        && answer.head.is_json;
+        && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
     if !keeps_words {
         let shape = exchange.error_shape();
@@ -241,7 +241,7 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
     for (name, value) in answer.head.fields(answer.upstream.head_bytes()) {
         let is_content_type = name.eq_ignore_ascii_case(b"content-type");
         if fields::returns(name) && (with_content_type || !is_content_type) {
-            encode::field_bytes(&mut out, name, value);
+            encode::field(&mut out, name, value);
         }
     }
     if !answer.translation.dropped.is_empty() {
@@ -251,6 +251,11 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
 }
 
 impl Answer<'_> {
+    fn is_json(&self) -> bool {
+        let kind = self.head.field(self.upstream.head_bytes(), "content-type").unwrap_or_default();
+        kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"))
+    }
+
     /// Reads body into `sink` until it is done or holds more than `bytes_max`. The caller's leaving, and the deadline,
     /// end it.
     async fn collect(

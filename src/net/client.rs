@@ -10,9 +10,7 @@ use super::stream::Stream;
 use super::{CONNECT_TIMEOUT, Net, WRITE_STALL_TIMEOUT, connect, tls, unreachable, until};
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
-use crate::http::UPSTREAM_HEAD_BYTES_MAX;
-use crate::http::body::BodyDecoder;
-use crate::http::head::{HeadEnd, ResponseHead, parse_response_head};
+use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_head};
 
 /// First read of an answer, bytes; a longer body is read in pieces of `READ_BYTES_MAX`.
 const READ_BYTES_MIN: usize = 8 * 1024;
@@ -37,6 +35,8 @@ pub struct Upstream {
     consumed: usize,
     decoder: BodyDecoder,
     keep_alive: bool,
+    /// Size of the next read; grows while reads fill their buffers.
+    read_bytes: usize,
 }
 
 /// Whether a body goes on.
@@ -85,8 +85,9 @@ impl Upstream {
             .unwrap_or_else(|| Err(unreachable(origin, "its name was not resolved in time")))?;
         let stream = Self::connect(net, origin, &addresses, deadline).await;
         let stream = stream.map_err(|error| unreachable(origin, &error.to_string()))?;
-        let decoder = BodyDecoder::default();
-        Ok(Self { stream, buffer: Vec::new(), consumed: 0, decoder, keep_alive: false })
+        let decoder = BodyDecoder::response(Framing::None);
+        let read_bytes = READ_BYTES_MIN;
+        Ok(Self { stream, buffer: Vec::new(), consumed: 0, decoder, keep_alive: false, read_bytes })
     }
 
     async fn connect(
@@ -162,24 +163,23 @@ impl Upstream {
             let start = self.consumed;
             let bytes = self.buffer.get(start..end).unwrap_or_default();
             let head = parse_response_head(bytes, false).map_err(HeadFault::Broken)?;
-            if head.is_interim() {
+            if head.is_interim {
                 self.buffer.drain(..end);
                 continue;
             }
             self.consumed = end;
             self.keep_alive = head.keep_alive;
-            self.decoder = BodyDecoder::new(head.framing);
+            self.decoder = BodyDecoder::response(head.framing);
             return Ok(head);
         }
-        Err(HeadFault::Broken(invalid("more than 8 interim responses before the answer")))
+        Err(HeadFault::Broken(invalid("it has more than 8 interim responses before the answer")))
     }
 
     async fn find_head(&mut self) -> Result<usize, HeadFault> {
-        let mut search = HeadEnd::new(UPSTREAM_HEAD_BYTES_MAX);
+        let mut search = HeadEnd::response();
         loop {
             let found = search.find(&self.buffer);
-            // The search words its errors as a request's; here the provider is at fault.
-            match found.map_err(|error| HeadFault::Broken(invalid(error.message)))? {
+            match found.map_err(HeadFault::Broken)? {
                 Some(end) => return Ok(end),
                 None => self.fill_head().await?,
             }
@@ -190,7 +190,7 @@ impl Upstream {
         let had = if self.stream.is_armed() { 0 } else { self.buffer.len() };
         match self.fill(READ_BYTES_MIN).await {
             Ok(0) | Err(_) if had == 0 => Err(HeadFault::Silent),
-            Ok(0) | Err(_) => Err(HeadFault::Broken(invalid("the connection closed inside the head"))),
+            Ok(0) | Err(_) => Err(HeadFault::Broken(invalid("the connection closed inside its head"))),
             Ok(_) => Ok(()),
         }
     }
@@ -209,15 +209,15 @@ impl Upstream {
             }
             self.buffer.clear();
             self.consumed = 0;
-            let size = self.decoder.expected_bytes().clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-            match self.fill(size).await {
+            match self.fill(self.read_bytes).await {
                 Ok(0) => {
                     self.keep_alive = false;
-                    self.decoder.end_of_input().map_err(|error| invalid(error.message))?;
+                    self.decoder.end_of_input()?;
                     return Ok(Progress::Done);
                 }
+                Ok(count) if count >= self.read_bytes => self.read_bytes = READ_BYTES_MAX,
                 Ok(_) => {}
-                Err(_) => return Err(invalid("the connection was lost inside the body")),
+                Err(_) => return Err(invalid("the connection was lost inside its body")),
             }
         }
     }
@@ -225,7 +225,7 @@ impl Upstream {
     fn decode(&mut self, sink: &mut Vec<u8>) -> Result<(), Error> {
         let input = self.buffer.get(self.consumed..).unwrap_or_default();
         let consumed = self.decoder.decode(input, &mut |data| sink.extend_from_slice(data));
-        self.consumed += consumed.map_err(|error| invalid(error.message))?;
+        self.consumed += consumed?;
         Ok(())
     }
 
@@ -253,9 +253,8 @@ pub fn send_timeout(bytes: usize) -> std::time::Duration {
     WRITE_STALL_TIMEOUT + std::time::Duration::from_secs(bytes as u64 / (64 * 1024))
 }
 
-fn invalid(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    let reason = reason.into();
-    Error::new(Kind::UpstreamInvalidResponse, format!("the provider's answer is not valid HTTP: {reason}"))
+fn invalid(reason: &str) -> Error {
+    Error::new(Kind::UpstreamInvalidResponse, format!("the provider's answer cannot be used: {reason}"))
 }
 
 fn closed_early(origin: &Origin) -> Error {

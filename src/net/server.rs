@@ -13,9 +13,7 @@ use super::client::send_timeout;
 use super::stream::Stream;
 use super::until;
 use crate::error::{Error, Kind};
-use crate::http::HEAD_BYTES_MAX;
-use crate::http::body::BodyDecoder;
-use crate::http::head::{Framing, HeadEnd, RequestHead, parse_request_head};
+use crate::http::{BodyDecoder, Framing, HeadEnd, RequestHead, encode, parse_request_head};
 
 /// From the first byte of a head to its last.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +64,7 @@ impl Request {
 
     /// The path of the target, as it was sent.
     pub fn path(&self) -> &[u8] {
-        self.bytes.get(self.head.path.clone()).unwrap_or_default()
+        self.head.path(&self.bytes)
     }
 }
 
@@ -118,7 +116,7 @@ impl Downstream {
         }
         self.receiving = true;
         let began = Instant::now();
-        let mut search = HeadEnd::new(HEAD_BYTES_MAX);
+        let mut search = HeadEnd::request();
         loop {
             if let Some(end) = search.find(&self.inbox)? {
                 let head = parse_request_head(self.inbox.get(..end).unwrap_or_default())?;
@@ -152,7 +150,7 @@ impl Downstream {
             self.inbox.extend_from_slice(rest);
             bytes.truncate(end);
         }
-        let decoder = (head.framing == Framing::Chunked).then(|| BodyDecoder::new(head.framing));
+        let decoder = (head.framing == Framing::Chunked).then(|| BodyDecoder::request(head.framing));
         Request { head, bytes, began, decoder, hold: budget.hold() }
     }
 
@@ -244,7 +242,7 @@ impl Downstream {
         if !request.head.expect_continue {
             return Ok(());
         }
-        let sent = self.write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await;
+        let sent = self.write(encode::CONTINUE.to_vec()).await;
         sent.map(drop).map_err(|Gone| client_gone())
     }
 
