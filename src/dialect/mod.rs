@@ -1,6 +1,8 @@
 //! API formats as bytes, each written once for both sides: decode and encode for request, response, stream event and
 //! error. Pure: no socket, no clock. Which path speaks which dialect is `api`'s table, which provider `provider`'s.
 
+pub mod look;
+
 use serde::{Deserialize, Serialize};
 
 /// An API format that callers speak to us and we speak to providers.
