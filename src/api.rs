@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn only_the_exact_spelling_is_a_route() {
         assert!(find(b"/v1/chat/completions").is_some());
-        for path in ["/v1/chat/completions/", "/v1/chat%2Fcompletions", "/x/../v1/models", "//v1/models", ""] {
+        for path in ["/v1/chat/completions/", "/v1/chat%2Fcompletions", "/x/../v1/models", "//v1/models", ""]
+        {
             assert!(find(path.as_bytes()).is_none(), "{path}");
         }
     }

@@ -125,7 +125,8 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<Serve, String> {
         let words = ["corelane", "serve"].iter().chain(words);
-        let Command::Serve(serve) = Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command;
+        let Command::Serve(serve) =
+            Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command;
         Ok(serve)
     }
 

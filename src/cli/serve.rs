@@ -16,7 +16,8 @@ use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::ring::{self, Producer};
-use crate::telemetry::writer::{Log, LogHandle, LogSettings};
+use crate::telemetry::store::{self, START_TIMEOUT, StoreState};
+use crate::telemetry::writer::{self, Log};
 use crate::worker::{self, Plan, Worker};
 
 /// Connections that the kernel keeps for one core before it accepts them.
@@ -74,7 +75,8 @@ fn start(arguments: &Serve) -> Result<Node, Refusal> {
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
     announce(&path, &snapshot, &workers, address, log.as_ref());
     let build = BuildInfo {
-        version: facts.version,
+        version: facts.version.to_owned(),
+        driver: driver_name(&workers).to_owned(),
         digest: snapshot.digest.clone(),
         generation: snapshot.generation,
     };
@@ -102,12 +104,19 @@ fn open_log(
     snapshot: &Snapshot,
     facts: &Facts,
     workers: usize,
-) -> Result<(Option<LogHandle>, Vec<Option<Producer>>), Refusal> {
+) -> Result<(Option<writer::Handle>, Vec<Option<Producer>>), Refusal> {
     let Some(store) = snapshot.logs_store.as_ref().filter(|_| snapshot.client.enable_logging) else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
     let (producers, consumers): (Vec<_>, Vec<_>) = (0..workers).map(|_| ring::ring()).unzip();
-    let log = Log::start(LogSettings::new(facts.node.clone()), store, consumers)?;
+    let store = match store::open_store(store, START_TIMEOUT)? {
+        StoreState::Ready(store) => store,
+        StoreState::Unreachable(store, reason) => {
+            tracing::warn!(reason, "the log store cannot be reached; serving, and trying on");
+            store
+        }
+    };
+    let log = Log::start(writer::Settings::new(facts.node.clone()), store, consumers)?;
     Ok((Some(log), producers.into_iter().map(Some).collect()))
 }
 
@@ -136,13 +145,17 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+fn driver_name(workers: &[Worker]) -> &'static str {
+    workers.first().map_or("", |worker| worker.driver.driver.name())
+}
+
 /// The start line.
 fn announce(
     path: &Path,
     snapshot: &Snapshot,
     workers: &[Worker],
     address: Option<SocketAddr>,
-    log: Option<&LogHandle>,
+    log: Option<&writer::Handle>,
 ) {
     let driver = workers.first().map(|worker| &worker.driver);
     let because = driver.map(|driver| driver.because.join("; ")).unwrap_or_default();

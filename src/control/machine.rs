@@ -26,7 +26,8 @@ const MEMORY_BYTES_FALLBACK: usize = 1024 * 1024 * 1024;
 fn memory_bytes() -> usize {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_bytes(&text));
     let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit = limit.iter().find_map(|path| fs::read_to_string(path).ok()).and_then(|text| limit_bytes(&text));
+    let limit =
+        limit.iter().find_map(|path| fs::read_to_string(path).ok()).and_then(|text| limit_bytes(&text));
     let machine = machine.unwrap_or(MEMORY_BYTES_FALLBACK);
     limit.map_or(machine, |limit| limit.min(machine))
 }

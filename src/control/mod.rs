@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::net::ask::{Answer, Envelope, Question};
 use crate::net::mailbox::Post;
 use crate::telemetry::metrics::{self, BuildInfo};
-use crate::telemetry::writer::LogHandle;
+use crate::telemetry::writer::{self, LogGauges};
 use crate::worker::{Message, Worker};
 
 /// How long what runs may run on after TERM.
@@ -31,7 +31,7 @@ pub struct Node {
     /// What cores ask.
     pub questions: mpsc::Receiver<Envelope>,
     /// The log thread, when rows are written.
-    pub log: Option<LogHandle>,
+    pub log: Option<writer::Handle>,
     /// For the metrics.
     pub build: BuildInfo,
 }
@@ -57,7 +57,7 @@ async fn steer(
     posts: Vec<Post<Message>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     mut questions: mpsc::Receiver<Envelope>,
-    log: Option<&LogHandle>,
+    log: Option<&writer::Handle>,
     build: &BuildInfo,
 ) -> io::Result<ExitCode> {
     let mut signals = Signals::install()?;
@@ -66,7 +66,8 @@ async fn steer(
     loop {
         tokio::select! {
             Some(envelope) = questions.recv() => answer(&posts, envelope, log, build),
-            name = signals.end() => {
+            name = signals.next() => {
+                let Some(name) = name else { continue };
                 if draining {
                     tracing::warn!(signal = name, "second signal: ending at once");
                     return Ok(ExitCode::FAILURE);
@@ -74,9 +75,6 @@ async fn steer(
                 draining = true;
                 tracing::info!(signal = name, deadline_s = DRAIN_TIMEOUT.as_secs(), "draining");
                 drain(&posts);
-            }
-            _ = signals.hangup.recv() => {
-                tracing::warn!("HUP: this version does not reload; restart to apply a changed config");
             }
             crashed = &mut ended => return Ok(ending(draining, crashed.unwrap_or(true))),
         }
@@ -132,16 +130,21 @@ impl Signals {
         })
     }
 
-    async fn end(&mut self) -> &'static str {
+    /// The name of a signal that ends the node; `None` for one that does not.
+    async fn next(&mut self) -> Option<&'static str> {
         tokio::select! {
-            _ = self.terminate.recv() => "TERM",
-            _ = self.interrupt.recv() => "INT",
+            _ = self.terminate.recv() => Some("TERM"),
+            _ = self.interrupt.recv() => Some("INT"),
+            _ = self.hangup.recv() => {
+                tracing::warn!("HUP: this version does not reload; restart to apply a changed config");
+                None
+            }
         }
     }
 }
 
 /// Answers in a task of its own, so that a slow name holds up nobody.
-fn answer(posts: &[Post<Message>], envelope: Envelope, log: Option<&LogHandle>, build: &BuildInfo) {
+fn answer(posts: &[Post<Message>], envelope: Envelope, log: Option<&writer::Handle>, build: &BuildInfo) {
     let Envelope { core, ticket, question } = envelope;
     let Some(post) = posts.get(core).cloned() else { return };
     match question {
@@ -152,10 +155,11 @@ fn answer(posts: &[Post<Message>], envelope: Envelope, log: Option<&LogHandle>, 
             tokio::task::spawn_blocking(move || reply(&post, ticket, Answer::Computed(work())));
         }
         Question::Metrics => {
-            let (posts, gauges, build) = (posts.to_vec(), log.map(LogHandle::gauges), build.clone());
+            let (posts, gauges, build) =
+                (posts.to_vec(), log.map_or_else(LogGauges::default, writer::Handle::gauges), build.clone());
             tokio::spawn(async move {
                 let samples = sample(&posts).await;
-                let text = metrics::render(&samples, gauges.as_ref(), &build);
+                let text = metrics::render(&samples, &gauges, &build);
                 reply(&post, ticket, Answer::Metrics(text));
             });
         }

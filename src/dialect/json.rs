@@ -41,8 +41,9 @@ impl<'a> Span<'a> {
 
 /// The top-level fields of a request body in their order, explicit nulls left out (they mean absent).
 pub(super) fn fields(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Span<'_>)>, Error> {
-    let Fields(fields) = serde_json::from_slice(body)
-        .map_err(|error| Error::new(Kind::InvalidRequest, format!("the body is not a JSON object: {error}")))?;
+    let Fields(fields) = serde_json::from_slice(body).map_err(|error| {
+        Error::new(Kind::InvalidRequest, format!("the body is not a JSON object: {error}"))
+    })?;
     let mut seen = BTreeSet::new();
     if let Some((name, _)) = fields.iter().find(|(name, _)| !seen.insert(&**name)) {
         let shown = bounded(name, PATH_BYTES_MAX);

@@ -11,6 +11,7 @@ mod observe;
 mod openai;
 mod translate;
 
+pub mod log_content;
 pub mod look;
 
 use serde::{Deserialize, Serialize};
@@ -108,7 +109,10 @@ pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error
     }
     let models: Models = match dialect {
         Dialect::OpenAi | Dialect::Anthropic => serde_json::from_slice(body).map_err(|error| {
-            Error::new(Kind::UpstreamInvalidResponse, format!("the provider's list of models is no such: {error}"))
+            Error::new(
+                Kind::UpstreamInvalidResponse,
+                format!("the provider's list of models is no such: {error}"),
+            )
         })?,
     };
     Ok(models.data.into_iter().map(|model| model.id).collect())

@@ -12,8 +12,12 @@ use crate::error::UpstreamError;
 /// Tokens of a whole answer, when the provider reported them.
 pub fn usage_of(dialect: Dialect, response_body: &[u8]) -> Option<Usage> {
     match dialect {
-        Dialect::OpenAi => top_level_usage::<openai::usage::WireUsage>(response_body).map(|wire| wire.usage()),
-        Dialect::Anthropic => top_level_usage::<anthropic::usage::WireUsage>(response_body).map(|wire| wire.usage()),
+        Dialect::OpenAi => {
+            top_level_usage::<openai::usage::WireUsage>(response_body).map(|wire| wire.usage())
+        }
+        Dialect::Anthropic => {
+            top_level_usage::<anthropic::usage::WireUsage>(response_body).map(|wire| wire.usage())
+        }
     }
 }
 
@@ -146,7 +150,8 @@ impl StreamObserver {
         if let Some(usage) = self.usage_finder.find(data).and_then(|at| object_at(data, at + USAGE.len())) {
             self.openai_usage = Some(usage);
         }
-        let has_error = || self.error_finder.find(data).is_some_and(|at| opens_object(data, at + ERROR.len()));
+        let has_error =
+            || self.error_finder.find(data).is_some_and(|at| opens_object(data, at + ERROR.len()));
         if self.error.is_none() && (name == Some(b"error") || has_error()) {
             let mut error = decode_error(Dialect::OpenAi, 500, data);
             error.status = openai::error::status(&error);
@@ -185,7 +190,8 @@ fn anthropic_name(data: &[u8]) -> Option<&[u8]> {
 /// Whether a chunk says something: a delta field that is neither null nor empty. Asked until the first yes.
 fn openai_content(data: &[u8]) -> bool {
     // Without the opening quote, so that `reasoning_content` is met, too.
-    const FIELDS: [&[u8]; 5] = [b"content\"", b"tool_calls\"", b"reasoning\"", b"refusal\"", b"function_call\""];
+    const FIELDS: [&[u8]; 5] =
+        [b"content\"", b"tool_calls\"", b"reasoning\"", b"refusal\"", b"function_call\""];
     FIELDS.iter().any(|field| {
         memchr::memmem::find_iter(data, field).any(|at| {
             let value = value_at(data, at + field.len()).unwrap_or_default();

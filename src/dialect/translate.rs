@@ -185,7 +185,9 @@ mod tests {
         assert!(error.message.contains("Anthropic's API is not translated"), "{error}");
         let error = translate_response(Dialect::OpenAi, Dialect::Anthropic, b"{}", 0).unwrap_err();
         assert_eq!(error.kind, Kind::ProviderNotSupported);
-        assert!(StreamTranslator::new(Dialect::OpenAi, Dialect::Anthropic, StreamOptions::default()).is_none());
+        assert!(
+            StreamTranslator::new(Dialect::OpenAi, Dialect::Anthropic, StreamOptions::default()).is_none()
+        );
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(super) async fn serve(
 ) -> Result<(), Error> {
     let asked = receive(downstream, request, exchange).await?;
     exchange.stream = asked.stream;
+    exchange.activate();
     exchange.model.clone_from(&asked.model);
     exchange.model_requested.clone_from(&asked.model);
     let snapshot = exchange.snapshot.clone();
@@ -102,7 +103,9 @@ fn asked(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Asked, Error>
     let stream = match raw(STREAM) {
         Some(b"true") => true,
         None | Some(b"false" | b"null") => false,
-        Some(_) => return Err(Error::new(Kind::InvalidRequest, "stream must be true or false").with_param("stream")),
+        Some(_) => {
+            return Err(Error::new(Kind::InvalidRequest, "stream must be true or false").with_param("stream"));
+        }
     };
     let cut = match raw(FALLBACKS) {
         None => None,
@@ -147,17 +150,18 @@ async fn prepare(
     let from = exchange.caller_dialect().ok_or_else(no_provider)?;
     let to = provider.dialect.ok_or_else(no_provider)?;
     let (_, key) = exchange.chosen();
-    let head = outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some((request, from == to)));
+    let head =
+        outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some((request, from == to)));
     if from == to {
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));
     }
     let (body, model, stream) = (request.body().to_vec(), wire_model.to_owned(), asked.stream);
-    let encoded = compute(core, body.len(), move || {
-        dialect::translate_request(from, to, &body, &model, stream)
-    });
+    let encoded =
+        compute(core, body.len(), move || dialect::translate_request(from, to, &body, &model, stream));
     let encoded = encoded.await??;
-    let translation = Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };
+    let translation =
+        Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };
     Ok((outgoing::whole(head, encoded.body), translation))
 }
 

@@ -31,10 +31,10 @@ pub struct Core {
     /// Sockets.
     pub net: Net,
     /// Counters.
-    pub cells: Cells,
+    pub cells: Rc<Cells>,
     /// Lists that providers gave.
     pub models: ModelsCache,
-    log: Option<RefCell<Producer>>,
+    log: Option<Producer>,
     snapshot: RefCell<Shared>,
     random: RefCell<fastrand::Rng>,
     draining: Cell<bool>,
@@ -50,9 +50,9 @@ impl Core {
             index,
             facts,
             net,
-            cells: Cells::new(),
+            cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
-            log: log.map(RefCell::new),
+            log,
             snapshot: RefCell::new(Rc::new(snapshot)),
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
@@ -80,7 +80,7 @@ impl Core {
     }
 
     /// The way to the log.
-    pub(super) fn log(&self) -> Option<&RefCell<Producer>> {
+    pub(super) fn log(&self) -> Option<&Producer> {
         self.log.as_ref()
     }
 

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
 use crate::net::server::Request;
 use crate::routing::target;
-use crate::telemetry::cells::{InferenceObservation, Observation};
+use crate::telemetry::cells::{Active, InferenceObservation, Observation};
 use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
 
 /// One request's facts.
@@ -66,6 +66,7 @@ pub(super) struct Exchange<'a> {
     input: Option<Vec<u8>>,
     output: Option<Vec<u8>>,
     truncated: bool,
+    active: Option<Active>,
     settled: bool,
 }
 
@@ -73,7 +74,6 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin(core: &'a Core, request: &Request) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
-        core.cells.begin();
         Self {
             core,
             snapshot: core.snapshot(),
@@ -103,8 +103,14 @@ impl<'a> Exchange<'a> {
             input: None,
             output: None,
             truncated: false,
+            active: None,
             settled: false,
         }
+    }
+
+    /// Counts the request as under way until it ends.
+    pub(super) fn activate(&mut self) {
+        self.active = Some(self.core.cells.begin(self.request_type()));
     }
 
     /// When the request began.
@@ -295,7 +301,7 @@ impl<'a> Exchange<'a> {
             content_truncated: self.truncated,
         };
         if let Some(log) = self.core.log() {
-            log.borrow_mut().push(record);
+            self.core.cells.record_pushed(log.push(record));
         }
     }
 }
@@ -304,7 +310,10 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(Kind::Internal, Cow::Borrowed("the node ended while it served this request")));
+            self.fail(&Error::new(
+                Kind::Internal,
+                Cow::Borrowed("the node ended while it served this request"),
+            ));
             self.settle_once();
         }
     }

@@ -13,7 +13,9 @@ pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -
         return (!extra.is_empty() && !is_private(extra)).then_some(extra);
     }
     let passes = match name.first()?.to_ascii_lowercase() {
-        b'a' => same_dialect && (is(name, b"accept") || (is_anthropic(name) && dialect == Dialect::Anthropic)),
+        b'a' => {
+            same_dialect && (is(name, b"accept") || (is_anthropic(name) && dialect == Dialect::Anthropic))
+        }
         b'i' => is(name, b"idempotency-key"),
         b'o' => same_dialect && dialect == Dialect::OpenAi && strip_prefix(name, b"openai-").is_some(),
         b't' => is(name, b"traceparent") || is(name, b"tracestate"),
@@ -91,12 +93,15 @@ mod tests {
     use super::*;
 
     fn sent(name: &str, same_dialect: bool) -> Option<&str> {
-        upstream_name(name.as_bytes(), Dialect::OpenAi, same_dialect).and_then(|name| std::str::from_utf8(name).ok())
+        upstream_name(name.as_bytes(), Dialect::OpenAi, same_dialect)
+            .and_then(|name| std::str::from_utf8(name).ok())
     }
 
     #[test]
     fn no_credential_of_the_caller_leaves() {
-        for name in ["Authorization", "x-api-key", "api-key", "x-goog-api-key", "Cookie", "x-bf-vk", "x-bf-api-key"] {
+        for name in
+            ["Authorization", "x-api-key", "api-key", "x-goog-api-key", "Cookie", "x-bf-vk", "x-bf-api-key"]
+        {
             assert_eq!(sent(name, true), None, "{name}");
             assert_eq!(sent(&format!("x-bf-eh-{name}"), true), None, "{name}");
         }

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Request};
+use crate::telemetry::cells::Observation;
 use exchange::Exchange;
 
 /// What becomes of the caller's connection.
@@ -41,8 +42,11 @@ pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Reque
     let mut exchange = Exchange::begin(core, &request);
     let served = catch_unwind(serve(core, downstream, &mut request, &mut exchange)).await;
     let result = served.unwrap_or_else(|_| {
-        core.cells.count_panic();
-        Err(Error::new(Kind::Internal, "corelane met a fault of its own; this request is lost, others are not"))
+        core.cells.panicked();
+        Err(Error::new(
+            Kind::Internal,
+            "corelane met a fault of its own; this request is lost, others are not",
+        ))
     });
     let next = match result {
         Ok(()) if exchange.keep_alive => Next::KeepAlive,
@@ -120,7 +124,15 @@ async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error:
 /// Answers a head that was refused before it became a request. The connection closes.
 pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error) {
     let bytes = reply::bare_error(core, Surface::Native, error);
-    core.cells.count_refused_head(error.status());
+    core.cells.observe(&Observation {
+        path: "other",
+        method: "other",
+        status: error.status(),
+        request_bytes: 0,
+        response_bytes: bytes.len() as u64,
+        duration_us: 0,
+        inference: None,
+    });
     if downstream.send(bytes).await.is_ok() {
         downstream.linger().await;
     }

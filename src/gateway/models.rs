@@ -66,7 +66,8 @@ pub(super) async fn serve(
 ) -> Result<(), Error> {
     let snapshot = exchange.snapshot.clone();
     let before = Instant::now();
-    let lists: Vec<Listing<'_>> = open_keys(&snapshot).map(|(provider, key)| list(core, &snapshot, provider, key)).collect();
+    let lists: Vec<Listing<'_>> =
+        open_keys(&snapshot).map(|(provider, key)| list(core, &snapshot, provider, key)).collect();
     let lists = match race(join(lists), downstream.gone()).await {
         Raced::First(lists) => lists,
         Raced::Second(()) => return Err(reply::gone(Gone)),
@@ -98,7 +99,8 @@ fn entries(snapshot: &Snapshot, lists: &[Rc<Vec<String>>], created_s: u64) -> Ve
         listed.iter().chain(aliases).map(move |model| (provider, key, model.as_str()))
     });
     let open = open_keys(snapshot).zip(lists);
-    let open = open.flat_map(|((provider, key), list)| list.iter().map(move |model| (provider, key, model.as_str())));
+    let open = open
+        .flat_map(|((provider, key), list)| list.iter().map(move |model| (provider, key, model.as_str())));
     let mut seen = std::collections::HashSet::new();
     let mut entries = Vec::new();
     for (provider, key, model) in named.chain(open) {
@@ -141,7 +143,8 @@ fn left_out(name: &str, reason: &dyn std::fmt::Display) -> Rc<Vec<String>> {
 
 async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String>, Error> {
     let dialect = provider.dialect.unwrap_or(Dialect::OpenAi);
-    let head = outgoing::head(Method::Get, &provider.models_path, provider, Some(key), dialect, None);
+    let Some(path) = &provider.models_path else { return Ok(Vec::new()) };
+    let head = outgoing::head(Method::Get, path, provider, Some(key), dialect, None);
     let mut outgoing = outgoing::bodyless(head);
     let (mut upstream, head) = client::exchange(&core.net, &provider.origin, &mut outgoing).await?;
     let mut body = Vec::new();

@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
 use crate::net::server::Request;
-use crate::provider::Auth;
+use crate::provider::{self, ANTHROPIC_VERSION, Auth};
 
 /// Bodies up to this are copied behind the head, and leave in one send; longer ones are edited where they are.
 const COPY_BYTES_MAX: usize = 64 * 1024;
@@ -83,16 +83,16 @@ fn replace(bytes: &mut Vec<u8>, start: &mut usize, edit: &Edit) {
 pub(super) fn head(
     method: Method,
     path: &str,
-    provider: &Provider,
+    target: &Provider,
     key: Option<&Key>,
     dialect: Dialect,
     caller: Option<(&Request, bool)>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     encode::request_line(&mut out, method, &[path.as_bytes()]);
-    encode::field(&mut out, "host", provider.authority.as_bytes());
+    encode::field(&mut out, "host", target.authority.as_bytes());
     if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {
-        credential(&mut out, Auth::of(dialect), secret.expose());
+        credential(&mut out, provider::auth(dialect), secret.expose());
     }
     encode::field(&mut out, "user-agent", USER_AGENT.as_bytes());
     encode::field(&mut out, "accept-encoding", b"identity");
@@ -107,9 +107,9 @@ pub(super) fn head(
         }
     }
     if dialect == Dialect::Anthropic && !has_version {
-        encode::field(&mut out, "anthropic-version", b"2023-06-01");
+        encode::field(&mut out, "anthropic-version", ANTHROPIC_VERSION);
     }
-    for (name, value) in &provider.extra_headers {
+    for (name, value) in &target.extra_headers {
         encode::field(&mut out, name, value.as_bytes());
     }
     out
@@ -144,7 +144,9 @@ mod tests {
     #[test]
     fn a_replacement_moves_the_shorter_side_and_means_the_same() {
         let body = b"{\"model\":\"openai/gpt\",\"messages\":[]}";
-        for (span, new) in [(9..21, "\"gpt\""), (9..21, "\"a-longer-name-than-it-was\""), (33..35, "[1]"), (9..21, "")] {
+        for (span, new) in
+            [(9..21, "\"gpt\""), (9..21, "\"a-longer-name-than-it-was\""), (33..35, "[1]"), (9..21, "")]
+        {
             let edit = Edit { span: span.clone(), bytes: new.as_bytes().to_vec() };
             let mut expected = Vec::new();
             append_edited(&mut expected, body, std::slice::from_ref(&edit));

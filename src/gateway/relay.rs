@@ -167,12 +167,17 @@ async fn translated(
 ) -> Result<(), Error> {
     let mut hold = core.net.budget.hold();
     let mut body = Vec::new();
-    while answer.collect(downstream, exchange, &mut body, body.len() + HOLD_BYTES_MAX).await? == Progress::More {
+    let mut step_bytes = HOLD_BYTES_MAX;
+    while answer.collect(downstream, exchange, &mut body, step_bytes).await? == Progress::More {
+        step_bytes = body.len() + HOLD_BYTES_MAX;
         if body.len() > TRANSLATED_BYTES_MAX {
             return Err(invalid("it is over 16 MiB, more than this version translates"));
         }
         if !hold.resize(body.len()) {
-            return Err(Error::new(Kind::Overloaded, "the bodies in flight use all of this core's memory budget"));
+            return Err(Error::new(
+                Kind::Overloaded,
+                "the bodies in flight use all of this core's memory budget",
+            ));
         }
     }
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
@@ -245,7 +250,11 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
         }
     }
     if !answer.translation.dropped.is_empty() {
-        encode::field(&mut out, "x-corelane-dropped-params", answer.translation.dropped.join(", ").as_bytes());
+        encode::field(
+            &mut out,
+            "x-corelane-dropped-params",
+            answer.translation.dropped.join(", ").as_bytes(),
+        );
     }
     out
 }

@@ -160,7 +160,11 @@ fn passage(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Passage, Erro
     if translation.is_none() {
         return Ok(Passage::Through(StreamObserver::new(translation.from)));
     }
-    let options = StreamOptions { created_s: exchange.created_s(), include_usage: translation.include_usage };
+    let options = StreamOptions {
+        created_s: exchange.created_s(),
+        include_usage: translation.include_usage,
+        model: exchange.model.clone(),
+    };
     StreamTranslator::new(translation.from, translation.to, options)
         .map(|translator| Passage::Translated(Box::new(translator)))
         .ok_or_else(|| Error::new(Kind::ProviderNotSupported, "this pair of dialects is not translated yet"))

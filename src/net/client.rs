@@ -122,7 +122,10 @@ impl Upstream {
     /// Whether another request may follow: the answer ended where its framing said, nothing is behind it, and the peer
     /// keeps the connection.
     pub fn is_reusable(&self) -> bool {
-        self.keep_alive && self.decoder.is_done() && self.consumed >= self.buffer.len() && !self.stream.is_armed()
+        self.keep_alive
+            && self.decoder.is_done()
+            && self.consumed >= self.buffer.len()
+            && !self.stream.is_armed()
     }
 
     /// The received bytes of the head, which its spans refer to, until the body is read.

@@ -111,7 +111,10 @@ impl Downstream {
     /// Reads the next head; may be dropped and called again. `None`: the caller closed, or stayed silent, between requests. Errors: a head to refuse.
     pub async fn next_request(&mut self, budget: &Budget) -> Result<Option<Request>, Error> {
         self.started = false;
-        if !self.receiving && self.inbox.is_empty() && !self.fill_until(Instant::now() + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0) {
+        if !self.receiving
+            && self.inbox.is_empty()
+            && !self.fill_until(Instant::now() + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
+        {
             return Ok(None);
         }
         self.receiving = true;
@@ -140,7 +143,9 @@ impl Downstream {
     /// Splits the inbox: what belongs to this request as it stands, and what is framed or follows.
     fn take_request(&mut self, head: RequestHead, began: Instant, budget: &Budget) -> Request {
         let end = match head.framing {
-            Framing::Length(length) => head.head_bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
+            Framing::Length(length) => {
+                head.head_bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
+            }
             _ => head.head_bytes,
         };
         let mut bytes = std::mem::take(&mut self.inbox);
@@ -343,7 +348,10 @@ fn too_large(bytes_max: usize) -> Error {
 }
 
 fn overloaded() -> Error {
-    Error::new(Kind::Overloaded, "the bodies in flight use all of this core's memory budget; try again shortly")
+    Error::new(
+        Kind::Overloaded,
+        "the bodies in flight use all of this core's memory budget; try again shortly",
+    )
 }
 
 fn client_gone() -> Error {

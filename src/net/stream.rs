@@ -198,10 +198,7 @@ impl<R: AsyncWriteRent> Pump<R> {
     }
 }
 
-async fn read_behind<R: AsyncReadRent>(
-    mut reader: R,
-    buffer: Vec<u8>,
-) -> (R, io::Result<usize>, Vec<u8>) {
+async fn read_behind<R: AsyncReadRent>(mut reader: R, buffer: Vec<u8>) -> (R, io::Result<usize>, Vec<u8>) {
     let (begin, end) = (buffer.len(), buffer.capacity());
     let (result, slice): (_, SliceMut<Vec<u8>>) = reader.read(buffer.slice_mut(begin..end)).await;
     (reader, result, slice.into_inner())

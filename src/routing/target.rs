@@ -20,7 +20,9 @@ pub fn resolve<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Re
         Some((prefix, model)) => match position(snapshot, prefix) {
             Some(_) if model.is_empty() => return Err(not_found(name, "there is nothing after the slash")),
             Some(provider) => Target { provider, model },
-            None if provider::is_known(prefix) => return Err(not_configured(snapshot, name, prefix)),
+            None if provider::find(&prefix.to_ascii_lowercase()).is_some() => {
+                return Err(not_configured(snapshot, name, prefix));
+            }
             None => bare(snapshot, name, home)?,
         },
         None => bare(snapshot, name, home)?,
@@ -44,7 +46,8 @@ fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Ta
         (Some((index, _)), None) => Ok(Target { provider: ProviderId(index), model: name }),
         (Some((_, first)), Some((_, second))) => {
             let rest = listing.map(|(_, provider)| provider.name.as_str());
-            let names: Vec<&str> = [first.name.as_str(), second.name.as_str()].into_iter().chain(rest).collect();
+            let names: Vec<&str> =
+                [first.name.as_str(), second.name.as_str()].into_iter().chain(rest).collect();
             let hint = format!("several providers list it, say which: {}", candidates(&names, name));
             Err(not_found(name, &hint))
         }
@@ -53,7 +56,8 @@ fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Ta
 }
 
 fn position(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
-    let found = (0u16..).zip(&snapshot.providers).find(|(_, provider)| provider.name.eq_ignore_ascii_case(name));
+    let found =
+        (0u16..).zip(&snapshot.providers).find(|(_, provider)| provider.name.eq_ignore_ascii_case(name));
     found.map(|(index, _)| ProviderId(index))
 }
 

@@ -20,7 +20,7 @@ pub(super) fn spawn(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr) {
         // The answer leaves at once; there is nothing to gather behind it.
         let _ = stream.set_nodelay(true);
         if catch_unwind(serve(&core, Downstream::new(stream, peer))).await.is_err() {
-            core.cells.count_panic();
+            core.cells.panicked();
         }
         drop(open);
     });

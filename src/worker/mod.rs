@@ -146,7 +146,7 @@ async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailb
     }
     let _ = canceller.cancel();
     accepting.await;
-    while core.cells.connections_open() > 0 && deadline.get().is_some_and(|at| Instant::now() < at) {
+    while core.cells.sample().connections_open > 0 && deadline.get().is_some_and(|at| Instant::now() < at) {
         monoio::time::sleep(TICK).await;
     }
 }
@@ -155,7 +155,7 @@ fn open(core: &Core, deadline: &std::cell::Cell<Option<Instant>>, message: Messa
     match message {
         Message::Answer { ticket, answer } => core.net.asker.answer(ticket, answer),
         Message::Sample(reply) => {
-            core.cells.set_body_bytes_held(core.net.budget.held_bytes() as u64);
+            core.cells.body_bytes_held(core.net.budget.held_bytes() as u64);
             let _ = reply.send(core.cells.sample());
         }
         Message::Drain { deadline: at } => {
