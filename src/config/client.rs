@@ -42,7 +42,7 @@ fn origins(at: &At<'_>, report: &mut Report<'_>) -> Vec<String> {
                 "\"{}\" matches no origin; write \"*\" or scheme://host[:port] without a path",
                 Printable(origin)
             );
-            report.fault(element.spot(), message);
+            report.warn(element.spot(), message);
         }
         origins.push(origin.to_owned());
     }

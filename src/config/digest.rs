@@ -94,10 +94,13 @@ fn add_provider(fields: &mut Fields, provider: &Provider) {
 }
 
 fn add_key(fields: &mut Fields, key: &Key) {
-    let Key { name, id, secret: _, variable, models, blacklisted_models, aliases, weight, enabled } = key;
+    let Key { name, id, secret, variable, models, blacklisted_models, aliases, weight, enabled } = key;
     fields.add("key", name);
     fields.add("id", id);
-    fields.add("variable", variable.as_deref().unwrap_or_default());
+    match variable {
+        Some(variable) => fields.add("value", &format!("env.{variable}")), // set or not: nodes may differ
+        None => fields.add("value", if secret.is_some() { "in the file" } else { "none" }),
+    }
     match models {
         Models::All => fields.add("models", "*"),
         Models::Only(models) => fields.add_all("models", models),

@@ -132,7 +132,7 @@ fn syntax_message(error: &serde_json::Error) -> String {
         "EOF while parsing a value" => "; the file is empty or cut short",
         "trailing comma" => "; JSON has none before a closing bracket",
         "trailing characters" => "; a config is one object and nothing after it",
-        "key must be a string" => "; comments and bare words are not JSON",
+        "key must be a string" => "; JSON has no comma before }, no comments and no bare words",
         _ => "",
     };
     format!("malformed JSON: {what}{hint}")

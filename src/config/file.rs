@@ -133,7 +133,7 @@ pub(crate) static ROOT: &[Key] = &[
 ];
 
 static CLIENT: &[Key] = &[
-    honoured("drop_excess_requests", Kind::Bool),
+    asking("drop_excess_requests", Kind::Bool, "there is no queue to a provider in this version"),
     honoured("enable_logging", Kind::Bool),
     honoured("disable_content_logging", Kind::Bool),
     honoured("allowed_origins", Kind::Texts),

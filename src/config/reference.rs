@@ -3,7 +3,7 @@
 
 use super::Environment;
 use super::document::{At, Value};
-use super::fault::{Printable, Report};
+use super::fault::Report;
 
 /// A string with its origin. No `Debug`: it may be a secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,15 +76,10 @@ fn from_variable(
 ) -> Option<Resolved> {
     let name =
         reference.map(|reference| reference.strip_prefix("env.").unwrap_or(reference)).unwrap_or_default();
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if name.is_empty() || !name.bytes().all(is_name_byte) {
-        report.fault(
-            at.spot(),
-            format!(
-                "\"{}\" is no variable's name; write \"env.NAME\" with letters, digits and _",
-                Printable(name)
-            ),
-        );
+    // A name is not quoted before it looks like one: `env.` is easily put before the secret itself.
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if !name.bytes().all(is_name_byte) || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
+        report.fault(at.spot(), "no variable's name: write \"env.NAME\", of letters, digits and _");
         return None;
     }
     let text = environment.variable(name).filter(|text| !text.trim().is_empty());
@@ -128,7 +123,14 @@ mod tests {
         assert_eq!(check(r#"{"value":"env.SET","type":"plain_text"}"#), value("env.SET"));
         assert_eq!(check(r#""""#), Ok((None, None)));
         assert_eq!(check("{}"), Ok((None, None)));
-        for faulty in [r#""env.""#, r#""env.A B""#, r#""file:/run/x""#, r#"{"ref":"a#b","type":"vault"}"#] {
+        for faulty in [
+            r#""env.""#,
+            r#""env.A B""#,
+            r#""env.sk-live-1""#,
+            r#""env.1A""#,
+            r#""file:/run/x""#,
+            r#"{"ref":"a#b","type":"vault"}"#,
+        ] {
             assert!(check(faulty).is_err(), "{faulty}");
         }
     }

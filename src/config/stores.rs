@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::document::{At, Value};
-use super::fault::Printable;
 use super::file::{CONFIG_STORE, Key, LOGS_STORE, POSTGRES, SQLITE};
 use super::reference::{Resolved, resolve};
 use super::snapshot::{LogsStore, Postgres, Secret, SslMode};
@@ -25,14 +24,15 @@ pub(crate) struct Stores {
 
 /// Reads both sections.
 pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Stores {
-    if let Some(config_store) = root.member("config_store") {
+    let section = |name: &str| root.member(name).filter(|at| matches!(at.node.value, Value::Object(_)));
+    if let Some(config_store) = section("config_store") {
         validate::object(&config_store, CONFIG_STORE, true, reading.report);
     }
     let mut stores = Stores::default();
-    let Some(at) = root.member("logs_store") else { return stores };
+    let Some(at) = section("logs_store") else { return stores };
     let enabled = at.member("enabled").and_then(|enabled| enabled.bool());
     validate::object(&at, LOGS_STORE, enabled == Some(true), reading.report);
-    if at.member("enabled").is_none() && matches!(at.node.value, Value::Object(_)) {
+    if at.member("enabled").is_none() {
         reading.report.warn(at.name_spot(), "no rows are written: it does not say \"enabled\": true");
     }
     if enabled == Some(true) {
@@ -175,8 +175,7 @@ impl Fields<'_, '_, '_, '_> {
             "verify-ca" => SslMode::VerifyCa,
             "verify-full" => SslMode::VerifyFull,
             _ => {
-                let message =
-                    format!("expected one of {}, found \"{}\"", SSL_MODES.join(", "), Printable(&mode));
+                let message = format!("expected one of {}", SSL_MODES.join(", "));
                 self.reading.report.fault(at.spot(), message);
                 return None;
             }
