@@ -139,9 +139,10 @@ pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error
 }
 
 /// Lets a test see that a panic ends one request and nothing else. Not in a release build.
+#[expect(clippy::panic, reason = "that is what it is for")]
 fn provoked_panic(request: &Request) {
     if cfg!(debug_assertions) && request.field("x-corelane-test-panic").is_some() {
-        std::panic::panic_any("provoked by x-corelane-test-panic");
+        panic!("provoked by x-corelane-test-panic");
     }
 }
 
