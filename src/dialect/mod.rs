@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod log_content;
+
 /// An API format that callers speak to us and we speak to providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Dialect {
