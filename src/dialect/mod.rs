@@ -16,12 +16,7 @@ pub mod look;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::observe::{StreamObserver, usage_of};
-pub use self::translate::{
-    DROPPED_MAX, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
-    translate_response,
-};
-use crate::error::{Error, Kind, UpstreamError};
+pub mod log_content;
 
 /// An API format that callers speak to us and we speak to providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
