@@ -7,16 +7,20 @@
 mod anthropic;
 mod error_body;
 mod json;
+pub mod log_content;
+pub mod look;
 mod observe;
 mod openai;
 mod translate;
 
-pub mod log_content;
-pub mod look;
-
 use serde::{Deserialize, Serialize};
 
-pub mod log_content;
+pub use self::observe::{StreamObserver, usage_of};
+pub use self::translate::{
+    DROPPED_MAX, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
+    translate_response,
+};
+use crate::error::{Error, Kind, UpstreamError};
 
 /// An API format that callers speak to us and we speak to providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

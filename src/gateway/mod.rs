@@ -7,6 +7,7 @@ mod core;
 mod exchange;
 mod fields;
 mod guard;
+mod message;
 mod models;
 mod outgoing;
 mod relay;
@@ -15,6 +16,7 @@ mod reply;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
+pub use message::Message;
 pub use models::ModelsCache;
 
 use std::rc::Rc;
