@@ -108,7 +108,9 @@ mod tests {
             param: Some("x".into()),
         };
         assert_eq!(full, expected);
-        let anthropic = decoded(r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow"},"request_id":"r"}"#);
+        let anthropic = decoded(
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow"},"request_id":"r"}"#,
+        );
         assert_eq!((&*anthropic.kind, &*anthropic.message), ("rate_limit_error", "slow"));
         assert_eq!(decoded(r#"{"error":{"code":429,"message":"m"}}"#).code.as_deref(), Some("429"));
         for body in [
@@ -134,12 +136,16 @@ mod tests {
             assert!(message.contains("503") || message.contains("null"), "{message}");
         }
         let page = b"<!DOCTYPE html><HTML><head><Title> 502 Bad Gateway </TITLE></head>";
-        assert_eq!(decode(502, page).message, "the provider answered 502 with a web page titled \"502 Bad Gateway\"");
+        assert_eq!(
+            decode(502, page).message,
+            "the provider answered 502 with a web page titled \"502 Bad Gateway\""
+        );
         assert_eq!(decode(502, b"<html>").message, "the provider answered 502 with a web page");
         for body in [vec![0xff; 100_000], vec![b'['; 100_000], "é".repeat(50_000).into_bytes()] {
             assert!(decode(500, &body).message.len() <= MESSAGE_BYTES_MAX);
         }
-        let long = format!(r#"{{"error":{{"message":"{}","type":"{}"}}}}"#, "é".repeat(9_000), "t".repeat(9_000));
+        let long =
+            format!(r#"{{"error":{{"message":"{}","type":"{}"}}}}"#, "é".repeat(9_000), "t".repeat(9_000));
         let long = decode(500, long.as_bytes());
         assert!(long.message.len() <= MESSAGE_BYTES_MAX && long.kind.len() <= WORD_BYTES_MAX);
     }

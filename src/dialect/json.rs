@@ -41,8 +41,9 @@ impl<'a> Span<'a> {
 
 /// The top-level fields of a request body in their order, explicit nulls left out (they mean absent).
 pub(super) fn fields(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Span<'_>)>, Error> {
-    let Fields(fields) = serde_json::from_slice(body)
-        .map_err(|error| Error::new(Kind::InvalidRequest, format!("the body is not a JSON object: {error}")))?;
+    let Fields(fields) = serde_json::from_slice(body).map_err(|error| {
+        Error::new(Kind::InvalidRequest, format!("the body is not a JSON object: {}", reason(&error)))
+    })?;
     let mut seen = BTreeSet::new();
     if let Some((name, _)) = fields.iter().find(|(name, _)| !seen.insert(&**name)) {
         let shown = bounded(name, PATH_BYTES_MAX);
@@ -70,10 +71,18 @@ pub(super) fn is_object(text: &str) -> bool {
     serde_json::from_str::<Span<'_>>(text).is_ok_and(|span| span.first() == b'{')
 }
 
+/// Why reading failed, bounded: the words may quote a whole value.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    bounded(&error.to_string(), REASON_BYTES_MAX).to_owned()
+}
+
+const REASON_BYTES_MAX: usize = 256;
+
 fn invalid(path: &str, error: &serde_json::Error) -> Error {
     let words = error.to_string();
     // The position counts from the span's start and would mislead.
-    let words = words.split(" at line ").next().unwrap_or_default();
+    let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
+    let words = bounded(words, REASON_BYTES_MAX);
     let kind = if words.starts_with("duplicate field") { Kind::DuplicateField } else { Kind::InvalidRequest };
     Error::new(kind, format!("`{path}` is not what the API takes: {words}")).with_param(path.to_owned())
 }

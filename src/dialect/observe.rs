@@ -12,8 +12,12 @@ use crate::error::UpstreamError;
 /// Tokens of a whole answer, when the provider reported them.
 pub fn usage_of(dialect: Dialect, response_body: &[u8]) -> Option<Usage> {
     match dialect {
-        Dialect::OpenAi => top_level_usage::<openai::usage::WireUsage>(response_body).map(|wire| wire.usage()),
-        Dialect::Anthropic => top_level_usage::<anthropic::usage::WireUsage>(response_body).map(|wire| wire.usage()),
+        Dialect::OpenAi => {
+            top_level_usage::<openai::usage::WireUsage>(response_body).map(|wire| wire.usage())
+        }
+        Dialect::Anthropic => {
+            top_level_usage::<anthropic::usage::WireUsage>(response_body).map(|wire| wire.usage())
+        }
     }
 }
 
@@ -29,19 +33,28 @@ struct WithUsage<T> {
 /// read from its start (a tool's arguments may hold a `usage` of their own).
 fn top_level_usage<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Option<T> {
     let at = rfind(body, USAGE)?;
-    let value = value_at(body, at + USAGE.len())?;
-    if let Some(after) = after_flat_object(value).filter(|after| ends_outermost(after)) {
-        let length = value.len() - after.len();
-        return serde_json::from_slice(value.get(..length)?).ok();
+    match last_usage(body, at) {
+        Some(span) => serde_json::from_slice(span).ok(),
+        None => serde_json::from_slice::<WithUsage<T>>(body).ok()?.usage,
     }
-    serde_json::from_slice::<WithUsage<T>>(body).ok()?.usage
+}
+
+/// The object behind the `"usage"` at `at`, if that is a key of the outermost object.
+fn last_usage(body: &[u8], at: usize) -> Option<&[u8]> {
+    // Behind a backslash the quote is part of a text.
+    if at.checked_sub(1).and_then(|before| body.get(before)) == Some(&b'\\') {
+        return None;
+    }
+    let value = value_at(body, at + USAGE.len())?;
+    let after = after_object(value).filter(|after| ends_outermost(after))?;
+    value.get(..value.len() - after.len())
 }
 
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
 
 /// What follows an object that begins `bytes`, by counting braces outside strings.
-fn after_flat_object(bytes: &[u8]) -> Option<&[u8]> {
+fn after_object(bytes: &[u8]) -> Option<&[u8]> {
     if bytes.first() != Some(&b'{') {
         return None;
     }
@@ -146,7 +159,8 @@ impl StreamObserver {
         if let Some(usage) = self.usage_finder.find(data).and_then(|at| object_at(data, at + USAGE.len())) {
             self.openai_usage = Some(usage);
         }
-        let has_error = || self.error_finder.find(data).is_some_and(|at| opens_object(data, at + ERROR.len()));
+        let has_error =
+            || self.error_finder.find(data).is_some_and(|at| opens_object(data, at + ERROR.len()));
         if self.error.is_none() && (name == Some(b"error") || has_error()) {
             let mut error = decode_error(Dialect::OpenAi, 500, data);
             error.status = openai::error::status(&error);
@@ -185,7 +199,8 @@ fn anthropic_name(data: &[u8]) -> Option<&[u8]> {
 /// Whether a chunk says something: a delta field that is neither null nor empty. Asked until the first yes.
 fn openai_content(data: &[u8]) -> bool {
     // Without the opening quote, so that `reasoning_content` is met, too.
-    const FIELDS: [&[u8]; 5] = [b"content\"", b"tool_calls\"", b"reasoning\"", b"refusal\"", b"function_call\""];
+    const FIELDS: [&[u8]; 5] =
+        [b"content\"", b"tool_calls\"", b"reasoning\"", b"refusal\"", b"function_call\""];
     FIELDS.iter().any(|field| {
         memchr::memmem::find_iter(data, field).any(|at| {
             let value = value_at(data, at + field.len()).unwrap_or_default();

@@ -28,7 +28,9 @@ pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>]) -> Result<Vec<Turn<'r, 
         let mut parts = placed(message, message_index);
         match turns.last_mut() {
             _ if parts.is_empty() => {}
-            Some(last) if last.role == Role::Tool && message.role == Role::Tool => last.parts.append(&mut parts),
+            Some(last) if last.role == Role::Tool && message.role == Role::Tool => {
+                last.parts.append(&mut parts)
+            }
             _ => turns.push(Turn { role: message.role, parts }),
         }
     }
@@ -46,7 +48,9 @@ fn placed<'r, 'a>(message: &'r Message<'a>, message_index: usize) -> Vec<Placed<
         .filter(|(_, part)| is_sent(part))
         .map(|(part_index, part)| Placed { part, message_index, part_index })
         .collect();
-    parts.sort_by_key(|placed| !matches!(placed.part, Part::Reasoning { .. } | Part::ReasoningEncrypted { .. }));
+    parts.sort_by_key(|placed| {
+        !matches!(placed.part, Part::Reasoning { .. } | Part::ReasoningEncrypted { .. })
+    });
     parts
 }
 
@@ -236,21 +240,24 @@ impl Placed<'_, '_> {
 
     fn refused(&self, wanted: &str) -> Error {
         let path = self.path();
-        let message = format!("Anthropic takes only {wanted} at `{path}`; send that, or ask another provider");
+        let message =
+            format!("Anthropic takes only {wanted} at `{path}`; send that, or ask another provider");
         Error::new(Kind::UnsupportedParameter, message).with_param(path)
     }
 
     fn unknown(&self, kind: &str) -> Error {
         let path = self.path();
         let kind = json::bounded(kind, json::PATH_BYTES_MAX);
-        let message = format!("`{path}` is of type `{kind}`, which is not translated to Anthropic; leave it out");
+        let message =
+            format!("`{path}` is of type `{kind}`, which is not translated to Anthropic; leave it out");
         Error::new(Kind::UnsupportedParameter, message).with_param(path)
     }
 
     fn bad_arguments(&self, id: &str) -> Error {
         let path = format!("messages[{}].tool_calls", self.message_index);
         let id = json::bounded(id, json::PATH_BYTES_MAX);
-        let message = format!("the arguments of call `{id}` in `{path}` are not a JSON object; send them as one");
+        let message =
+            format!("the arguments of call `{id}` in `{path}` are not a JSON object; send them as one");
         Error::new(Kind::InvalidRequest, message).with_param(path)
     }
 }

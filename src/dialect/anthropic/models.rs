@@ -29,6 +29,7 @@ pub(in crate::dialect) fn encode(models: &[ModelEntry]) -> Vec<u8> {
 
 /// The epoch stands for an unknown date, and for one that no calendar has.
 fn rfc3339(seconds: u64) -> String {
-    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let timestamp =
+        i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     timestamp.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }

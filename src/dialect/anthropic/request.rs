@@ -57,7 +57,10 @@ fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
         Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
     };
     if request.choices.is_some_and(|choices| choices > 1) {
-        return refused("n", "Anthropic gives one answer per request; leave `n` out or send several requests");
+        return refused(
+            "n",
+            "Anthropic gives one answer per request; leave `n` out or send several requests",
+        );
     }
     if request.logprobs {
         return refused("logprobs", "Anthropic reports no token probabilities; leave `logprobs` out");
@@ -188,7 +191,10 @@ mod tests {
 
     fn after_messages(fields: &str) -> String {
         let (out, _) = encoded(fields).unwrap();
-        out.split_once(r#""messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]"#).unwrap().1.to_owned()
+        out.split_once(r#""messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]"#)
+            .unwrap()
+            .1
+            .to_owned()
     }
 
     #[test]
@@ -223,7 +229,10 @@ mod tests {
             assert!(out.ends_with(&format!(r#","tool_choice":{expected}}}"#)), "{out}");
         }
         let single = after_messages(&format!(r#"{TOOLS},"parallel_tool_calls":false"#));
-        assert!(single.ends_with(r#","tool_choice":{"type":"auto","disable_parallel_tool_use":true}}"#), "{single}");
+        assert!(
+            single.ends_with(r#","tool_choice":{"type":"auto","disable_parallel_tool_use":true}}"#),
+            "{single}"
+        );
         let none = after_messages(&format!(r#"{TOOLS},"parallel_tool_calls":false,"tool_choice":"none""#));
         assert!(none.ends_with(r#","tool_choice":{"type":"none"}}"#), "{none}");
         assert!(!after_messages(&format!(r#"{TOOLS},"parallel_tool_calls":true"#)).contains("tool_choice"));
@@ -244,13 +253,15 @@ mod tests {
         assert!(out.ends_with(r#","stop_sequences":["END"]}"#), "{out}");
         assert_eq!(dropped, ["tool_choice", "stop"]);
         assert!(!encoded(r#""stop":"\n\n""#).unwrap().0.contains("stop_sequences"));
-        let schema = after_messages(r#""tools":[{"type":"function","function":{"name":"a","parameters":{ }}}]"#);
+        let schema =
+            after_messages(r#""tools":[{"type":"function","function":{"name":"a","parameters":{ }}}]"#);
         assert_eq!(schema, r#","tools":[{"name":"a","input_schema":{"type":"object","properties":{}}}]}"#);
     }
 
     #[test]
     fn keys_of_anthropics_own_cross_and_others_are_named() {
-        let (out, dropped) = encoded(r#""seed":1,"top_k":40,"thinking":{"type":"disabled"},"x y":0"#).unwrap();
+        let (out, dropped) =
+            encoded(r#""seed":1,"top_k":40,"thinking":{"type":"disabled"},"x y":0"#).unwrap();
         assert!(out.ends_with(r#","top_k":40,"thinking":{"type":"disabled"}}"#), "{out}");
         assert_eq!(dropped, ["seed", "x y"]);
     }

@@ -108,7 +108,9 @@ impl Decoder {
     }
 
     fn start<'e>(&mut self, message: Option<WireMessage<'e>>) -> Result<Option<Event<'e>>, Error> {
-        let Some(message) = message else { return Err(broken("the provider's message_start holds no message")) };
+        let Some(message) = message else {
+            return Err(broken("the provider's message_start holds no message"));
+        };
         if self.is_started {
             return Err(broken("the provider's stream began twice"));
         }
@@ -117,7 +119,11 @@ impl Decoder {
         Ok(Some(Event::Start { id: message.id, model: message.model.unwrap_or_default() }))
     }
 
-    fn open<'e>(&mut self, block: Option<u64>, wire: Option<WireBlock<'e>>) -> Result<Option<Event<'e>>, Error> {
+    fn open<'e>(
+        &mut self,
+        block: Option<u64>,
+        wire: Option<WireBlock<'e>>,
+    ) -> Result<Option<Event<'e>>, Error> {
         let (Some(block), Some(wire)) = (block, wire) else {
             return Err(broken("a content_block_start of the provider lacks its index or block"));
         };
@@ -144,7 +150,11 @@ impl Decoder {
         }
     }
 
-    fn delta<'e>(&mut self, block: Option<u64>, wire: Option<WireDelta<'e>>) -> Result<Option<Event<'e>>, Error> {
+    fn delta<'e>(
+        &mut self,
+        block: Option<u64>,
+        wire: Option<WireDelta<'e>>,
+    ) -> Result<Option<Event<'e>>, Error> {
         let (Some(block), Some(wire)) = (block, wire) else {
             return Err(broken("a content_block_delta of the provider lacks its index or delta"));
         };
@@ -179,7 +189,11 @@ impl Decoder {
         (!tool.has_arguments).then_some(Event::ToolArguments { index: tool.index, json: "{}" })
     }
 
-    fn message_delta<'e>(&mut self, delta: Option<WireDelta<'e>>, usage: Option<WireUsage>) -> Option<Event<'e>> {
+    fn message_delta<'e>(
+        &mut self,
+        delta: Option<WireDelta<'e>>,
+        usage: Option<WireUsage>,
+    ) -> Option<Event<'e>> {
         self.usage.update(usage.unwrap_or_default());
         let stop_reason = delta?.stop_reason?;
         Some(Event::Finish(finish(Some(stop_reason))))

@@ -26,7 +26,8 @@ impl WireUsage {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
-        self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 
@@ -35,7 +36,8 @@ impl WireUsage {
         let cached_read_tokens = self.cache_read_input_tokens.unwrap_or(0);
         let cached_write_tokens = self.cache_creation_input_tokens.unwrap_or(0);
         let fresh_tokens = self.input_tokens.unwrap_or(0);
-        let prompt_tokens = fresh_tokens.saturating_add(cached_read_tokens).saturating_add(cached_write_tokens);
+        let prompt_tokens =
+            fresh_tokens.saturating_add(cached_read_tokens).saturating_add(cached_write_tokens);
         let completion_tokens = self.output_tokens.unwrap_or(0);
         Usage {
             prompt_tokens,

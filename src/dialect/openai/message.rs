@@ -284,11 +284,19 @@ mod tests {
             (r#"{"content":"x"}"#, Kind::InvalidRequest, "messages[0]"),
             (r#"{"role":"robot"}"#, Kind::InvalidRequest, "messages[0].role"),
             (r#"{"role":"function","name":"f"}"#, Kind::UnsupportedParameter, "messages[0].role"),
-            (r#"{"role":"assistant","function_call":{}}"#, Kind::UnsupportedParameter, "messages[0].function_call"),
+            (
+                r#"{"role":"assistant","function_call":{}}"#,
+                Kind::UnsupportedParameter,
+                "messages[0].function_call",
+            ),
             (r#"{"role":"assistant","audio":{"id":"a"}}"#, Kind::UnsupportedParameter, "messages[0].audio"),
             (r#"{"role":"tool","content":"x"}"#, Kind::InvalidRequest, "messages[0].tool_call_id"),
             (r#"{"role":"user","content":7}"#, Kind::InvalidRequest, "messages[0].content"),
-            (r#"{"role":"user","content":[{"type":"text"}]}"#, Kind::InvalidRequest, "messages[0].content[0].text"),
+            (
+                r#"{"role":"user","content":[{"type":"text"}]}"#,
+                Kind::InvalidRequest,
+                "messages[0].content[0].text",
+            ),
             (
                 r#"{"role":"user","content":[{"type":"text","text":""},{"type":"image_url","image_url":{"url":"data:image/png,x"}}]}"#,
                 Kind::InvalidRequest,
@@ -312,10 +320,14 @@ mod tests {
 
     #[test]
     fn data_urls_are_taken_apart_borrowed_or_not() {
-        let expected =
-            |media_type, data| Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) });
+        let expected = |media_type, data| {
+            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
+        };
         assert_eq!(source(Cow::Borrowed("data:image/png;base64,QUI=")), expected("image/png", "QUI="));
-        assert_eq!(source(Cow::Owned("DATA:image/png;name=a;BASE64,QUI=".into())), expected("image/png", "QUI="));
+        assert_eq!(
+            source(Cow::Owned("DATA:image/png;name=a;BASE64,QUI=".into())),
+            expected("image/png", "QUI=")
+        );
         assert_eq!(source(Cow::Borrowed("data:;base64,QUI=")), None);
         assert_eq!(source(Cow::Borrowed("data:")), None);
         assert_eq!(source(Cow::Borrowed("é")), Some(Source::Url("é".into())));

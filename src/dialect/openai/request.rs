@@ -46,7 +46,9 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
         "response_format" => request.format = format(value)?,
         "n" => request.choices = Some(value.parse(&name)?),
         "logprobs" => request.logprobs = value.parse(&name)?,
-        "modalities" => request.audio = value.parse::<Vec<Text<'a>>>(&name)?.iter().any(|one| one.0 == "audio"),
+        "modalities" => {
+            request.audio = value.parse::<Vec<Text<'a>>>(&name)?.iter().any(|one| one.0 == "audio")
+        }
         "functions" | "function_call" => return Err(legacy_functions(&name)),
         _ => request.extra.push((name, value.raw())),
     }
@@ -62,7 +64,8 @@ fn legacy_functions(name: &str) -> Error {
 fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     match value.first() {
         b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(Error::new(Kind::InvalidRequest, format!("`{path}` must be a number")).with_param(path.to_owned())),
+        _ => Err(Error::new(Kind::InvalidRequest, format!("`{path}` must be a number"))
+            .with_param(path.to_owned())),
     }
 }
 
@@ -178,7 +181,8 @@ fn tool_choice<'a>(value: Span<'a>) -> Result<ToolChoice<'a>, Error> {
 }
 
 fn bad_tool_choice(kind: Kind) -> Error {
-    let message = "`tool_choice` must be `auto`, `none`, `required`, one `function` by name, or `allowed_tools`";
+    let message =
+        "`tool_choice` must be `auto`, `none`, `required`, one `function` by name, or `allowed_tools`";
     Error::new(kind, message).with_param("tool_choice")
 }
 
@@ -203,7 +207,8 @@ fn format<'a>(value: Span<'a>) -> Result<Format<'a>, Error> {
         ("json_object", _) => Ok(Format::JsonObject),
         ("json_schema", Some(schema)) => Ok(Format::JsonSchema(schema.raw())),
         _ => {
-            let message = "`response_format` must be `text`, `json_object`, or `json_schema` with its `schema`";
+            let message =
+                "`response_format` must be `text`, `json_object`, or `json_schema` with its `schema`";
             Err(Error::new(Kind::InvalidRequest, message).with_param("response_format"))
         }
     }
