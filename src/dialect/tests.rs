@@ -306,6 +306,22 @@ fn broken_streams_are_the_providers_fault() {
 }
 
 #[test]
+fn deep_events_do_not_exhaust_the_stack() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = format!("{}0{}", open.repeat(300_000), close.repeat(300_000));
+        let event = format!(r#"{{"type":"ping","x":{deep}}}"#);
+        let _ = pushed(&[START, &event]);
+        let body = format!(r#"{{"x":{deep},"usage":{{"total_tokens":7}},"y":{deep}}}"#);
+        assert_eq!(usage_of(Dialect::OpenAi, body.as_bytes()).map(|usage| usage.total_tokens), Some(7));
+        let _ = decode_error(Dialect::OpenAi, 500, &event.as_bytes()[..60_000]);
+        let request = format!(r#"{{"messages":[{{"role":"user","content":{deep}}}],"z":{deep}}}"#);
+        assert!(
+            translate_request(Dialect::OpenAi, Dialect::Anthropic, request.as_bytes(), "m", false).is_err()
+        );
+    }
+}
+
+#[test]
 fn an_error_event_is_the_providers_error() {
     for (kind, status) in [
         ("overloaded_error", 529),
