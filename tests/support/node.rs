@@ -29,6 +29,8 @@ pub(crate) struct Node {
     /// Its config and whatever its config names.
     pub(crate) folder: TempDir,
     lines: mpsc::Receiver<String>,
+    /// The line that it said when it began to serve.
+    pub(crate) start_line: String,
 }
 
 impl Node {
@@ -54,7 +56,7 @@ impl Node {
         let mut said = Vec::new();
         while let Ok(line) = lines.recv_timeout(PATIENCE) {
             if let Some(address) = address_in(&line) {
-                return Ok(Self { child, address, folder, lines });
+                return Ok(Self { child, address, folder, lines, start_line: line });
             }
             said.push(line);
         }

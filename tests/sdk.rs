@@ -1,0 +1,171 @@
+//! The providers' own SDKs against a running corelane, configured by the seed: the programs of `tests/sdk` assert, this
+//! file installs what they need, starts what they talk to, and counts the rows that they left. It asserts no answer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's failure")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "tests share an installation and wait on conditions"
+)]
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+mod support;
+
+use support::node::{DRIVERS, Mock};
+use support::postgres::Postgres;
+use support::seed;
+
+#[test]
+fn the_openai_python_package() {
+    on_both_drivers("openai_python", &Sdks::python, "openai_client.py");
+}
+
+#[test]
+fn the_anthropic_python_package() {
+    on_both_drivers("anthropic_python", &Sdks::python, "anthropic_client.py");
+}
+
+#[test]
+fn the_openai_npm_package() {
+    on_both_drivers("openai_npm", &Sdks::node, "openai_client.cjs");
+}
+
+fn on_both_drivers(name: &str, interpreter: &dyn Fn(&Sdks) -> Command, program: &str) {
+    let sdks = Sdks::installed();
+    let postgres = Postgres::shared();
+    for driver in DRIVERS {
+        let mock = Mock::start(&[]);
+        let database = format!("{name}_{driver}");
+        postgres.database(&database);
+        let mut node = seed::start(&seed::config(seed::LOGGING, &mock, &database), driver, &postgres);
+        let mut command = interpreter(&sdks);
+        command.arg(sources().join(program));
+        command.args([format!("http://{}", node.address), format!("http://{}", mock.address)]);
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{program}, driver {driver}:\n{}\ncorelane said {:#?}",
+            said(&output),
+            node.said()
+        );
+        node.signal("TERM");
+        assert!(node.wait().success(), "{driver}: {:#?}", node.said());
+        check_rows(&postgres, &database, &mock);
+    }
+}
+
+/// What the programs asked for, and no more, is in the table: each send has its row, each row its tokens.
+fn check_rows(postgres: &Postgres, database: &str, mock: &Mock) {
+    let count = |condition: &str| {
+        postgres.number(database, &format!("SELECT count(*) FROM logs WHERE {condition}"))
+    };
+    let seen = mock.requests();
+    let chats = ["/v1/chat/completions", "/v1/messages"].map(|path| seen["by_path"][path].as_i64());
+    let chats: i64 = chats.into_iter().flatten().sum();
+    assert!(chats > 0);
+    assert_eq!(count("attempts = 1"), chats, "a row for each request that a provider got");
+    assert!(count("attempts = 0") > 0 && count("attempts > 1") == 0, "refused requests have rows, too");
+    assert_eq!(postgres.number(database, "SELECT count(DISTINCT id) FROM logs"), count("true"));
+    assert_eq!(count("status = 'success' AND (attempts <> 1 OR status_code <> 200)"), 0);
+    assert_eq!(count("attempts = 0 AND status <> 'error'"), 0);
+    // OpenAI says a stream's usage only to who asked for it.
+    let silent = "stream AND provider = 'openai' AND params NOT LIKE '%include_usage%'";
+    let uncounted = "status = 'success' AND total_tokens IS NULL";
+    assert_eq!(count(&format!("{uncounted} AND ({silent}) IS NOT TRUE")), 0, "tokens are counted");
+    assert_eq!(count("total_tokens <> prompt_tokens + completion_tokens"), 0);
+}
+
+/// The SDKs in a folder of their own, made once for each state of the lock files.
+struct Sdks {
+    folder: PathBuf,
+}
+
+impl Sdks {
+    /// Installs them unless that was done. One at a time, among threads and processes; the mark is written last.
+    fn installed() -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let sdks = Self { folder: root.join(format!("sdk-{:016x}", fingerprint())) };
+        let lock = File::create(root.join("sdk.lock")).unwrap();
+        lock.lock().unwrap();
+        let mark = sdks.folder.join("installed");
+        if !mark.exists() {
+            let _ = fs::remove_dir_all(&sdks.folder);
+            fs::create_dir_all(&sdks.folder).unwrap();
+            sdks.install_python();
+            sdks.install_npm();
+            File::create(mark).unwrap();
+        }
+        sdks
+    }
+
+    fn install_python(&self) {
+        let folder = self.folder.join("python");
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        let mut pip = Command::new(folder.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--requirement"]);
+        run(pip.arg(sources().join("requirements.txt")));
+    }
+
+    fn install_npm(&self) {
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(sources().join(name), self.folder.join(name)).unwrap();
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        run(npm.current_dir(&self.folder));
+    }
+
+    fn python(&self) -> Command {
+        let mut command = bare(self.folder.join("python/bin/python"));
+        // Bytecode beside the programs would be litter in the repository.
+        command.arg("-B");
+        command
+    }
+
+    fn node(&self) -> Command {
+        let mut command = bare("node");
+        command.env("NODE_PATH", self.folder.join("node_modules"));
+        command
+    }
+}
+
+/// A command that sees nothing of our environment: no proxy, no key.
+fn bare(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; these tests need python3 with venv, node and npm: `make deps` installs them")
+    });
+    assert!(output.status.success(), "{command:?}:\n{}", said(&output));
+}
+
+/// Of the lock files, and of the programs that an installation is made for.
+fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for name in ["requirements.txt", "package-lock.json"] {
+        fs::read(sources().join(name)).unwrap().hash(&mut hasher);
+    }
+    for program in ["python3", "node"] {
+        let version = Command::new(program).arg("--version").output();
+        version.map(|output| output.stdout).unwrap_or_default().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk")
+}
+
+fn said(output: &Output) -> String {
+    let [out, error] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    format!("{out}{error}")
+}
