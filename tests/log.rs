@@ -71,7 +71,7 @@ fn quick() -> Settings {
 
 fn started(store: Box<dyn Store>, settings: Settings, rings: usize) -> (Handle, Vec<Producer>) {
     let (producers, consumers): (Vec<Producer>, Vec<Consumer>) = (0..rings).map(|_| ring()).unzip();
-    (Log::start(settings, store, consumers).unwrap(), producers)
+    (Log::start(settings, StoreState::Ready(store), consumers).unwrap(), producers)
 }
 
 fn ready(store: &LogsStore) -> Box<dyn Store> {
