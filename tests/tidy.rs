@@ -158,9 +158,9 @@ fn markers(source: &Source<'_>) -> Vec<Fault> {
             let found = line.match_indices(marker).any(|(at, _)| {
                 let before = line[..at].chars().next_back();
                 let after = line[at + marker.len()..].chars().next();
-                let is_word = marker.ends_with(char::is_alphanumeric) && !marker.starts_with('#');
-                !before.is_some_and(char::is_alphanumeric)
-                    && !(is_word && after.is_some_and(char::is_alphanumeric))
+                let is_open = !marker.ends_with(char::is_alphanumeric) || marker.starts_with('#');
+                let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+                !is_part(before) && (is_open || !is_part(after))
             });
             if found {
                 faults.push(source.fault(index + 1, format!("a leftover `{marker}`")));
@@ -342,7 +342,7 @@ fn is_name(c: char) -> bool {
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     let mut files = Vec::new();
     for path in paths {
