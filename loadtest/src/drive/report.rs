@@ -200,7 +200,7 @@ fn machine() -> Vec<(&'static str, String)> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let nginx =
         Command::new("/usr/sbin/nginx").arg("-v").output().map(|output| output.stderr).unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cores = read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count();
     vec![
         ("Machine", format!("{cores} cores, {}", first(read("/proc/cpuinfo"), "model name"))),
         ("Kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),

@@ -287,6 +287,9 @@ fn answers_200(address: SocketAddr, path: &str) -> io::Result<bool> {
 }
 
 async fn end(mut child: Child, signal: &str) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
     let _ = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
     for _ in 0..STOP_MS_MAX / LOOK_MS {
         if !matches!(child.try_wait(), Ok(None)) {
