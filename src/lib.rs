@@ -16,10 +16,17 @@
 //!
 //! Words: downstream (callers) and upstream (providers); an attempt is one send; a record is one request's log row.
 
+pub mod api;
 pub mod chat;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dialect;
 pub mod error;
+pub mod gateway;
 pub mod http;
+pub mod net;
 pub mod provider;
+pub mod routing;
 pub mod telemetry;
+pub mod worker;

@@ -1,6 +1,10 @@
 //! The program: the allocator, then `cli`.
 
+use std::process::ExitCode;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    corelane::cli::run()
+}

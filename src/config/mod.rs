@@ -1,4 +1,130 @@
-//! The shared `config.json`: the file's words (`file`), all of its faults at once (`validate`), what it means
-//! (`snapshot`). Nothing here listens, connects or reads a clock.
+//! The shared `config.json`: the file's words (`file`), all of its faults at once (`validate` and the readers), what it
+//! means (`snapshot`). Nothing here listens, connects, reads a clock, or opens a file: bytes and environment are
+//! arguments, so that `check` and `serve` are the same code.
 
+mod client;
+mod digest;
+mod document;
+mod fault;
+mod file;
+mod keys;
+mod nearest;
+mod network;
+mod providers;
+mod reference;
+mod secret;
 pub mod snapshot;
+mod stores;
+mod url;
+mod validate;
+
+use std::fmt;
+
+pub use document::{DEPTH_MAX, FILE_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
+pub use fault::{FINDINGS_MAX, Fault, Notice};
+pub use secret::Secret;
+use snapshot::Snapshot;
+
+/// Where `env.NAME` is looked up: the process's environment in `cli`, anything in a test.
+pub trait Environment {
+    /// The variable's value; `None`: unset, or not UTF-8.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment for F {
+    fn variable(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+/// An accepted file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it means; generation 1.
+    pub snapshot: Snapshot,
+    /// In the order of the file, at most [`FINDINGS_MAX`] and one.
+    pub warnings: Vec<Notice>,
+    /// Enabled keys of served providers that have no value and are never used; to be named at start, and a fault for a
+    /// strict check.
+    pub unusable_keys: Vec<UnusableKey>,
+}
+
+/// A key without a value. Displays as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableKey {
+    /// The provider's name, lower case.
+    pub provider: String,
+    /// The key's name.
+    pub key: String,
+    /// The variable that is unset or empty; `None`: the file gives no value.
+    pub variable: Option<String>,
+}
+
+impl fmt::Display for UnusableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, provider) = (fault::Printable(&self.key), fault::Printable(&self.provider));
+        write!(f, "the key \"{key}\" of the provider \"{provider}\" is never used: ")?;
+        match &self.variable {
+            Some(variable) => write!(f, "the variable {variable} is unset or empty"),
+            None => f.write_str("it has no value"),
+        }
+    }
+}
+
+/// Reads a whole file; on failure every fault of it, in the order of the file. `file_name` is only what messages say.
+pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Result<Loaded, Vec<Fault>> {
+    let bytes = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut report = fault::Report::new(file_name, bytes);
+    let text = match document::decode(bytes) {
+        Ok(text) => text,
+        Err(malformed) => {
+            report.fault(fault::Spot { pointer: "", offset: malformed.offset }, malformed.message);
+            return Err(report.into_faults());
+        }
+    };
+    let Some(root) = document::parse(text, &mut report) else { return Err(report.into_faults()) };
+    let root = document::At::root(&root);
+    validate::object(&root, file::ROOT, true, &mut report);
+    if !matches!(root.node.value, document::Value::Object(_)) {
+        return Err(report.into_faults());
+    }
+    read(&root, report, environment)
+}
+
+/// UTF-8's, which some editors write and JSON does not know.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// What the readers share while they read one file.
+struct Reading<'r, 't> {
+    report: &'r mut fault::Report<'t>,
+    environment: &'r dyn Environment,
+    /// `version` 1: an empty allow list allows all.
+    empty_allows_all: bool,
+    unusable_keys: Vec<UnusableKey>,
+}
+
+fn read(
+    root: &document::At<'_>,
+    mut report: fault::Report<'_>,
+    environment: &dyn Environment,
+) -> Result<Loaded, Vec<Fault>> {
+    let version = root.member("version").and_then(|version| version.integer());
+    validate::plugins(root, &mut report);
+    validate::source_of_truth(root, &mut report);
+    let client = client::read(root, &mut report);
+    let mut reading = Reading {
+        report: &mut report,
+        environment,
+        empty_allows_all: version == Some(1),
+        unusable_keys: Vec::new(),
+    };
+    let providers = providers::read(root, &mut reading);
+    let stores = stores::read(root, &mut reading);
+    let unusable_keys = reading.unusable_keys;
+    if report.faults_count() > 0 {
+        return Err(report.into_faults());
+    }
+    let digest = digest::digest(&client, &providers, &stores);
+    let snapshot = Snapshot { generation: 1, digest, client, providers, logs_store: stores.logs_store };
+    Ok(Loaded { snapshot, warnings: report.into_notices(), unusable_keys })
+}

@@ -5,29 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::secret::Secret;
 use crate::dialect::Dialect;
-
-/// A secret: no `Debug` of its content, no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// Takes the text into keeping.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself; the caller answers for where it goes.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 /// One generation of the config, complete and immutable.
 #[derive(Clone, Debug)]
@@ -38,7 +17,7 @@ pub struct Snapshot {
     pub digest: String,
     /// `client.*`.
     pub client: Client,
-    /// Indexed by [`ProviderId`].
+    /// Indexed by [`ProviderId`]; sorted by name, so that an id means the same on nodes with equal files.
     pub providers: Vec<Provider>,
     /// `logs_store`, when present and enabled.
     pub logs_store: Option<LogsStore>,
@@ -63,7 +42,7 @@ pub struct Client {
     pub body_bytes_max: usize,
     /// Full queue: refuse at once. No queue exists yet without `concurrency_and_buffer_size`; kept for it.
     pub drop_excess_requests: bool,
-    /// Exact origins, `*`, or wildcard patterns; localhost origins are always allowed.
+    /// Exact origins, `*`, or wildcard patterns, as written; localhost origins are always allowed. Default: none.
     pub allowed_origins: Vec<String>,
     /// Names added to `Access-Control-Allow-Headers`.
     pub allowed_headers: Vec<String>,
@@ -94,17 +73,21 @@ pub struct Provider {
     pub name: String,
     /// The dialect it speaks; `None`: known by name, not served by this version.
     pub dialect: Option<Dialect>,
-    /// Scheme, host and port of `base_url`.
+    /// Scheme, host and port of `base_url`; an empty host where `dialect` is `None` and the file names none.
     pub origin: Origin,
     /// The `Host` header's value.
     pub authority: String,
     /// What stands before the dialect's own path (`/v1/…`): empty or starting with `/`, never ending in one.
     pub base_path: String,
+    /// Target of chat requests, `base_path` and the dialect's or provider's path; empty where `dialect` is `None`.
+    pub chat_path: String,
+    /// Target of the model list, likewise; `None`: the provider has none.
+    pub models_path: Option<String>,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.
     pub keys: Vec<Key>,
     /// A custom provider with `is_key_less`: no key is chosen and no credential sent.
     pub key_less: bool,
-    /// `network_config.extra_headers`, validated as header names and values.
+    /// `network_config.extra_headers`, valid, names in lower case and sorted; never one that authenticates or frames.
     pub extra_headers: Vec<(String, String)>,
     /// Connect to last byte of a whole answer, and to the head of a streamed one.
     pub request_timeout: Duration,
@@ -119,7 +102,7 @@ pub struct Provider {
 pub struct Key {
     /// Unique in the file; what logs, metrics and errors say.
     pub name: String,
-    /// `id` of the file, or derived from the name.
+    /// `id` of the file, or a UUID derived from the provider's and the key's name; unique in the file.
     pub id: String,
     /// `None`: its variable is unset or empty, and the key is never used.
     pub secret: Option<Secret>,
@@ -129,9 +112,9 @@ pub struct Key {
     pub models: Models,
     /// Deny list; wins over `models`. `*` denies all.
     pub blacklisted_models: Vec<String>,
-    /// Requested name to wire name.
+    /// Requested name to wire name, sorted by requested name.
     pub aliases: Vec<(String, String)>,
-    /// Share of the draw, finite and not negative; 0: only when alone.
+    /// Share of the draw, 0 to 1e9; 0: only when alone.
     pub weight: f64,
     /// A disabled key is never chosen.
     pub enabled: bool,
@@ -151,7 +134,7 @@ pub enum Models {
 pub enum LogsStore {
     /// `type: "sqlite"`.
     Sqlite {
-        /// The database file.
+        /// The database file, as written: a relative one is the caller's to resolve.
         path: PathBuf,
     },
     /// `type: "postgres"`.
@@ -171,7 +154,7 @@ pub struct Postgres {
     pub password: Option<Secret>,
     /// Database.
     pub db_name: String,
-    /// `disable`, `prefer`, `require`, `verify-ca`, `verify-full`.
+    /// Default `prefer`; `allow` is taken as `prefer`.
     pub ssl_mode: SslMode,
 }
 

@@ -1,7 +1,27 @@
 //! API formats as bytes, each written once for both sides: decode and encode for request, response, stream event and
 //! error. Pure: no socket, no clock. Which path speaks which dialect is `api`'s table, which provider `provider`'s.
+//!
+//! Between the dialects stands `chat`; `translate` joins halves, so that N dialects cost N rooms. What passes through
+//! in its own dialect is only watched (`observe`).
+
+mod anthropic;
+mod error_body;
+mod json;
+mod observe;
+mod openai;
+mod translate;
+
+pub mod log_content;
+pub mod look;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::observe::{StreamObserver, usage_of};
+pub use self::translate::{
+    DROPPED_MAX, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
+    translate_response,
+};
+use crate::error::{Error, Kind, UpstreamError};
 
 /// An API format that callers speak to us and we speak to providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -11,3 +31,100 @@ pub enum Dialect {
     /// Anthropic's messages (<https://docs.anthropic.com/en/api/messages>).
     Anthropic,
 }
+
+/// The shapes that an error may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorShape {
+    /// `/v1/*`: OpenAI's `error` with Bifrost's facts around it.
+    Native,
+    /// `/openai/*`: OpenAI's own.
+    OpenAi,
+    /// `/anthropic/*`: Anthropic's own.
+    Anthropic,
+}
+
+/// What an error's body says beside the error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrorContext<'a> {
+    /// Provider's name in the config; empty when none was chosen.
+    pub provider: &'a str,
+    /// The model in the caller's words.
+    pub model_requested: &'a str,
+    /// Bifrost's name of the operation, such as `chat_completion` or `chat_completion_stream`.
+    pub request_type: &'a str,
+    /// The request's id; empty: left out.
+    pub request_id: &'a str,
+}
+
+/// The JSON body of an error answer.
+pub fn encode_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    write_error(shape, error, context, &mut out);
+    out
+}
+
+/// Appends an error in the middle of a stream, as one whole server-sent event.
+pub fn encode_error_event(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {
+    let start: &[u8] = if shape == ErrorShape::Anthropic { b"event: error\ndata: " } else { b"data: " };
+    out.extend_from_slice(start);
+    write_error(shape, error, context, out);
+    out.extend_from_slice(b"\n\n");
+}
+
+fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {
+    match shape {
+        ErrorShape::Native => openai::error::encode_native(error, context, out),
+        ErrorShape::OpenAi => openai::error::encode(error, out),
+        ErrorShape::Anthropic => anthropic::error::encode(error, context, out),
+    }
+}
+
+/// A provider's error answer in neutral words. Both dialects of today word it alike enough for one reader.
+pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> UpstreamError {
+    match dialect {
+        Dialect::OpenAi | Dialect::Anthropic => error_body::decode(status, body),
+    }
+}
+
+/// One model in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelEntry {
+    /// Such as `openai/gpt-4o-mini`.
+    pub id: String,
+    /// The provider's name.
+    pub owned_by: String,
+    /// When it was made, seconds since the epoch; 0: not known.
+    pub created_s: u64,
+}
+
+/// The names in a provider's list of models, in its order.
+pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error> {
+    #[derive(Deserialize)]
+    struct Models {
+        data: Vec<Model>,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        id: String,
+    }
+    let models: Models = match dialect {
+        Dialect::OpenAi | Dialect::Anthropic => serde_json::from_slice(body).map_err(|error| {
+            Error::new(
+                Kind::UpstreamInvalidResponse,
+                format!("the provider's list of models is no such: {error}"),
+            )
+        })?,
+    };
+    Ok(models.data.into_iter().map(|model| model.id).collect())
+}
+
+/// A list of models for a caller.
+pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
+    match shape {
+        Dialect::OpenAi => openai::models::encode(models),
+        Dialect::Anthropic => anthropic::models::encode(models),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,18 @@
-//! What is observed of requests: counters per core, one record per request, the log thread and its stores.
+//! What is observed of requests: counters per core, one record per request, the log threads and their stores.
 //! It decides nothing about a request and never makes a core wait.
 
+pub mod cells;
+mod flusher;
+pub mod histogram;
+mod labels;
+pub mod metrics;
+pub mod postgres;
+mod postgres_copy;
+mod postgres_schema;
+mod postgres_tls;
 pub mod record;
+pub mod ring;
+pub mod row;
+pub mod sqlite;
+pub mod store;
+pub mod writer;

@@ -57,3 +57,81 @@ pub struct Record {
 
 /// Bound on each logged body, bytes.
 pub const CONTENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Bound on each name in a record (provider, model, key), bytes: some are the caller's words.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// Bound on the error's sentence, bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+
+impl Record {
+    /// Memory that it holds, bytes.
+    pub fn bytes(&self) -> usize {
+        let body = |body: &Option<Vec<u8>>| body.as_ref().map_or(0, Vec::capacity);
+        let names = [&self.provider, &self.model, &self.selected_key_name, &self.selected_key_id];
+        size_of::<Self>()
+            + body(&self.input)
+            + body(&self.output)
+            + self.error_message.as_ref().map_or(0, String::capacity)
+            + names.into_iter().map(String::capacity).sum::<usize>()
+    }
+
+    /// Gives up the bodies and marks the row.
+    pub fn drop_content(&mut self) {
+        self.content_truncated |= self.input.is_some() || self.output.is_some();
+        self.input = None;
+        self.output = None;
+    }
+
+    /// Cuts every text to its bound.
+    pub fn clip_texts(&mut self) {
+        for name in
+            [&mut self.provider, &mut self.model, &mut self.selected_key_name, &mut self.selected_key_id]
+        {
+            clip(name, NAME_BYTES_MAX);
+        }
+        if let Some(message) = &mut self.error_message {
+            clip(message, MESSAGE_BYTES_MAX);
+        }
+    }
+}
+
+fn clip(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A successful request without bodies.
+    pub(in crate::telemetry) fn record() -> Record {
+        Record {
+            id: Uuid::now_v7(),
+            timestamp_us: 1_700_000_000_000_000,
+            dialect: Dialect::OpenAi,
+            object_type: "chat.completion",
+            provider: "openai".to_owned(),
+            model: "gpt-4o-mini".to_owned(),
+            status_code: 200,
+            error_kind: None,
+            error_message: None,
+            stream: false,
+            selected_key_name: "first".to_owned(),
+            selected_key_id: "1".to_owned(),
+            attempts: 1,
+            latency_us: 1_500,
+            first_token_us: None,
+            overhead_us: 40,
+            usage: None,
+            core: 0,
+            generation: 1,
+            input: None,
+            output: None,
+            content_truncated: false,
+        }
+    }
+}

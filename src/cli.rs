@@ -1,0 +1,146 @@
+//! Arguments and environment to exit code. This is the one place that reads the process's environment and writes to its
+//! standard streams.
+
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::worker::runtime::DriverChoice;
+
+/// An LLM gateway: one API, many providers, several nodes from one shared config.json.
+#[derive(Debug, Parser)]
+#[command(name = "corelane", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until TERM: then finish what runs (30 s), write the log, and exit 0.
+    Serve(Serve),
+}
+
+/// `corelane serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The config file [default: ./config.json, then /etc/corelane/config.json].
+    #[arg(long, value_name = "PATH", conflicts_with = "app_dir")]
+    pub config: Option<PathBuf>,
+    /// A folder that holds config.json.
+    #[arg(long, env = "APP_DIR", value_name = "DIR")]
+    pub app_dir: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, env = "APP_HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// The port to listen on; 0 takes a free one.
+    #[arg(long, env = "APP_PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// Cores to serve on [default: those that this process may use].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// How cores do their I/O.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub driver: DriverChoice,
+    /// What is said of the run, on standard error.
+    #[arg(long, env = "LOG_LEVEL", value_enum, default_value = "info")]
+    pub log_level: LogLevel,
+    /// How it is said.
+    #[arg(long, env = "LOG_STYLE", value_enum, default_value = "json")]
+    pub log_style: LogStyle,
+}
+
+/// Bifrost's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What is not as it should be.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// Bifrost's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogStyle {
+    /// A JSON object a line.
+    Json,
+    /// For eyes.
+    Pretty,
+}
+
+/// Runs the program. 0: an orderly end; 1: what was asked failed; 2: it was asked in wrong words.
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => {
+            listen_to_ourselves(arguments.log_level, arguments.log_style);
+            serve::run(&arguments)
+        }
+    }
+}
+
+fn listen_to_ourselves(level: LogLevel, style: LogStyle) {
+    let level = match level {
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Error => tracing::Level::ERROR,
+    };
+    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    match style {
+        LogStyle::Json => subscriber.json().flatten_event(true).init(),
+        LogStyle::Pretty => subscriber.init(),
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        // The place, never the payload: that may hold a caller's bytes.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+}
+
+impl Serve {
+    /// Where the config is: as it was said, else the first of the usual places that has one.
+    fn config_path(&self) -> PathBuf {
+        if let Some(path) = &self.config {
+            return path.clone();
+        }
+        if let Some(folder) = &self.app_dir {
+            return folder.join("config.json");
+        }
+        let near = Path::new("config.json");
+        let shared = Path::new("/etc/corelane/config.json");
+        if near.exists() || !shared.exists() { near.to_owned() } else { shared.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Serve, String> {
+        let words = ["corelane", "serve"].iter().chain(words);
+        let Command::Serve(serve) =
+            Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command;
+        Ok(serve)
+    }
+
+    #[test]
+    fn an_app_dir_holds_the_config() {
+        let serve = parse(&["--app-dir", "/srv/corelane"]).unwrap();
+        assert_eq!(serve.config_path(), Path::new("/srv/corelane/config.json"));
+        assert_eq!((serve.host.as_str(), serve.port), ("127.0.0.1", 8080));
+    }
+
+    #[test]
+    fn wrong_words_are_refused() {
+        assert!(parse(&["--port", "70000"]).is_err());
+        assert!(parse(&["--workers", "0"]).is_err());
+        assert!(parse(&["--driver", "kqueue"]).is_err());
+    }
+}

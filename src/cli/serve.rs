@@ -1,0 +1,188 @@
+//! `corelane serve`: config, log store, sockets, cores, in this order; nothing listens before all before it is well.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::process::ExitCode;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Serve;
+use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::config::{self, Loaded};
+use crate::control::{self, Node, machine};
+use crate::gateway::Facts;
+use crate::net::ask::QUESTIONS_MAX;
+use crate::telemetry::metrics::BuildInfo;
+use crate::telemetry::ring::{self, Producer};
+use crate::telemetry::store::{self, START_TIMEOUT, StoreState};
+use crate::telemetry::writer::{self, Log};
+use crate::worker::{self, Plan, Worker};
+
+/// Connections that the kernel keeps for one core before it accepts them.
+const BACKLOG: i32 = 4096;
+
+/// Why the node did not start; each fault on a line of its own.
+struct Refusal(Vec<String>);
+
+impl<E: fmt::Display> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(vec![error.to_string()])
+    }
+}
+
+pub(super) fn run(arguments: &Serve) -> ExitCode {
+    match start(arguments).and_then(|node| Ok(control::run(node)?)) {
+        Ok(code) => code,
+        Err(Refusal(faults)) => {
+            for fault in faults {
+                tracing::error!("{fault}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Serve) -> Result<Node, Refusal> {
+    let path = arguments.config_path();
+    let loaded = load(&path)?;
+    let snapshot = loaded.snapshot;
+    let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
+    let workers = arguments.workers.map_or_else(machine::processors, usize::from);
+    let (log, producers) = open_log(&snapshot, &facts, workers)?;
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let listeners = listen(&arguments.host, arguments.port, workers)?;
+    let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+    let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
+    let mut plans = Vec::with_capacity(workers);
+    let processors = core_affinity::get_core_ids().unwrap_or_default();
+    for ((index, listener), log) in (0u16..).zip(listeners).zip(producers) {
+        plans.push(Plan {
+            index,
+            processor: processors.get(usize::from(index) % processors.len().max(1)).copied(),
+            driver: arguments.driver,
+            listener,
+            snapshot: snapshot.clone(),
+            facts: facts.clone(),
+            log,
+            body_bytes_max: machine::body_budget_bytes(workers),
+            questions: asker.clone(),
+        });
+    }
+    let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
+    announce(&path, &snapshot, &workers, address, log.as_ref());
+    let build = BuildInfo {
+        version: facts.version.to_owned(),
+        driver: driver_name(&workers).to_owned(),
+        digest: snapshot.digest.clone(),
+        generation: snapshot.generation,
+    };
+    Ok(Node { workers, questions, log, build })
+}
+
+fn load(path: &Path) -> Result<Loaded, Refusal> {
+    let name = path.display().to_string();
+    let text = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+    #[expect(clippy::disallowed_methods, reason = "cli is where the environment is read")]
+    let environment = |name: &str| std::env::var(name).ok();
+    let loaded = config::load(&text, &name, &environment)
+        .map_err(|faults| Refusal(faults.iter().map(ToString::to_string).collect()))?;
+    for notice in &loaded.warnings {
+        tracing::warn!("{notice}");
+    }
+    for key in &loaded.unusable_keys {
+        tracing::warn!("{key}");
+    }
+    Ok(loaded)
+}
+
+/// The log thread and each core's way to it; a core has none when no row is written.
+fn open_log(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    workers: usize,
+) -> Result<(Option<writer::Handle>, Vec<Option<Producer>>), Refusal> {
+    let Some(store) = snapshot.logs_store.as_ref().filter(|_| snapshot.client.enable_logging) else {
+        return Ok((None, (0..workers).map(|_| None).collect()));
+    };
+    let (producers, consumers): (Vec<_>, Vec<_>) = (0..workers).map(|_| ring::ring()).unzip();
+    let store = match store::open_store(store, START_TIMEOUT)? {
+        StoreState::Ready(store) => store,
+        StoreState::Unreachable(store, reason) => {
+            tracing::warn!(reason, "the log store cannot be reached; serving, and trying on");
+            store
+        }
+    };
+    let log = Log::start(writer::Settings::new(facts.node.clone()), store, consumers)?;
+    Ok((Some(log), producers.into_iter().map(Some).collect()))
+}
+
+/// A socket for each core, on one address: the kernel spreads connections over them. A port that another program
+/// listens on is refused; without the first look, sharing it with one of our own kind would succeed silently.
+fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Refusal> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = (host, port).to_socket_addrs().map_err(|error| format!("--host {host}: {error}"))?;
+    let address = address.into_iter().next().ok_or_else(|| format!("--host {host} has no address"))?;
+    let alone = socket(address, false).map_err(|error| format!("listen on {address}: {error}"))?;
+    let address = alone.local_addr()?;
+    drop(alone);
+    let listeners = (0..workers).map(|_| socket(address, true));
+    let listeners = listeners.collect::<io::Result<Vec<_>>>();
+    Ok(listeners.map_err(|error| format!("listen on {address}: {error}"))?)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    if shared {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+fn driver_name(workers: &[Worker]) -> &'static str {
+    workers.first().map_or("", |worker| worker.driver.driver.name())
+}
+
+/// The start line.
+fn announce(
+    path: &Path,
+    snapshot: &Snapshot,
+    workers: &[Worker],
+    address: Option<SocketAddr>,
+    log: Option<&writer::Handle>,
+) {
+    let driver = workers.first().map(|worker| &worker.driver);
+    let because = driver.map(|driver| driver.because.join("; ")).unwrap_or_default();
+    if !because.is_empty() {
+        tracing::warn!(because, "a better driver was refused");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = address.map(|address| address.to_string()),
+        workers = workers.len(),
+        driver = driver.map(|driver| driver.driver.name()),
+        ring_flags = driver.map(|driver| driver.flags),
+        config = %path.display(),
+        generation = snapshot.generation,
+        digest = snapshot.digest,
+        log_store = store_line(snapshot, log.is_some()),
+        "serving"
+    );
+}
+
+fn store_line(snapshot: &Snapshot, writes: bool) -> String {
+    match (&snapshot.logs_store, writes) {
+        (None, _) => "none: no row is written (no logs_store)".to_owned(),
+        (Some(_), false) => "none: no row is written (client.enable_logging is false)".to_owned(),
+        (Some(LogsStore::Sqlite { path }), true) => format!("sqlite {}", path.display()),
+        (Some(LogsStore::Postgres(postgres)), true) => {
+            format!("postgres {}:{}/{}", postgres.host, postgres.port, postgres.db_name)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `client`: logging, limits, cross-origin rules, with their defaults. A default is the documented one, whether or not the
+//! section stands in the file.
+
+use super::document::At;
+use super::fault::{Printable, Report};
+use super::network::is_header_name;
+use super::snapshot::Client;
+
+/// Largest `max_request_body_size_mb`; a body is held in memory.
+pub(crate) const BODY_MIB_MAX: u64 = 4_096;
+const BODY_MIB_DEFAULT: u64 = 100;
+const BYTES_PER_MIB: u64 = 1024 * 1024;
+
+/// Reads the section, or its defaults where it is left out.
+pub(crate) fn read(root: &At<'_>, report: &mut Report<'_>) -> Client {
+    let client = root.member("client");
+    let member = |name: &str| client.as_ref().and_then(|client| client.member(name));
+    let flag = |name: &str, default: bool| member(name).and_then(|at| at.bool()).unwrap_or(default);
+    let body_mib = member("max_request_body_size_mb").and_then(|at| at.integer()).unwrap_or(BODY_MIB_DEFAULT);
+    Client {
+        enable_logging: flag("enable_logging", true),
+        content_logging: !flag("disable_content_logging", false),
+        body_bytes_max: usize::try_from(body_mib.min(BODY_MIB_MAX) * BYTES_PER_MIB).unwrap_or(usize::MAX),
+        drop_excess_requests: flag("drop_excess_requests", false),
+        allowed_origins: member("allowed_origins").map(|at| origins(&at, report)).unwrap_or_default(),
+        allowed_headers: member("allowed_headers").map(|at| headers(&at, report)).unwrap_or_default(),
+    }
+}
+
+fn origins(at: &At<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let mut origins = Vec::new();
+    for element in at.elements() {
+        let Some(origin) = element.text() else { continue };
+        // What a browser sends as `Origin` (RFC 6454 §7): a scheme, a host, maybe a port, nothing after it.
+        let rest = origin.split_once("://").map(|(_, rest)| rest);
+        let can_match = origin == "*"
+            || rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+            });
+        if !can_match {
+            let message = format!(
+                "\"{}\" matches no origin; write \"*\" or scheme://host[:port] without a path",
+                Printable(origin)
+            );
+            report.warn(element.spot(), message);
+        }
+        origins.push(origin.to_owned());
+    }
+    origins
+}
+
+fn headers(at: &At<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let mut headers = Vec::new();
+    for element in at.elements() {
+        let Some(header) = element.text() else { continue };
+        if !is_header_name(header) {
+            report.fault(element.spot(), format!("\"{}\" is no header name", Printable(header)));
+        }
+        headers.push(header.to_owned());
+    }
+    headers
+}

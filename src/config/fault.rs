@@ -1,0 +1,220 @@
+//! What is wrong with a config file, and what is only worth a warning: where it stands and what to do. A finding's
+//! text never holds a value that may be a secret. It does not look for faults itself (`validate` and its neighbours do).
+
+use std::fmt;
+
+/// Faults, and likewise notices, that are kept of one file; the rest is counted in a last one.
+pub const FINDINGS_MAX: usize = 1_000;
+
+/// One reason why a file is refused. Displays as `config.json:12:5: /providers/opnai: …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file's name as it was given to `load`.
+    pub file: String,
+    /// JSON pointer (RFC 6901) to the value; empty: the whole file.
+    pub pointer: String,
+    /// From 1; 0: nowhere in particular.
+    pub line: u32,
+    /// Characters from the line's start, from 1; a byte order mark does not count.
+    pub column: u32,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// One thing worth a warning in a file that is accepted. Displays like [`Fault`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The file's name as it was given to `load`.
+    pub file: String,
+    /// JSON pointer (RFC 6901) to the value; empty: the whole file.
+    pub pointer: String,
+    /// From 1; 0: nowhere in particular.
+    pub line: u32,
+    /// Characters from the line's start, from 1.
+    pub column: u32,
+    /// What has no effect, or is taken in a way that one should know.
+    pub message: String,
+}
+
+impl From<Notice> for Fault {
+    /// What a strict check makes of a warning.
+    fn from(notice: Notice) -> Self {
+        let Notice { file, pointer, line, column, message } = notice;
+        Self { file, pointer, line, column, message }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        f.write_str(": ")?;
+        if !self.pointer.is_empty() {
+            write!(f, "{}: ", Printable(&self.pointer))?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Fault::from(self.clone()).fmt(f)
+    }
+}
+
+/// A file's own words as one line: control characters are escaped, what is long is cut.
+pub(crate) struct Printable<'t>(pub(crate) &'t str);
+
+/// Characters of a name or pointer that are printed.
+const PRINTED_CHARS_MAX: usize = 200;
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (count, char) in self.0.chars().enumerate() {
+            if count == PRINTED_CHARS_MAX {
+                return f.write_str("…");
+            }
+            if char.is_control() { write!(f, "{}", char.escape_default())? } else { write!(f, "{char}")? }
+        }
+        Ok(())
+    }
+}
+
+/// Where a finding stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot<'s> {
+    /// JSON pointer.
+    pub(crate) pointer: &'s str,
+    /// Byte offset into the text; past its end: nowhere in particular.
+    pub(crate) offset: usize,
+}
+
+/// Gathers the findings of one file, and turns offsets into lines and columns.
+pub(crate) struct Report<'t> {
+    file: &'t str,
+    text: &'t [u8],
+    line_starts: Vec<usize>,
+    faults: Vec<Fault>,
+    faults_left_out: usize,
+    notices: Vec<Notice>,
+    notices_left_out: usize,
+}
+
+impl<'t> Report<'t> {
+    /// A report on `text`, which need not be whole or valid.
+    pub(crate) fn new(file: &'t str, text: &'t [u8]) -> Self {
+        let ends = memchr::memchr_iter(b'\n', text).map(|end| end + 1);
+        Self {
+            file,
+            text,
+            line_starts: std::iter::once(0).chain(ends).collect(),
+            faults: Vec::new(),
+            faults_left_out: 0,
+            notices: Vec::new(),
+            notices_left_out: 0,
+        }
+    }
+
+    /// Notes a fault.
+    pub(crate) fn fault(&mut self, spot: Spot<'_>, message: impl Into<String>) {
+        if self.faults.len() == FINDINGS_MAX {
+            self.faults_left_out += 1;
+            return;
+        }
+        self.faults.push(self.finding(spot, message.into()));
+    }
+
+    /// Notes a warning.
+    pub(crate) fn warn(&mut self, spot: Spot<'_>, message: impl Into<String>) {
+        if self.notices.len() == FINDINGS_MAX {
+            self.notices_left_out += 1;
+            return;
+        }
+        let Fault { file, pointer, line, column, message } = self.finding(spot, message.into());
+        self.notices.push(Notice { file, pointer, line, column, message });
+    }
+
+    /// Faults so far, those left out too.
+    pub(crate) fn faults_count(&self) -> usize {
+        self.faults.len() + self.faults_left_out
+    }
+
+    /// The line that holds `offset`, from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The offset of a line (from 1) and a byte column (from 1), within the text.
+    pub(crate) fn offset(&self, line: usize, column_bytes: usize) -> usize {
+        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        (start + column_bytes.saturating_sub(1)).min(self.text.len())
+    }
+
+    /// All faults, in the order of the file.
+    pub(crate) fn into_faults(mut self) -> Vec<Fault> {
+        self.faults.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
+        if self.faults_left_out > 0 {
+            self.faults.push(self.left_out(self.faults_left_out, "faults"));
+        }
+        self.faults
+    }
+
+    /// All warnings, in the order of the file.
+    pub(crate) fn into_notices(mut self) -> Vec<Notice> {
+        self.notices.sort_by_key(|notice| (notice.line == 0, notice.line, notice.column));
+        if self.notices_left_out > 0 {
+            let Fault { file, pointer, line, column, message } =
+                self.left_out(self.notices_left_out, "warnings");
+            self.notices.push(Notice { file, pointer, line, column, message });
+        }
+        self.notices
+    }
+
+    fn left_out(&self, count: usize, what: &str) -> Fault {
+        self.finding(Spot { pointer: "", offset: usize::MAX }, format!("and {count} more {what}"))
+    }
+
+    fn finding(&self, spot: Spot<'_>, message: String) -> Fault {
+        let (line, column) = self.line_and_column(spot.offset);
+        Fault { file: self.file.to_owned(), pointer: spot.pointer.to_owned(), line, column, message }
+    }
+
+    fn line_and_column(&self, offset: usize) -> (u32, u32) {
+        if offset > self.text.len() {
+            return (0, 0);
+        }
+        let line = self.line(offset);
+        let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).unwrap_or_default();
+        // A character is counted at its first byte; what is not UTF-8 still gets a column.
+        let column = before.iter().filter(|byte| (**byte & 0xC0) != 0x80).count() + 1;
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let mut report = Report::new("c.json", "{\n \"ä\": x".as_bytes());
+        report.fault(Spot { pointer: "/ä", offset: 8 }, "no");
+        assert_eq!(report.into_faults()[0].to_string(), "c.json:2:6: /ä: no");
+    }
+
+    #[test]
+    fn what_is_over_the_bound_is_counted() {
+        let mut report = Report::new("c.json", b"{}");
+        for _ in 0..FINDINGS_MAX + 2 {
+            report.fault(Spot { pointer: "", offset: 0 }, "no");
+        }
+        let faults = report.into_faults();
+        assert_eq!(faults.len(), FINDINGS_MAX + 1);
+        assert_eq!(faults[FINDINGS_MAX].to_string(), "c.json: and 2 more faults");
+    }
+}

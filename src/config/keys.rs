@@ -1,0 +1,247 @@
+//! `providers.<name>.keys[]`: names, values, which models each may serve. Which of them is drawn for a request is
+//! `routing`'s.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::document::{At, Value};
+use super::fault::{Printable, Spot};
+use super::file::ALIAS;
+use super::reference::{Resolved, resolve};
+use super::snapshot::{Key, Models, Secret};
+use super::{Reading, UnusableKey, validate};
+
+/// Largest weight: two thousand million of them still add up to a finite sum.
+pub(crate) const WEIGHT_MAX: f64 = 1e9;
+/// Most keys of one provider; an id has 16 bits.
+const KEYS_MAX: usize = 65_535;
+/// Longest key name or id, bytes: they stand in labels, headers and every log row.
+const NAME_BYTES_MAX: usize = 255;
+
+/// What the keys of all providers must not share.
+#[derive(Default)]
+pub(crate) struct Taken {
+    names: HashMap<String, String>,
+    ids: HashMap<String, String>,
+}
+
+/// The provider whose keys are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner<'a> {
+    /// Its name, lower case.
+    pub(crate) name: &'a str,
+    /// Whether this version serves it; the keys of another are read without a word on their values.
+    pub(crate) is_served: bool,
+}
+
+/// Reads a provider's keys.
+pub(crate) fn read(
+    provider: &At<'_>,
+    owner: Owner<'_>,
+    taken: &mut Taken,
+    reading: &mut Reading<'_, '_>,
+) -> Vec<Key> {
+    let Some(at) = provider.member("keys") else { return Vec::new() };
+    if at.elements().count() > KEYS_MAX {
+        reading.report.fault(at.spot(), format!("more than {KEYS_MAX} keys"));
+        return Vec::new();
+    }
+    at.elements()
+        .filter(|key| matches!(key.node.value, Value::Object(_)))
+        .map(|key| read_one(&key, owner, taken, reading))
+        .collect()
+}
+
+fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> Key {
+    let name = name(at, taken, reading);
+    let value = value(at, owner, reading);
+    let enabled = at.member("enabled").and_then(|at| at.bool()).unwrap_or(true);
+    if let Some(Resolved { text: None, variable }) = &value
+        && owner.is_served
+        && enabled
+    {
+        let (provider, key) = (owner.name.to_owned(), name.clone());
+        reading.unusable_keys.push(UnusableKey { provider, key, variable: variable.clone() });
+    }
+    let (text, variable) = value.map(|value| (value.text, value.variable)).unwrap_or_default();
+    Key {
+        id: id(at, owner, &name, taken, reading),
+        name,
+        secret: text.map(Secret::new),
+        variable,
+        models: models(at, owner, reading),
+        blacklisted_models: texts(at, "blacklisted_models"),
+        aliases: at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default(),
+        weight: at.member("weight").and_then(|at| at.number()).unwrap_or(1.0),
+        enabled,
+    }
+}
+
+fn name(at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {
+    let Some(member) = at.member("name") else {
+        reading.report.fault(at.spot(), "the key has no \"name\"; logs, metrics and errors say it");
+        return String::new();
+    };
+    let Some(name) = member.text() else { return String::new() };
+    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let message = format!("a key's name has 1 to {NAME_BYTES_MAX} bytes and no control characters");
+        reading.report.fault(member.spot(), message);
+    } else if let Some(first) = taken.names.insert(name.to_owned(), member.pointer.clone()) {
+        let message = format!(
+            "the name \"{}\" is taken by {}; key names are unique in the file",
+            Printable(name),
+            Printable(&first)
+        );
+        reading.report.fault(member.spot(), message);
+    }
+    name.to_owned()
+}
+
+fn id(at: &At<'_>, owner: Owner<'_>, name: &str, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {
+    let Some(member) = at.member("id") else { return derived_id(owner.name, name) };
+    let Some(id) = member.text().filter(|id| !id.is_empty()) else { return derived_id(owner.name, name) };
+    if id.len() > NAME_BYTES_MAX || id.chars().any(char::is_control) {
+        let message = format!("a key's id has 1 to {NAME_BYTES_MAX} bytes and no control characters");
+        reading.report.fault(member.spot(), message);
+    } else if let Some(first) = taken.ids.insert(id.to_owned(), member.pointer.clone()) {
+        let message = format!("the id is taken by {}; key ids are unique in the file", Printable(&first));
+        reading.report.fault(member.spot(), message);
+    }
+    id.to_owned()
+}
+
+/// The same on every node and after every restart, so that log rows can be joined by it.
+fn derived_id(provider: &str, name: &str) -> String {
+    let hash =
+        ring::digest::digest(&ring::digest::SHA256, format!("corelane key {provider}/{name}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash.as_ref()).for_each(|(byte, hashed)| *byte = *hashed);
+    uuid::Builder::from_custom_bytes(bytes)
+        .into_uuid()
+        .as_hyphenated()
+        .encode_lower(&mut Uuid::encode_buffer())
+        .to_owned()
+}
+
+fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option<Resolved> {
+    let Some(member) = at.member("value") else { return Some(Resolved { text: None, variable: None }) };
+    let resolved = resolve(&member, reading.environment, reading.report)?;
+    let Some(text) = resolved.text.as_deref().filter(|_| owner.is_served) else { return Some(resolved) };
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let source =
+            resolved.variable.as_ref().map(|name| format!(" of the variable {name}")).unwrap_or_default();
+        reading.report.fault(
+            member.spot(),
+            format!("the value{source} holds a space, a line break or another character that no key has"),
+        );
+        return None;
+    }
+    if resolved.variable.is_none() {
+        let variable = variable_for(owner.name);
+        reading.report.warn(
+            member.spot(),
+            format!(
+                "the secret stands in the file; put it into the environment and write \"env.{variable}\""
+            ),
+        );
+    }
+    Some(resolved)
+}
+
+/// The usual variable of a provider, to suggest.
+fn variable_for(provider: &str) -> String {
+    let word: String = provider
+        .chars()
+        .map(|char| if char.is_ascii_alphanumeric() { char.to_ascii_uppercase() } else { '_' })
+        .collect();
+    format!("{word}_API_KEY")
+}
+
+fn models(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Models {
+    let mut warn = |spot: Spot<'_>, message: &str| {
+        if owner.is_served {
+            reading.report.warn(spot, message);
+        }
+    };
+    let Some(member) = at.member("models") else {
+        warn(
+            at.spot(),
+            "the key serves all models, since \"models\" is left out; if that is meant, say [\"*\"]",
+        );
+        return Models::All;
+    };
+    let models = member.texts();
+    match models.as_slice() {
+        [] if reading.empty_allows_all => Models::All,
+        [] => {
+            warn(member.spot(), "the key serves no model: the list is empty, and [\"*\"] would allow all");
+            Models::Only(Vec::new())
+        }
+        ["*"] => Models::All,
+        models if models.contains(&"*") => {
+            reading.report.fault(member.spot(), "\"*\" stands alone, or not at all");
+            Models::All
+        }
+        models => {
+            if models.iter().any(|model| model.is_empty()) {
+                reading.report.fault(member.spot(), "a model's name is empty");
+            }
+            Models::Only(models.iter().map(|model| (*model).to_owned()).collect())
+        }
+    }
+}
+
+fn texts(at: &At<'_>, name: &str) -> Vec<String> {
+    at.member(name).map(|at| at.texts().into_iter().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+fn aliases(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<(String, String)> {
+    let mut aliases = Vec::new();
+    for (requested, member) in at.members() {
+        let target = match &member.node.value {
+            Value::Text(text) => Some(text.as_ref()),
+            Value::Object(_) => {
+                validate::object(&member, ALIAS, true, reading.report);
+                match member.member("model_id") {
+                    Some(model) => model.text(),
+                    None => Some(""),
+                }
+            }
+            other => {
+                let message =
+                    format!("expected a string or an object with \"model_id\", found {}", other.kind());
+                reading.report.fault(member.spot(), message);
+                None
+            }
+        };
+        match target {
+            Some(target) if target.is_empty() || requested.is_empty() => {
+                reading
+                    .report
+                    .fault(member.spot(), "an alias is a requested name and the model that it stands for");
+            }
+            Some(target) => aliases.push((requested.to_owned(), target.to_owned())),
+            None => {}
+        }
+    }
+    aliases.sort();
+    aliases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_derived_id_stays_the_same() {
+        assert_eq!(derived_id("openai", "primary"), derived_id("openai", "primary"));
+        assert_ne!(derived_id("openai", "primary"), derived_id("openai", "secondary"));
+        assert!(Uuid::parse_str(&derived_id("openai", "primary")).is_ok());
+    }
+
+    #[test]
+    fn a_suggested_variable_is_a_name() {
+        assert_eq!(variable_for("my-llm.eu"), "MY_LLM_EU_API_KEY");
+    }
+}

@@ -1,0 +1,155 @@
+//! `network_config` and `proxy_config` of one provider: where it is reached, with which headers, how long we wait. Which
+//! dialect's paths follow is `providers`'s.
+
+use std::time::Duration;
+
+use super::document::At;
+use super::fault::{Printable, Report};
+use super::snapshot::Origin;
+use super::url::{self, BaseUrl};
+
+/// Connect to the last byte of a whole answer, or the head of a streamed one; Bifrost's documented default.
+const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest silence of a stream; the default of Bifrost's code.
+const STREAM_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How long an unused connection is kept; Bifrost's default, and under the 60 s after which most load balancers cut.
+const KEEP_ALIVE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Most extra headers of a provider: with the caller's 100 they still fit any server.
+const EXTRA_HEADERS_MAX: usize = 32;
+/// Longest value of an extra header, bytes.
+const HEADER_VALUE_BYTES_MAX: usize = 4_096;
+
+/// One provider's network settings, defaults filled in.
+pub(crate) struct Network {
+    /// The base URL in parts.
+    pub(crate) base: BaseUrl,
+    /// Lower-case names, sorted.
+    pub(crate) extra_headers: Vec<(String, String)>,
+    /// See `snapshot::Provider`.
+    pub(crate) request_timeout: Duration,
+    /// Likewise.
+    pub(crate) stream_idle_timeout: Duration,
+    /// Likewise.
+    pub(crate) keep_alive_timeout: Duration,
+}
+
+/// Reads a provider's network settings; `base_url_default` is the table's, empty where it has none.
+pub(crate) fn read(provider: &At<'_>, base_url_default: &str, report: &mut Report<'_>) -> Network {
+    let network = provider.member("network_config");
+    let member = |name: &str| network.as_ref().and_then(|network| network.member(name));
+    let seconds = |name: &str, default: Duration| {
+        member(name)
+            .and_then(|at| at.integer())
+            .filter(|seconds| *seconds > 0)
+            .map_or(default, Duration::from_secs)
+    };
+    Network {
+        base: base_url(member("base_url").as_ref(), base_url_default, report),
+        extra_headers: member("extra_headers").map(|at| extra_headers(&at, report)).unwrap_or_default(),
+        request_timeout: seconds("default_request_timeout_in_seconds", REQUEST_TIMEOUT_DEFAULT),
+        stream_idle_timeout: seconds("stream_idle_timeout_in_seconds", STREAM_IDLE_TIMEOUT_DEFAULT),
+        keep_alive_timeout: seconds("keep_alive_timeout_in_seconds", KEEP_ALIVE_TIMEOUT_DEFAULT),
+    }
+}
+
+/// Refuses a proxy: going past one that the operator asked for would be wrong.
+pub(crate) fn check_proxy(provider: &At<'_>, report: &mut Report<'_>) {
+    let Some(proxy) = provider.member("proxy_config") else { return };
+    let kind = proxy.member("type").and_then(|kind| kind.text()).unwrap_or("none");
+    if !matches!(kind, "none" | "") {
+        report.fault(
+            proxy.name_spot(),
+            "proxies are not served by this version: set its type to \"none\" if the provider can be reached \
+             directly",
+        );
+    }
+}
+
+fn base_url(at: Option<&At<'_>>, default: &str, report: &mut Report<'_>) -> BaseUrl {
+    let nowhere = || BaseUrl {
+        origin: Origin { tls: true, host: String::new(), port: 443 },
+        authority: String::new(),
+        path: String::new(),
+    };
+    let given = at.and_then(|at| at.text()).filter(|url| !url.is_empty());
+    match url::parse(given.unwrap_or(default)) {
+        Ok(base) => base,
+        Err(_) if given.is_none() => nowhere(),
+        Err(message) => {
+            if let Some(at) = at {
+                report.fault(at.spot(), message);
+            }
+            nowhere()
+        }
+    }
+}
+
+fn extra_headers(at: &At<'_>, report: &mut Report<'_>) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, member) in at.members() {
+        let Some(value) = member.text() else { continue };
+        let lower = name.to_ascii_lowercase();
+        if let Some(message) = header_fault(&lower, value) {
+            report.fault(member.name_spot(), message);
+        } else if headers.iter().any(|(known, _)| *known == lower) {
+            report.fault(member.name_spot(), format!("the header \"{lower}\" stands twice; keep one"));
+        } else if headers.len() == EXTRA_HEADERS_MAX {
+            report.fault(member.name_spot(), format!("more than {EXTRA_HEADERS_MAX} extra headers"));
+            break;
+        } else {
+            if value.starts_with("env.") {
+                report.warn(member.spot(), "is sent as it stands: extra headers do not read variables");
+            }
+            headers.push((lower, value.to_owned()));
+        }
+    }
+    headers.sort();
+    headers
+}
+
+fn header_fault(lower: &str, value: &str) -> Option<String> {
+    let name = Printable(lower);
+    if !is_header_name(lower) {
+        return Some(format!("\"{name}\" is no header name"));
+    }
+    if AUTHENTICATION.contains(&lower) {
+        return Some(format!("the header \"{name}\" carries credentials; they stand in `keys`"));
+    }
+    if CONNECTION.contains(&lower) {
+        return Some(format!("the header \"{name}\" is set by corelane itself; remove it"));
+    }
+    if value.len() > HEADER_VALUE_BYTES_MAX {
+        return Some(format!("the header's value is longer than {HEADER_VALUE_BYTES_MAX} bytes"));
+    }
+    let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    (!is_printable || value.trim() != value)
+        .then(|| "the header's value may hold printable ASCII only, and no space around it".to_owned())
+}
+
+/// Whether this is a token (RFC 9110 §5.6.2) of at most 128 bytes.
+pub(crate) fn is_header_name(name: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(is_token_byte)
+}
+
+const AUTHENTICATION: [&str; 7] =
+    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "x-bf-vk"];
+
+/// What decides framing, routing or the coding of an answer, and is ours to set.
+const CONNECTION: [&str; 15] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "content-type",
+    "content-encoding",
+    "accept-encoding",
+    "via",
+    "http2-settings",
+];

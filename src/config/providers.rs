@@ -1,0 +1,234 @@
+//! `providers`: which are known, served or custom, and where each is reached. Their keys are `keys`'s, their network
+//! settings `network`'s, the names that we know `crate::provider`'s.
+
+use super::document::{At, Value};
+use super::fault::Printable;
+use super::file::PROVIDER;
+use super::keys::{Owner, Taken};
+use super::network::Network;
+use super::snapshot::{Key, Provider};
+use super::{Reading, keys, network, validate};
+use crate::provider::{self, Entry};
+
+/// Most providers; an id has 16 bits, and 500 are many.
+const PROVIDERS_MAX: usize = 4_096;
+/// Longest provider name, bytes: it is the prefix of a model's name.
+const NAME_BYTES_MAX: usize = 128;
+/// Variables that one message names.
+const VARIABLES_NAMED_MAX: usize = 10;
+
+/// Reads all providers, sorted by name.
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider> {
+    let Some(at) = root.member("providers") else {
+        reading.report.fault(root.spot(), "no \"providers\": there is nothing to serve");
+        return Vec::new();
+    };
+    let count = at.members().count();
+    if count == 0 && matches!(at.node.value, Value::Object(_)) {
+        reading.report.fault(at.spot(), "no provider: there is nothing to serve");
+    }
+    if count > PROVIDERS_MAX {
+        reading.report.fault(at.spot(), format!("more than {PROVIDERS_MAX} providers"));
+        return Vec::new();
+    }
+    let faults_before = reading.report.faults_count();
+    let mut taken = Taken::default();
+    let mut providers: Vec<Provider> = Vec::with_capacity(count);
+    for (written, member) in at.members() {
+        let provider = read_one(written, &member, &mut taken, reading);
+        if providers.iter().any(|other| other.name == provider.name) {
+            let message =
+                format!("the provider \"{}\" stands twice: names differ in more than case", provider.name);
+            reading.report.fault(member.name_spot(), message);
+        }
+        providers.push(provider);
+    }
+    if reading.report.faults_count() == faults_before {
+        check_any_value(&at, &providers, reading);
+    }
+    providers.sort_by(|a, b| a.name.cmp(&b.name));
+    providers
+}
+
+/// What a provider's name and `custom_provider_config` make of it.
+enum Kind {
+    /// By this entry's dialect and paths.
+    Served(&'static Entry),
+    /// Known, and not served by this version; how a warning names it.
+    Later(String),
+    /// Reported.
+    Faulty,
+}
+
+fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> Provider {
+    let name = written.to_lowercase();
+    let custom = at.member("custom_provider_config");
+    let kind = match &custom {
+        None => built_in(&name, at, reading),
+        Some(custom) => custom_kind(&name, at, custom, reading),
+    };
+    // Of a provider that is not served, nothing is sent anywhere: what its settings would do needs no word.
+    validate::object(at, PROVIDER, !matches!(kind, Kind::Later(_)), reading.report);
+    if let Kind::Later(what) = &kind {
+        let message =
+            format!("this version does not serve {what}: its models answer 400 provider_not_supported");
+        reading.report.warn(at.name_spot(), message);
+    }
+    let entry = if let Kind::Served(entry) = kind { Some(entry) } else { None };
+    let key_less =
+        custom.as_ref().and_then(|at| at.member("is_key_less")).and_then(|at| at.bool()) == Some(true);
+    let keys = keys::read(at, Owner { name: &name, is_served: entry.is_some() && !key_less }, taken, reading);
+    if entry.is_some() {
+        network::check_proxy(at, reading.report);
+        if matches!(at.node.value, Value::Object(_)) {
+            check_keys(at, key_less, reading);
+        }
+        check_allowed_requests(custom.as_ref(), reading);
+    }
+    assemble(
+        name,
+        entry,
+        key_less,
+        keys,
+        network::read(at, entry.map_or("", |entry| entry.base_url), reading.report),
+    )
+}
+
+fn assemble(
+    name: String,
+    entry: Option<&Entry>,
+    key_less: bool,
+    keys: Vec<Key>,
+    network: Network,
+) -> Provider {
+    let base_path = base_path(network.base.path, entry);
+    Provider {
+        name,
+        dialect: entry.and_then(|entry| entry.dialect),
+        origin: network.base.origin,
+        authority: network.base.authority,
+        chat_path: entry.map(|entry| format!("{base_path}{}", entry.chat_path)).unwrap_or_default(),
+        models_path: entry.and_then(|entry| entry.models_path).map(|path| format!("{base_path}{path}")),
+        base_path,
+        keys: if key_less { Vec::new() } else { keys },
+        key_less,
+        extra_headers: network.extra_headers,
+        request_timeout: network.request_timeout,
+        stream_idle_timeout: network.stream_idle_timeout,
+        keep_alive_timeout: network.keep_alive_timeout,
+    }
+}
+
+fn built_in(name: &str, at: &At<'_>, reading: &mut Reading<'_, '_>) -> Kind {
+    match provider::find(name) {
+        Some(entry) if entry.dialect.is_some() => Kind::Served(entry),
+        Some(_) => Kind::Later(format!("the provider \"{name}\"")),
+        None => {
+            let hint = validate::did_you_mean(name, provider::names());
+            let hint = if hint.is_empty() {
+                "; one of your own needs custom_provider_config".to_owned()
+            } else {
+                hint
+            };
+            reading.report.fault(at.name_spot(), format!("unknown provider \"{}\"{hint}", Printable(name)));
+            Kind::Faulty
+        }
+    }
+}
+
+fn custom_kind(name: &str, at: &At<'_>, custom: &At<'_>, reading: &mut Reading<'_, '_>) -> Kind {
+    let is_name_char = |char: char| !char.is_whitespace() && !char.is_control() && char != '/';
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_name_char) {
+        let message = format!(
+            "a provider's name has 1 to {NAME_BYTES_MAX} bytes without spaces and / (models are named provider/model)"
+        );
+        reading.report.fault(at.name_spot(), message);
+    }
+    if provider::find(name).is_some() {
+        let message =
+            "a built-in provider has no custom_provider_config: remove it, or give the provider another name";
+        reading.report.fault(custom.name_spot(), message);
+    }
+    let Some(base) = custom.member("base_provider_type") else {
+        if matches!(custom.node.value, Value::Object(_)) {
+            reading.report.fault(custom.name_spot(), "no \"base_provider_type\": which API does it speak?");
+        }
+        return Kind::Faulty;
+    };
+    let Some(base_name) = base.text().map(str::to_lowercase) else { return Kind::Faulty };
+    match provider::find(&base_name) {
+        // Only the dialects' own vendors are a base: another vendor's quirks are not a custom provider's.
+        Some(entry) if matches!(entry.name, "openai" | "anthropic") => Kind::Served(entry),
+        Some(_) => Kind::Later(format!("custom providers of base type \"{base_name}\"")),
+        None => {
+            let hint = validate::did_you_mean(&base_name, provider::names());
+            reading
+                .report
+                .fault(base.spot(), format!("unknown provider \"{}\"{hint}", Printable(&base_name)));
+            Kind::Faulty
+        }
+    }
+}
+
+fn check_keys(at: &At<'_>, key_less: bool, reading: &mut Reading<'_, '_>) {
+    let keys = at.member("keys");
+    let is_empty = |keys: &At<'_>| matches!(&keys.node.value, Value::List(list) if list.is_empty());
+    match keys {
+        Some(keys) if key_less && !is_empty(&keys) => {
+            reading.report.warn(keys.name_spot(), "has no effect: the provider is key-less");
+        }
+        Some(keys) if !key_less && is_empty(&keys) => {
+            reading.report.fault(keys.spot(), "the provider has no key")
+        }
+        None if !key_less => reading.report.fault(at.name_spot(), "the provider has no \"keys\""),
+        _ => {}
+    }
+}
+
+/// Operations that this version serves; forbidding one is refused until it is enforced.
+const SERVED_OPERATIONS: [&str; 3] = ["list_models", "chat_completion", "chat_completion_stream"];
+
+fn check_allowed_requests(custom: Option<&At<'_>>, reading: &mut Reading<'_, '_>) {
+    let Some(allowed) = custom.and_then(|custom| custom.member("allowed_requests")) else { return };
+    let is_allowed = |operation: &&str| allowed.member(operation).and_then(|at| at.bool()) == Some(true);
+    let forbidden: Vec<_> =
+        SERVED_OPERATIONS.into_iter().filter(|operation| !is_allowed(operation)).collect();
+    if !forbidden.is_empty() {
+        let message = format!(
+            "it forbids {}, and this version does not enforce that: set them to true or remove the section",
+            forbidden.join(", ")
+        );
+        reading.report.fault(allowed.name_spot(), message);
+    }
+}
+
+/// What stands before the entry's paths: a base URL means the same with and without the `/v1` that they bring.
+fn base_path(mut path: String, entry: Option<&Entry>) -> String {
+    if entry.is_some_and(|entry| entry.chat_path.starts_with("/v1/")) && path.ends_with("/v1") {
+        path.truncate(path.len() - "/v1".len());
+    }
+    path
+}
+
+fn check_any_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_, '_>) {
+    let serves = |provider: &Provider| {
+        (provider.key_less && provider.dialect.is_some())
+            || provider.keys.iter().any(|key| key.secret.is_some())
+    };
+    if providers.is_empty() || providers.iter().any(serves) {
+        return;
+    }
+    let mut variables: Vec<_> =
+        reading.unusable_keys.iter().filter_map(|key| key.variable.as_deref()).collect();
+    variables.sort_unstable();
+    variables.dedup();
+    let left_out = variables.len().saturating_sub(VARIABLES_NAMED_MAX);
+    variables.truncate(VARIABLES_NAMED_MAX);
+    let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
+    let message = if variables.is_empty() {
+        "no key has a value: there is nothing to serve with".to_owned()
+    } else {
+        format!("no key has a value; unset or empty: {}{more}; set at least one", variables.join(", "))
+    };
+    reading.report.fault(at.name_spot(), message);
+}

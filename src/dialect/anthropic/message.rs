@@ -1,0 +1,263 @@
+//! Neutral messages to `system` and `messages` of a messages request: system texts are gathered, tool results of one
+//! round become one user turn, thoughts stand first in an assistant turn, and blank texts, which Anthropic refuses,
+//! are left out.
+
+use std::borrow::Cow;
+
+use crate::chat::{Message, Part, Raw, Role, Source};
+use crate::dialect::json::{self, Array, Object};
+use crate::error::{Error, Kind};
+
+/// One turn as Anthropic sees it; never empty.
+pub(super) struct Turn<'r, 'a> {
+    role: Role,
+    parts: Vec<Placed<'r, 'a>>,
+}
+
+/// A part and where it stands in the caller's request, for errors.
+struct Placed<'r, 'a> {
+    part: &'r Part<'a>,
+    message_index: usize,
+    part_index: usize,
+}
+
+/// Groups the messages into turns. A turn with nothing to say is left out.
+pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>]) -> Result<Vec<Turn<'r, 'a>>, Error> {
+    let mut turns: Vec<Turn<'r, 'a>> = Vec::with_capacity(messages.len());
+    for (message_index, message) in messages.iter().enumerate().filter(|(_, one)| one.role != Role::System) {
+        let mut parts = placed(message, message_index);
+        match turns.last_mut() {
+            _ if parts.is_empty() => {}
+            Some(last) if last.role == Role::Tool && message.role == Role::Tool => {
+                last.parts.append(&mut parts)
+            }
+            _ => turns.push(Turn { role: message.role, parts }),
+        }
+    }
+    if turns.is_empty() {
+        let message = "`messages` needs at least one user message with content";
+        return Err(Error::new(Kind::InvalidRequest, message).with_param("messages"));
+    }
+    Ok(turns)
+}
+
+/// The parts worth sending, thoughts first: Anthropic wants them to lead their turn.
+fn placed<'r, 'a>(message: &'r Message<'a>, message_index: usize) -> Vec<Placed<'r, 'a>> {
+    let all = message.parts.iter().enumerate();
+    let mut parts: Vec<_> = all
+        .filter(|(_, part)| is_sent(part))
+        .map(|(part_index, part)| Placed { part, message_index, part_index })
+        .collect();
+    parts.sort_by_key(|placed| {
+        !matches!(placed.part, Part::Reasoning { .. } | Part::ReasoningEncrypted { .. })
+    });
+    parts
+}
+
+fn is_sent(part: &Part<'_>) -> bool {
+    match part {
+        Part::Text { text, .. } => !text.trim().is_empty(),
+        _ => !is_unsigned(part),
+    }
+}
+
+/// A thought without its proof is refused by Anthropic: it came from another provider.
+fn is_unsigned(part: &Part<'_>) -> bool {
+    matches!(part, Part::Reasoning { signature: None, .. })
+}
+
+/// Whether a thought is left out.
+pub(super) fn leaves_thoughts(messages: &[Message<'_>]) -> bool {
+    messages.iter().flat_map(|message| &message.parts).any(is_unsigned)
+}
+
+/// Writes `system`, when there is any: text blocks, so that `cache_control` marks keep their places.
+pub(super) fn write_system(body: &mut Object<'_>, messages: &[Message<'_>]) -> Result<(), Error> {
+    let mut system = messages
+        .iter()
+        .enumerate()
+        .filter(|(_, message)| message.role == Role::System)
+        .flat_map(|(message_index, message)| placed(message, message_index))
+        .peekable();
+    if system.peek().is_none() {
+        return Ok(());
+    }
+    let mut array = Array::begin(body.field("system"));
+    for placed in system {
+        let Part::Text { text, cache } = placed.part else { return Err(placed.refused("a text")) };
+        write_text(array.item(), text, *cache);
+    }
+    array.end();
+    Ok(())
+}
+
+/// Writes `messages`.
+pub(super) fn write_turns(body: &mut Object<'_>, turns: &[Turn<'_, '_>]) -> Result<(), Error> {
+    let mut array = Array::begin(body.field("messages"));
+    for turn in turns {
+        let mut message = Object::begin(array.item());
+        message.text("role", if turn.role == Role::Assistant { "assistant" } else { "user" });
+        let mut content = Array::begin(message.field("content"));
+        for placed in &turn.parts {
+            write_part(content.item(), placed)?;
+        }
+        content.end();
+        message.end();
+    }
+    array.end();
+    Ok(())
+}
+
+fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), Error> {
+    match placed.part {
+        Part::Text { text, cache } => write_text(out, text, *cache),
+        Part::Image { source, cache } => write_image(out, source, *cache),
+        Part::Document { source, title, cache } => {
+            write_document(out, placed, source, title.as_deref(), *cache)?;
+        }
+        Part::Reasoning { text, signature } => write_thinking(out, text, signature.as_deref()),
+        Part::ReasoningEncrypted { data } => {
+            let mut block = Object::begin(out);
+            block.text("type", "redacted_thinking");
+            block.text("data", data);
+            block.end();
+        }
+        Part::ToolCall { id, name, arguments } => write_tool_use(out, placed, [id, name, arguments])?,
+        Part::ToolResult { call_id, parts } => write_tool_result(out, placed, call_id, parts)?,
+        Part::Unknown { kind } => return Err(placed.unknown(kind)),
+    }
+    Ok(())
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str, cache: Option<Raw<'_>>) {
+    let mut block = Object::begin(out);
+    block.text("type", "text");
+    block.text("text", text);
+    block.raw_if("cache_control", cache);
+    block.end();
+}
+
+fn write_image(out: &mut Vec<u8>, source: &Source<'_>, cache: Option<Raw<'_>>) {
+    let mut block = Object::begin(out);
+    block.text("type", "image");
+    write_source(block.field("source"), source);
+    block.raw_if("cache_control", cache);
+    block.end();
+}
+
+fn write_document(
+    out: &mut Vec<u8>,
+    placed: &Placed<'_, '_>,
+    source: &Source<'_>,
+    title: Option<&str>,
+    cache: Option<Raw<'_>>,
+) -> Result<(), Error> {
+    // Anthropic takes other files only through its own files API.
+    if matches!(source, Source::Base64 { media_type, .. } if media_type != "application/pdf") {
+        return Err(placed.refused("a PDF"));
+    }
+    let mut block = Object::begin(out);
+    block.text("type", "document");
+    write_source(block.field("source"), source);
+    if let Some(title) = title {
+        block.text("title", title);
+    }
+    block.raw_if("cache_control", cache);
+    block.end();
+    Ok(())
+}
+
+fn write_source(out: &mut Vec<u8>, source: &Source<'_>) {
+    let mut object = Object::begin(out);
+    match source {
+        Source::Url(url) => {
+            object.text("type", "url");
+            object.text("url", url);
+        }
+        Source::Base64 { media_type, data } => {
+            object.text("type", "base64");
+            // A common misnomer that Anthropic refuses.
+            object.text("media_type", if media_type == "image/jpg" { "image/jpeg" } else { media_type });
+            object.text("data", data);
+        }
+    }
+    object.end();
+}
+
+fn write_thinking(out: &mut Vec<u8>, text: &str, signature: Option<&str>) {
+    let mut block = Object::begin(out);
+    block.text("type", "thinking");
+    block.text("thinking", text);
+    block.text("signature", signature.unwrap_or_default());
+    block.end();
+}
+
+fn write_tool_use(
+    out: &mut Vec<u8>,
+    placed: &Placed<'_, '_>,
+    [id, name, arguments]: [&Cow<'_, str>; 3],
+) -> Result<(), Error> {
+    let arguments = arguments.trim();
+    let input = if arguments.is_empty() { "{}" } else { arguments };
+    if !json::is_object(input) {
+        return Err(placed.bad_arguments(id));
+    }
+    let mut block = Object::begin(out);
+    block.text("type", "tool_use");
+    block.text("id", id);
+    block.text("name", name);
+    block.raw("input", Raw(input));
+    block.end();
+    Ok(())
+}
+
+fn write_tool_result(
+    out: &mut Vec<u8>,
+    placed: &Placed<'_, '_>,
+    call_id: &str,
+    parts: &[Part<'_>],
+) -> Result<(), Error> {
+    let mut block = Object::begin(out);
+    block.text("type", "tool_result");
+    block.text("tool_use_id", call_id);
+    let sent: Vec<_> = parts.iter().enumerate().filter(|(_, part)| is_sent(part)).collect();
+    if !sent.is_empty() {
+        let mut content = Array::begin(block.field("content"));
+        for (part_index, part) in sent {
+            let inner = Placed { part, message_index: placed.message_index, part_index };
+            write_part(content.item(), &inner)?;
+        }
+        content.end();
+    }
+    block.end();
+    Ok(())
+}
+
+impl Placed<'_, '_> {
+    fn path(&self) -> String {
+        format!("messages[{}].content[{}]", self.message_index, self.part_index)
+    }
+
+    fn refused(&self, wanted: &str) -> Error {
+        let path = self.path();
+        let message =
+            format!("Anthropic takes only {wanted} at `{path}`; send that, or ask another provider");
+        Error::new(Kind::UnsupportedParameter, message).with_param(path)
+    }
+
+    fn unknown(&self, kind: &str) -> Error {
+        let path = self.path();
+        let kind = json::bounded(kind, json::PATH_BYTES_MAX);
+        let message =
+            format!("`{path}` is of type `{kind}`, which is not translated to Anthropic; leave it out");
+        Error::new(Kind::UnsupportedParameter, message).with_param(path)
+    }
+
+    fn bad_arguments(&self, id: &str) -> Error {
+        let path = format!("messages[{}].tool_calls", self.message_index);
+        let id = json::bounded(id, json::PATH_BYTES_MAX);
+        let message =
+            format!("the arguments of call `{id}` in `{path}` are not a JSON object; send them as one");
+        Error::new(Kind::InvalidRequest, message).with_param(path)
+    }
+}

@@ -1,0 +1,268 @@
+//! A neutral request to the bytes of a messages request. The turns are `message`'s. What Anthropic has no word for is
+//! left out and named; what would change the answer's shape is refused.
+
+use std::borrow::Cow;
+
+use super::message;
+use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
+use crate::dialect::json::{Array, Object, write_string};
+use crate::error::{Error, Kind};
+
+/// What is sent when the caller sets no limit; Anthropic requires one.
+const MAX_TOKENS_DEFAULT: u64 = 4096;
+
+/// Top-level keys of Anthropic's own that a caller of another dialect may add to a request. The rest of
+/// [`Request::extra`] is dropped.
+const OWN_KEYS: [&str; 5] = ["top_k", "thinking", "mcp_servers", "context_management", "container"];
+
+/// Encodes a request for `model`; also gives what was left out.
+pub(in crate::dialect) fn encode(
+    request: &Request<'_>,
+    model: &str,
+    stream: bool,
+) -> Result<(Vec<u8>, Vec<String>), Error> {
+    refuse_other_shapes(request)?;
+    let turns = message::turns(&request.messages)?;
+    let tools = offered_tools(request)?;
+    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    if message::leaves_thoughts(&request.messages) {
+        dropped.push("messages.reasoning_details".to_owned());
+    }
+    let mut out = Vec::with_capacity(1024);
+    let mut body = Object::begin(&mut out);
+    body.text("model", model);
+    body.number("max_tokens", request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT));
+    message::write_system(&mut body, &request.messages)?;
+    message::write_turns(&mut body, &turns)?;
+    write_tools(&mut body, request, &tools, &mut dropped);
+    write_stop(&mut body, &request.stop, &mut dropped);
+    body.raw_if("temperature", request.temperature);
+    body.raw_if("top_p", request.top_p);
+    if let Some(user) = &request.user {
+        let mut metadata = Object::begin(body.field("metadata"));
+        metadata.text("user_id", user);
+        metadata.end();
+    }
+    write_format(&mut body, request.format);
+    write_extra(&mut body, &request.extra, &mut dropped);
+    if stream {
+        body.raw("stream", Raw("true"));
+    }
+    body.end();
+    Ok((out, dropped))
+}
+
+fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
+    let refused = |param: &'static str, message: &'static str| {
+        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
+    };
+    if request.choices.is_some_and(|choices| choices > 1) {
+        return refused(
+            "n",
+            "Anthropic gives one answer per request; leave `n` out or send several requests",
+        );
+    }
+    if request.logprobs {
+        return refused("logprobs", "Anthropic reports no token probabilities; leave `logprobs` out");
+    }
+    if request.audio {
+        return refused("modalities", "Anthropic's models give no audio; ask for `[\"text\"]`");
+    }
+    if request.format == Format::JsonObject {
+        let message = "Anthropic has no `json_object` mode; send `response_format` of type `json_schema`";
+        return refused("response_format", message);
+    }
+    Ok(())
+}
+
+/// The tools to send: an allow list is expressed by sending no others.
+fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
+    let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice else {
+        return Ok(request.tools.iter().collect());
+    };
+    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(&tool.name)).collect();
+    if tools.is_empty() {
+        let message = "`tool_choice.allowed_tools` names no tool of `tools`";
+        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
+    }
+    Ok(tools)
+}
+
+fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>], dropped: &mut Vec<String>) {
+    if tools.is_empty() {
+        // Anthropic refuses a choice among nothing.
+        if request.tool_choice.is_some() {
+            dropped.push("tool_choice".to_owned());
+        }
+        return;
+    }
+    let mut array = Array::begin(body.field("tools"));
+    for tool in tools {
+        write_tool(array.item(), tool);
+    }
+    array.end();
+    write_tool_choice(body, request);
+}
+
+fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
+    let mut object = Object::begin(out);
+    object.text("name", &tool.name);
+    if let Some(description) = &tool.description {
+        object.text("description", description);
+    }
+    // Anthropic wants a schema of type object; OpenAI takes none, or an empty one, for "no arguments".
+    let schema = tool.schema.filter(|schema| !is_empty_object(*schema));
+    object.raw("input_schema", schema.unwrap_or(Raw(r#"{"type":"object","properties":{}}"#)));
+    object.raw_if("cache_control", tool.cache);
+    object.end();
+}
+
+fn is_empty_object(raw: Raw<'_>) -> bool {
+    let inside = raw.0.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
+}
+
+fn write_tool_choice(body: &mut Object<'_>, request: &Request<'_>) {
+    let is_single = request.parallel_tool_calls == Some(false);
+    let (kind, name) = match &request.tool_choice {
+        None if !is_single => return,
+        None | Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => ("auto", None),
+        Some(ToolChoice::None) => return body.tagged("tool_choice", "none"),
+        Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => ("any", None),
+        Some(ToolChoice::Named(name)) => ("tool", Some(name)),
+    };
+    let mut choice = Object::begin(body.field("tool_choice"));
+    choice.text("type", kind);
+    if let Some(name) = name {
+        choice.text("name", name);
+    }
+    if is_single {
+        choice.raw("disable_parallel_tool_use", Raw("true"));
+    }
+    choice.end();
+}
+
+/// Anthropic refuses stop texts without a visible character, so those are left out.
+fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], dropped: &mut Vec<String>) {
+    let kept: Vec<_> = stop.iter().filter(|text| !text.trim().is_empty()).collect();
+    if kept.len() < stop.len() {
+        dropped.push("stop".to_owned());
+    }
+    if kept.is_empty() {
+        return;
+    }
+    let mut array = Array::begin(body.field("stop_sequences"));
+    for text in kept {
+        write_string(array.item(), text);
+    }
+    array.end();
+}
+
+fn write_format(body: &mut Object<'_>, format: Format<'_>) {
+    let Format::JsonSchema(schema) = format else { return };
+    let mut config = Object::begin(body.field("output_config"));
+    let mut format = Object::begin(config.field("format"));
+    format.text("type", "json_schema");
+    format.raw("schema", schema);
+    format.end();
+    config.end();
+}
+
+fn write_extra(body: &mut Object<'_>, extra: &[(Cow<'_, str>, Raw<'_>)], dropped: &mut Vec<String>) {
+    for (name, value) in extra {
+        if OWN_KEYS.contains(&&**name) {
+            body.raw(name, *value);
+        } else {
+            dropped.push(name.clone().into_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::openai::request::decode;
+
+    fn encoded(fields: &str) -> Result<(String, Vec<String>), Error> {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);
+        let (out, dropped) = encode(&decode(body.as_bytes())?, "m", false)?;
+        Ok((String::from_utf8(out).unwrap(), dropped))
+    }
+
+    fn after_messages(fields: &str) -> String {
+        let (out, _) = encoded(fields).unwrap();
+        out.split_once(r#""messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]"#)
+            .unwrap()
+            .1
+            .to_owned()
+    }
+
+    #[test]
+    fn other_shapes_are_refused_by_name() {
+        for (fields, param) in [
+            (r#""n":2"#, "n"),
+            (r#""logprobs":true"#, "logprobs"),
+            (r#""modalities":["text","audio"]"#, "modalities"),
+            (r#""response_format":{"type":"json_object"}"#, "response_format"),
+        ] {
+            let error = encoded(fields).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::UnsupportedParameter, Some(param)));
+        }
+        let none = r#""n":1,"logprobs":false,"modalities":["text"],"response_format":{"type":"text"}"#;
+        assert_eq!(encoded(none).unwrap().1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_tool_choice_has_its_word() {
+        const TOOLS: &str = r#""tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}]"#;
+        for (choice, expected) in [
+            (r#""auto""#, r#"{"type":"auto"}"#),
+            (r#""none""#, r#"{"type":"none"}"#),
+            (r#""required""#, r#"{"type":"any"}"#),
+            (r#"{"type":"function","function":{"name":"b"}}"#, r#"{"type":"tool","name":"b"}"#),
+            (
+                r#"{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}]}}"#,
+                r#"{"type":"auto"}"#,
+            ),
+        ] {
+            let out = after_messages(&format!(r#"{TOOLS},"tool_choice":{choice}"#));
+            assert!(out.ends_with(&format!(r#","tool_choice":{expected}}}"#)), "{out}");
+        }
+        let single = after_messages(&format!(r#"{TOOLS},"parallel_tool_calls":false"#));
+        assert!(
+            single.ends_with(r#","tool_choice":{"type":"auto","disable_parallel_tool_use":true}}"#),
+            "{single}"
+        );
+        let none = after_messages(&format!(r#"{TOOLS},"parallel_tool_calls":false,"tool_choice":"none""#));
+        assert!(none.ends_with(r#","tool_choice":{"type":"none"}}"#), "{none}");
+        assert!(!after_messages(&format!(r#"{TOOLS},"parallel_tool_calls":true"#)).contains("tool_choice"));
+    }
+
+    #[test]
+    fn an_allow_list_sends_only_its_tools() {
+        const ALLOWED: &str = r#""tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}],"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"NAME"}}]}}"#;
+        let out = after_messages(&ALLOWED.replace("NAME", "b"));
+        assert!(out.contains(r#""name":"b""#) && !out.contains(r#""name":"a""#), "{out}");
+        assert!(out.ends_with(r#""tool_choice":{"type":"any"}}"#), "{out}");
+        assert_eq!(encoded(&ALLOWED.replace("NAME", "c")).unwrap_err().kind, Kind::InvalidRequest);
+    }
+
+    #[test]
+    fn what_anthropic_would_refuse_for_shape_alone_is_mended() {
+        let (out, dropped) = encoded(r#""stop":["\n","END"],"tool_choice":"auto","tools":[]"#).unwrap();
+        assert!(out.ends_with(r#","stop_sequences":["END"]}"#), "{out}");
+        assert_eq!(dropped, ["tool_choice", "stop"]);
+        assert!(!encoded(r#""stop":"\n\n""#).unwrap().0.contains("stop_sequences"));
+        let schema =
+            after_messages(r#""tools":[{"type":"function","function":{"name":"a","parameters":{ }}}]"#);
+        assert_eq!(schema, r#","tools":[{"name":"a","input_schema":{"type":"object","properties":{}}}]}"#);
+    }
+
+    #[test]
+    fn keys_of_anthropics_own_cross_and_others_are_named() {
+        let (out, dropped) =
+            encoded(r#""seed":1,"top_k":40,"thinking":{"type":"disabled"},"x y":0"#).unwrap();
+        assert!(out.ends_with(r#","top_k":40,"thinking":{"type":"disabled"}}"#), "{out}");
+        assert_eq!(dropped, ["seed", "x y"]);
+    }
+}

@@ -1,0 +1,218 @@
+//! Events of a streamed messages answer (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>) to neutral
+//! ones, at most one for one. It keeps token counts and which blocks are open, nothing of what was said.
+
+use serde::Deserialize;
+use simd_json::Buffers;
+
+use super::finish;
+use super::usage::WireUsage;
+use crate::chat::{Event, Usage};
+use crate::error::{Error, Kind, UpstreamError};
+
+/// Most tool blocks that may be open at once; Anthropic opens one after the other.
+const OPEN_TOOLS_MAX: usize = 128;
+
+/// State of one stream.
+#[derive(Default)]
+pub(in crate::dialect) struct Decoder {
+    is_started: bool,
+    usage: WireUsage,
+    open_tools: Vec<OpenTool>,
+    tools_seen: u32,
+    thoughts_seen: u32,
+    buffers: Buffers,
+}
+
+struct OpenTool {
+    block: u64,
+    index: u32,
+    has_arguments: bool,
+}
+
+#[derive(Deserialize)]
+struct WireEvent<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    message: Option<WireMessage<'a>>,
+    index: Option<u64>,
+    #[serde(borrow)]
+    content_block: Option<WireBlock<'a>>,
+    #[serde(borrow)]
+    delta: Option<WireDelta<'a>>,
+    usage: Option<WireUsage>,
+    #[serde(borrow)]
+    error: Option<WireError<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage<'a> {
+    id: &'a str,
+    model: Option<&'a str>,
+    usage: Option<WireUsage>,
+}
+
+#[derive(Deserialize)]
+struct WireBlock<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    text: Option<&'a str>,
+    data: Option<&'a str>,
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct WireDelta<'a> {
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    text: Option<&'a str>,
+    partial_json: Option<&'a str>,
+    thinking: Option<&'a str>,
+    signature: Option<&'a str>,
+    stop_reason: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct WireError<'a> {
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    message: Option<&'a str>,
+}
+
+impl Decoder {
+    /// Decodes one event's data, which is used up by it. `None`: nothing to say (a ping, a block's end, an event that we
+    /// have not heard of). An `error` event is an [`Error::upstream`].
+    pub(in crate::dialect) fn decode<'e>(&mut self, data: &'e mut [u8]) -> Result<Option<Event<'e>>, Error> {
+        let wire: WireEvent<'e> = simd_json::serde::from_slice_with_buffers(data, &mut self.buffers)
+            .map_err(|_| broken("an event of the provider's stream is not the JSON that its dialect says"))?;
+        let needs_start = wire.kind.starts_with("content_block") || wire.kind.starts_with("message_");
+        if !self.is_started && needs_start && wire.kind != "message_start" {
+            return Err(broken("the provider's stream did not begin with message_start"));
+        }
+        match wire.kind {
+            "message_start" => self.start(wire.message),
+            "content_block_start" => self.open(wire.index, wire.content_block),
+            "content_block_delta" => self.delta(wire.index, wire.delta),
+            "content_block_stop" => Ok(self.close(wire.index)),
+            "message_delta" => Ok(self.message_delta(wire.delta, wire.usage)),
+            "message_stop" => Ok(Some(Event::End)),
+            "error" => Err(upstream(wire.error)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Tokens so far, once the provider has reported any.
+    pub(in crate::dialect) fn usage(&self) -> Option<Usage> {
+        self.is_started.then(|| self.usage.usage())
+    }
+
+    fn start<'e>(&mut self, message: Option<WireMessage<'e>>) -> Result<Option<Event<'e>>, Error> {
+        let Some(message) = message else {
+            return Err(broken("the provider's message_start holds no message"));
+        };
+        if self.is_started {
+            return Err(broken("the provider's stream began twice"));
+        }
+        self.is_started = true;
+        self.usage.update(message.usage.unwrap_or_default());
+        Ok(Some(Event::Start { id: message.id, model: message.model.unwrap_or_default() }))
+    }
+
+    fn open<'e>(
+        &mut self,
+        block: Option<u64>,
+        wire: Option<WireBlock<'e>>,
+    ) -> Result<Option<Event<'e>>, Error> {
+        let (Some(block), Some(wire)) = (block, wire) else {
+            return Err(broken("a content_block_start of the provider lacks its index or block"));
+        };
+        match (wire.kind, wire.id, wire.name) {
+            ("tool_use", Some(id), Some(name)) => {
+                if self.open_tools.len() >= OPEN_TOOLS_MAX {
+                    return Err(broken("the provider's stream has too many tool blocks open"));
+                }
+                let index = self.tools_seen;
+                self.tools_seen = index.saturating_add(1);
+                self.open_tools.push(OpenTool { block, index, has_arguments: false });
+                Ok(Some(Event::ToolCall { index, id, name }))
+            }
+            ("tool_use", ..) => Err(broken("a tool_use block of the provider lacks its id or name")),
+            ("thinking", ..) => {
+                self.thoughts_seen = self.thoughts_seen.saturating_add(1);
+                Ok(None)
+            }
+            ("redacted_thinking", ..) => {
+                self.thoughts_seen = self.thoughts_seen.saturating_add(1);
+                Ok(wire.data.map(|data| Event::ReasoningEncrypted { index: self.thought(), data }))
+            }
+            _ => Ok(wire.text.filter(|text| !text.is_empty()).map(Event::Text)),
+        }
+    }
+
+    fn delta<'e>(
+        &mut self,
+        block: Option<u64>,
+        wire: Option<WireDelta<'e>>,
+    ) -> Result<Option<Event<'e>>, Error> {
+        let (Some(block), Some(wire)) = (block, wire) else {
+            return Err(broken("a content_block_delta of the provider lacks its index or delta"));
+        };
+        Ok(match wire.kind {
+            Some("text_delta") => wire.text.filter(|text| !text.is_empty()).map(Event::Text),
+            Some("input_json_delta") => self.arguments(block, wire.partial_json.unwrap_or_default()),
+            Some("thinking_delta") => wire
+                .thinking
+                .filter(|text| !text.is_empty())
+                .map(|text| Event::Reasoning { index: self.thought(), text }),
+            Some("signature_delta") => {
+                wire.signature.map(|signature| Event::ReasoningSignature { index: self.thought(), signature })
+            }
+            _ => None,
+        })
+    }
+
+    /// Deltas of blocks that are no tool of ours (server-side tools) have no neutral word.
+    fn arguments<'e>(&mut self, block: u64, json: &'e str) -> Option<Event<'e>> {
+        let tool = self.open_tools.iter_mut().find(|tool| tool.block == block)?;
+        if json.is_empty() {
+            return None;
+        }
+        tool.has_arguments = true;
+        Some(Event::ToolArguments { index: tool.index, json })
+    }
+
+    /// A call without arguments streams no JSON at all, but its arguments must read as an object.
+    fn close<'e>(&mut self, block: Option<u64>) -> Option<Event<'e>> {
+        let at = self.open_tools.iter().position(|tool| Some(tool.block) == block)?;
+        let tool = self.open_tools.swap_remove(at);
+        (!tool.has_arguments).then_some(Event::ToolArguments { index: tool.index, json: "{}" })
+    }
+
+    fn message_delta<'e>(
+        &mut self,
+        delta: Option<WireDelta<'e>>,
+        usage: Option<WireUsage>,
+    ) -> Option<Event<'e>> {
+        self.usage.update(usage.unwrap_or_default());
+        let stop_reason = delta?.stop_reason?;
+        Some(Event::Finish(finish(Some(stop_reason))))
+    }
+
+    fn thought(&self) -> u32 {
+        self.thoughts_seen.saturating_sub(1)
+    }
+}
+
+fn broken(message: &'static str) -> Error {
+    Error::new(Kind::UpstreamInvalidResponse, message)
+}
+
+fn upstream(wire: Option<WireError<'_>>) -> Error {
+    let kind = wire.as_ref().and_then(|wire| wire.kind).unwrap_or_default();
+    let message = wire.as_ref().and_then(|wire| wire.message).unwrap_or_default();
+    Error::upstream(UpstreamError {
+        status: super::error::status(kind),
+        ..crate::dialect::error_body::plain(kind, message)
+    })
+}

@@ -1,0 +1,51 @@
+//! Anthropic's token counts, to the neutral ones. Its `input_tokens` leaves out what the cache held; the neutral
+//! `prompt_tokens` does not.
+
+use serde::Deserialize;
+
+use crate::chat::Usage;
+
+/// A `usage` object. In a stream they are cumulative and later ones may be partial.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(in crate::dialect) struct WireUsage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    output_tokens_details: Option<WireDetails>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct WireDetails {
+    thinking_tokens: Option<u64>,
+}
+
+impl WireUsage {
+    /// Takes over what a later report of the same stream says.
+    pub(in crate::dialect) fn update(&mut self, later: Self) {
+        self.input_tokens = later.input_tokens.or(self.input_tokens);
+        self.output_tokens = later.output_tokens.or(self.output_tokens);
+        self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
+    }
+
+    /// In neutral words.
+    pub(in crate::dialect) fn usage(&self) -> Usage {
+        let cached_read_tokens = self.cache_read_input_tokens.unwrap_or(0);
+        let cached_write_tokens = self.cache_creation_input_tokens.unwrap_or(0);
+        let fresh_tokens = self.input_tokens.unwrap_or(0);
+        let prompt_tokens =
+            fresh_tokens.saturating_add(cached_read_tokens).saturating_add(cached_write_tokens);
+        let completion_tokens = self.output_tokens.unwrap_or(0);
+        Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens.saturating_add(completion_tokens),
+            cached_read_tokens,
+            cached_write_tokens,
+            reasoning_tokens: self.output_tokens_details.and_then(|one| one.thinking_tokens).unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! What stands in `messages` of a chat completions request, to neutral messages: one for one, so that an index in an
+//! error is the caller's. It judges shape only; what a target can't take is the target's to refuse.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::request::drop_once;
+use crate::chat::{Message, Part, Request, Role, Source};
+use crate::dialect::json::{Span, Text};
+use crate::error::{Error, Kind};
+
+#[derive(Deserialize)]
+struct WireMessage<'a> {
+    #[serde(borrow)]
+    role: Text<'a>,
+    #[serde(borrow)]
+    content: Option<Span<'a>>,
+    #[serde(borrow)]
+    name: Option<Span<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<WireToolCall<'a>>>,
+    #[serde(borrow)]
+    tool_call_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    function_call: Option<Span<'a>>,
+    #[serde(borrow)]
+    audio: Option<Span<'a>>,
+    #[serde(borrow)]
+    reasoning_details: Option<Vec<WireReasoning<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct WireToolCall<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    function: Option<WireCalled<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireCalled<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    arguments: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireReasoning<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    signature: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    image_url: Option<WireImage<'a>>,
+    #[serde(borrow)]
+    file: Option<WireFile<'a>>,
+    #[serde(borrow)]
+    cache_control: Option<Span<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireImage<'a> {
+    #[serde(borrow)]
+    url: Text<'a>,
+    #[serde(borrow)]
+    detail: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireFile<'a> {
+    #[serde(borrow)]
+    file_data: Option<Text<'a>>,
+    #[serde(borrow)]
+    filename: Option<Text<'a>>,
+}
+
+/// Decodes the whole list into `request.messages`.
+pub(super) fn decode_all<'a>(value: Span<'a>, request: &mut Request<'a>) -> Result<(), Error> {
+    let spans: Vec<Span<'a>> = value.parse("messages")?;
+    request.messages.reserve(spans.len());
+    for (index, span) in spans.into_iter().enumerate() {
+        let message = decode(span, &format!("messages[{index}]"), &mut request.dropped)?;
+        request.messages.push(message);
+    }
+    Ok(())
+}
+
+fn decode<'a>(span: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) -> Result<Message<'a>, Error> {
+    let mut wire: WireMessage<'a> = span.parse(path)?;
+    let role = match &*wire.role.0 {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        "function" => return Err(untranslated(path, ".role", "use role `tool` with `tool_call_id`")),
+        _ => return Err(wrong(path, ".role", "must be system, developer, user, assistant or tool")),
+    };
+    if wire.function_call.is_some() {
+        return Err(untranslated(path, ".function_call", "send the call in `tool_calls`"));
+    }
+    if wire.audio.is_some() {
+        return Err(untranslated(path, ".audio", "send what was said as text"));
+    }
+    if wire.name.is_some() {
+        drop_once(dropped, "messages.name");
+    }
+    let content = content(wire.content, path, dropped)?;
+    let parts = match role {
+        Role::Tool => vec![tool_result(wire.tool_call_id, content, path)?],
+        Role::Assistant => assistant(&mut wire, content, path)?,
+        Role::System | Role::User => content,
+    };
+    Ok(Message { role, parts })
+}
+
+fn tool_result<'a>(id: Option<Text<'a>>, parts: Vec<Part<'a>>, path: &str) -> Result<Part<'a>, Error> {
+    let Some(Text(call_id)) = id else {
+        return Err(wrong(path, ".tool_call_id", "is required: it names the call that this answers"));
+    };
+    Ok(Part::ToolResult { call_id, parts })
+}
+
+/// Content first, so that its indices stay the caller's; a target that wants thoughts before words moves them.
+fn assistant<'a>(
+    wire: &mut WireMessage<'a>,
+    mut parts: Vec<Part<'a>>,
+    path: &str,
+) -> Result<Vec<Part<'a>>, Error> {
+    if let Some(Text(text)) = wire.refusal.take() {
+        parts.push(Part::Text { text, cache: None });
+    }
+    parts.extend(wire.reasoning_details.take().into_iter().flatten().filter_map(reasoning));
+    for (index, call) in wire.tool_calls.take().into_iter().flatten().enumerate() {
+        parts.push(tool_call(call, &format!("{path}.tool_calls[{index}]"))?);
+    }
+    Ok(parts)
+}
+
+fn reasoning(wire: WireReasoning<'_>) -> Option<Part<'_>> {
+    match (&*wire.kind.0, wire.text, wire.data) {
+        ("reasoning.text", Some(Text(text)), _) => {
+            Some(Part::Reasoning { text, signature: wire.signature.map(|text| text.0) })
+        }
+        ("reasoning.encrypted", _, Some(Text(data))) => Some(Part::ReasoningEncrypted { data }),
+        _ => None,
+    }
+}
+
+fn tool_call<'a>(wire: WireToolCall<'a>, path: &str) -> Result<Part<'a>, Error> {
+    if wire.kind.is_some_and(|kind| kind.0 != "function") {
+        return Err(untranslated(path, ".type", "only `function` calls are"));
+    }
+    let Some(function) = wire.function else {
+        return Err(wrong(path, ".function", "is required"));
+    };
+    let arguments = function.arguments.map_or(Cow::Borrowed(""), |text| text.0);
+    Ok(Part::ToolCall { id: wire.id.0, name: function.name.0, arguments })
+}
+
+fn content<'a>(
+    value: Option<Span<'a>>,
+    path: &str,
+    dropped: &mut Vec<Cow<'a, str>>,
+) -> Result<Vec<Part<'a>>, Error> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let path = format!("{path}.content");
+    if value.first() == b'"' {
+        let Text(text) = value.parse(&path)?;
+        return Ok(vec![Part::Text { text, cache: None }]);
+    }
+    let spans: Vec<Span<'a>> = value.parse(&path)?;
+    spans
+        .into_iter()
+        .enumerate()
+        .map(|(index, span)| part(span, &format!("{path}[{index}]"), dropped))
+        .collect()
+}
+
+fn part<'a>(span: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
+    let wire: WirePart<'a> = span.parse(path)?;
+    let cache = wire.cache_control.map(Span::raw);
+    match &*wire.kind.0 {
+        "text" => {
+            let Some(Text(text)) = wire.text else { return Err(wrong(path, ".text", "is required")) };
+            Ok(Part::Text { text, cache })
+        }
+        "refusal" => {
+            let Some(Text(text)) = wire.refusal else { return Err(wrong(path, ".refusal", "is required")) };
+            Ok(Part::Text { text, cache })
+        }
+        "image_url" => {
+            let Some(image) = wire.image_url else { return Err(wrong(path, ".image_url", "is required")) };
+            if image.detail.is_some_and(|detail| detail.0 != "auto") {
+                drop_once(dropped, "messages.content.image_url.detail");
+            }
+            let Some(source) = source(image.url.0) else {
+                return Err(wrong(path, ".image_url.url", "must be a URL, or a data URL in base64"));
+            };
+            Ok(Part::Image { source, cache })
+        }
+        "file" => match wire.file.and_then(|file| Some((source(file.file_data?.0)?, file.filename))) {
+            Some((source, title)) => Ok(Part::Document { source, title: title.map(|text| text.0), cache }),
+            None => Err(untranslated(path, ".file", "send it as `file_data`, a data URL in base64")),
+        },
+        _ => Ok(Part::Unknown { kind: wire.kind.0 }),
+    }
+}
+
+/// A URL as it is, or a data URL taken apart (RFC 2397); `None`: a data URL that is not base64.
+fn source(url: Cow<'_, str>) -> Option<Source<'_>> {
+    match url {
+        Cow::Borrowed(url) => {
+            let Some(data_url) = after_scheme(url) else { return Some(Source::Url(Cow::Borrowed(url))) };
+            let (media_type, data) = split(data_url)?;
+            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
+        }
+        Cow::Owned(url) => {
+            let Some(data_url) = after_scheme(&url) else { return Some(Source::Url(Cow::Owned(url))) };
+            let (media_type, data) = split(data_url)?;
+            Some(Source::Base64 {
+                media_type: Cow::Owned(media_type.to_owned()),
+                data: Cow::Owned(data.to_owned()),
+            })
+        }
+    }
+}
+
+fn after_scheme(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_at_checked("data:".len())?;
+    scheme.eq_ignore_ascii_case("data:").then_some(rest)
+}
+
+fn split(data_url: &str) -> Option<(&str, &str)> {
+    let (head, data) = data_url.split_once(',')?;
+    let (head, coding) = head.rsplit_once(';')?;
+    let media_type = head.split(';').next().unwrap_or_default();
+    (coding.eq_ignore_ascii_case("base64") && media_type.contains('/')).then_some((media_type, data))
+}
+
+fn wrong(path: &str, field: &str, words: &str) -> Error {
+    let path = format!("{path}{field}");
+    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
+}
+
+fn untranslated(path: &str, field: &str, words: &str) -> Error {
+    let path = format!("{path}{field}");
+    Error::new(Kind::UnsupportedParameter, format!("`{path}` is not translated to this provider; {words}"))
+        .with_param(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::openai::request;
+
+    fn refused(message: &str) -> Error {
+        request::decode(format!(r#"{{"messages":[{message}]}}"#).as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn each_wrong_message_is_named_with_its_place() {
+        for (message, kind, param) in [
+            ("1", Kind::InvalidRequest, "messages[0]"),
+            (r#"{"content":"x"}"#, Kind::InvalidRequest, "messages[0]"),
+            (r#"{"role":"robot"}"#, Kind::InvalidRequest, "messages[0].role"),
+            (r#"{"role":"function","name":"f"}"#, Kind::UnsupportedParameter, "messages[0].role"),
+            (
+                r#"{"role":"assistant","function_call":{}}"#,
+                Kind::UnsupportedParameter,
+                "messages[0].function_call",
+            ),
+            (r#"{"role":"assistant","audio":{"id":"a"}}"#, Kind::UnsupportedParameter, "messages[0].audio"),
+            (r#"{"role":"tool","content":"x"}"#, Kind::InvalidRequest, "messages[0].tool_call_id"),
+            (r#"{"role":"user","content":7}"#, Kind::InvalidRequest, "messages[0].content"),
+            (
+                r#"{"role":"user","content":[{"type":"text"}]}"#,
+                Kind::InvalidRequest,
+                "messages[0].content[0].text",
+            ),
+            (
+                r#"{"role":"user","content":[{"type":"text","text":""},{"type":"image_url","image_url":{"url":"data:image/png,x"}}]}"#,
+                Kind::InvalidRequest,
+                "messages[0].content[1].image_url.url",
+            ),
+            (
+                r#"{"role":"user","content":[{"type":"file","file":{"file_id":"file-1"}}]}"#,
+                Kind::UnsupportedParameter,
+                "messages[0].content[0].file",
+            ),
+            (
+                r#"{"role":"assistant","tool_calls":[{"id":"1","type":"custom","custom":{}}]}"#,
+                Kind::UnsupportedParameter,
+                "messages[0].tool_calls[0].type",
+            ),
+        ] {
+            let error = refused(message);
+            assert_eq!((error.kind, error.param.as_deref()), (kind, Some(param)), "{message}");
+        }
+    }
+
+    #[test]
+    fn data_urls_are_taken_apart_borrowed_or_not() {
+        let expected = |media_type, data| {
+            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
+        };
+        assert_eq!(source(Cow::Borrowed("data:image/png;base64,QUI=")), expected("image/png", "QUI="));
+        assert_eq!(
+            source(Cow::Owned("DATA:image/png;name=a;BASE64,QUI=".into())),
+            expected("image/png", "QUI=")
+        );
+        assert_eq!(source(Cow::Borrowed("data:;base64,QUI=")), None);
+        assert_eq!(source(Cow::Borrowed("data:")), None);
+        assert_eq!(source(Cow::Borrowed("é")), Some(Source::Url("é".into())));
+    }
+}

@@ -1,0 +1,23 @@
+//! Lists of models in OpenAI's shape (<https://platform.openai.com/docs/api-reference/models/list>).
+
+use crate::dialect::ModelEntry;
+use crate::dialect::json::{Array, Object};
+
+/// Encodes a list.
+pub(in crate::dialect) fn encode(models: &[ModelEntry]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + models.len() * 96);
+    let mut body = Object::begin(&mut out);
+    body.text("object", "list");
+    let mut data = Array::begin(body.field("data"));
+    for model in models {
+        let mut entry = Object::begin(data.item());
+        entry.text("id", &model.id);
+        entry.text("object", "model");
+        entry.number("created", model.created_s);
+        entry.text("owned_by", &model.owned_by);
+        entry.end();
+    }
+    data.end();
+    body.end();
+    out
+}

@@ -1,0 +1,1 @@
+//! Errors, lists and watching, through the room's front door.

@@ -1,0 +1,221 @@
+//! A conversation: the body is looked at as it comes in, a provider and a key are chosen, the request goes out as the
+//! provider speaks, and the answer is handed to `relay`.
+
+use std::time::Instant;
+
+use super::compute::compute;
+use super::exchange::Exchange;
+use super::outgoing::{self, Edit};
+use super::relay::{self, Translation};
+use super::{Core, reply};
+use crate::config::snapshot::Provider;
+use crate::dialect::look::{self, Look, Members};
+use crate::dialect::{self, Dialect};
+use crate::error::{Error, Kind};
+use crate::http::Method;
+use crate::net::client::{self, Outgoing};
+use crate::net::server::{Downstream, Request};
+use crate::net::{Raced, race, until};
+use crate::routing::{draw, target};
+
+/// The top-level keys that decide something here; any of them twice is refused.
+const KEYS: [&str; 4] = ["model", "stream", "stream_options", "fallbacks"];
+const MODEL: usize = 0;
+const STREAM: usize = 1;
+const STREAM_OPTIONS: usize = 2;
+const FALLBACKS: usize = 3;
+
+/// What the look found.
+struct Asked {
+    /// The model's name, and where its string stands in the body.
+    model: String,
+    model_span: std::ops::Range<usize>,
+    stream: bool,
+    include_usage: bool,
+    /// An empty `fallbacks`, to be cut out: it is addressed to us.
+    cut: Option<std::ops::Range<usize>>,
+}
+
+/// Serves one conversation.
+pub(super) async fn serve(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+) -> Result<(), Error> {
+    let asked = receive(downstream, request, exchange).await?;
+    exchange.stream = asked.stream;
+    exchange.activate();
+    exchange.model.clone_from(&asked.model);
+    exchange.model_requested.clone_from(&asked.model);
+    let snapshot = exchange.snapshot.clone();
+    let home = exchange.route.and_then(|route| route.home);
+    let target = target::resolve(&snapshot, &asked.model, home)?;
+    let provider = snapshot.providers.get(usize::from(target.provider.0)).ok_or_else(no_provider)?;
+    exchange.provider = Some(target.provider);
+    exchange.model = target.model.to_owned();
+    let draw = draw::draw(provider, target.model, core.chance())?;
+    exchange.key = draw.key;
+    let (outgoing, translation) = prepare(core, request, exchange, provider, &asked, draw.wire_model).await?;
+    attempt(core, downstream, exchange, provider, outgoing, translation).await
+}
+
+/// Reads the body to its end, looking at it as it comes in.
+async fn receive(
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+) -> Result<Asked, Error> {
+    check_content(request)?;
+    let mut look = Look::new(&KEYS);
+    let bytes_max = exchange.snapshot.client.body_bytes_max;
+    let before = Instant::now();
+    downstream.read_body(request, bytes_max, |piece| look.push(piece)).await?;
+    exchange.waited += before.elapsed();
+    exchange.body_pending = false;
+    exchange.log_input(request.body());
+    asked(request.body(), &look.finish()?)
+}
+
+/// Bodies are JSON, uncoded.
+fn check_content(request: &Request) -> Result<(), Error> {
+    if let Some(kind) = request.field("content-type") {
+        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if !essence.eq_ignore_ascii_case(b"application/json") {
+            let message = "the body must be application/json";
+            return Err(Error::new(Kind::UnsupportedMediaType, message).with_param("content-type"));
+        }
+    }
+    match request.field("content-encoding") {
+        Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => {
+            let message = "this version takes no coded bodies; send it without content-encoding";
+            Err(Error::new(Kind::UnsupportedMediaType, message).with_param("content-encoding"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn asked(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Asked, Error> {
+    let raw = |index| members.value(index).and_then(|span| body.get(span));
+    let model_span = members.value(MODEL).ok_or_else(|| missing_model("model is required"))?;
+    let model = raw(MODEL).and_then(look::string_value);
+    let model = model.ok_or_else(|| missing_model("model must be a string"))?.into_owned();
+    let stream = match raw(STREAM) {
+        Some(b"true") => true,
+        None | Some(b"false" | b"null") => false,
+        Some(_) => {
+            return Err(Error::new(Kind::InvalidRequest, "stream must be true or false").with_param("stream"));
+        }
+    };
+    let cut = match raw(FALLBACKS) {
+        None => None,
+        Some(value) if is_empty(value) => members.member(FALLBACKS),
+        Some(_) => {
+            let message = "this version has no fallbacks; leave the field out";
+            return Err(Error::new(Kind::UnsupportedParameter, message).with_param("fallbacks"));
+        }
+    };
+    let include_usage = raw(STREAM_OPTIONS).is_some_and(includes_usage);
+    Ok(Asked { model, model_span, stream, include_usage, cut })
+}
+
+fn missing_model(message: &'static str) -> Error {
+    Error::new(Kind::ModelNotFound, message).with_param("model")
+}
+
+/// `null`, or an array of nothing.
+fn is_empty(value: &[u8]) -> bool {
+    let inside = value.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    value == b"null" || inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+fn includes_usage(stream_options: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Options {
+        #[serde(default)]
+        include_usage: Option<bool>,
+    }
+    serde_json::from_slice::<Options>(stream_options).is_ok_and(|options| options.include_usage == Some(true))
+}
+
+/// The request as the provider will get it, and what its answer must be turned into.
+async fn prepare(
+    core: &Core,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    provider: &Provider,
+    asked: &Asked,
+    wire_model: &str,
+) -> Result<(Outgoing, Translation), Error> {
+    let from = exchange.caller_dialect().ok_or_else(no_provider)?;
+    let to = provider.dialect.ok_or_else(no_provider)?;
+    let (_, key) = exchange.chosen();
+    let head =
+        outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some((request, from == to)));
+    if from == to {
+        let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
+        return Ok((outgoing, Translation::none(to)));
+    }
+    let (body, model, stream) = (request.body().to_vec(), wire_model.to_owned(), asked.stream);
+    let encoded =
+        compute(core, body.len(), move || dialect::translate_request(from, to, &body, &model, stream));
+    let encoded = encoded.await??;
+    let translation =
+        Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };
+    Ok((outgoing::whole(head, encoded.body), translation))
+}
+
+/// Only the model's bytes change, and an empty `fallbacks` goes.
+fn edits(asked: &Asked, wire_model: &str) -> Vec<Edit> {
+    let mut edits = Vec::with_capacity(2);
+    if asked.model != wire_model {
+        let mut bytes = Vec::with_capacity(wire_model.len() + 2);
+        look::write_string(&mut bytes, wire_model);
+        edits.push(Edit { span: asked.model_span.clone(), bytes });
+    }
+    if let Some(span) = asked.cut.clone() {
+        edits.push(Edit { span, bytes: Vec::new() });
+    }
+    edits.sort_by_key(|edit| edit.span.start);
+    edits
+}
+
+/// One send, and its answer. The caller's leaving ends both.
+async fn attempt(
+    core: &Core,
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    provider: &Provider,
+    mut outgoing: Outgoing,
+    translation: Translation,
+) -> Result<(), Error> {
+    exchange.attempts += 1;
+    let sent = Instant::now();
+    let deadline = sent + provider.request_timeout;
+    let answer = client::exchange(&core.net, &provider.origin, &mut outgoing);
+    let answered = race(until(deadline, answer), downstream.gone()).await;
+    exchange.waited += sent.elapsed();
+    exchange.upstream = Some(sent.elapsed());
+    let (upstream, head) = match answered {
+        Raced::First(Some(answered)) => answered?,
+        Raced::First(None) => return Err(relay::timed_out(provider)),
+        Raced::Second(()) => return Err(reply::gone(crate::net::server::Gone)),
+    };
+    drop(outgoing);
+    let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };
+    relay::relay(core, downstream, exchange, answer).await
+}
+
+fn no_provider() -> Error {
+    Error::new(Kind::Internal, "the chosen provider has left the config")
+}
+
+/// The dialect of a caller is that of its route.
+impl Exchange<'_> {
+    fn caller_dialect(&self) -> Option<Dialect> {
+        match self.route?.endpoint {
+            crate::api::Endpoint::Chat(dialect) => Some(dialect),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What one core owns: its snapshot, its sockets, its counters, its way to the log. Nothing in it is shared with another
+//! thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+
+use uuid::Uuid;
+
+use super::{ModelsCache, Shared};
+use crate::config::snapshot::Snapshot;
+use crate::net::Net;
+use crate::telemetry::cells::Cells;
+use crate::telemetry::ring::Producer;
+
+/// What a node says of itself in answers.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// This program's version.
+    pub version: &'static str,
+    /// The node's name: its host name.
+    pub node: String,
+}
+
+/// One core.
+pub struct Core {
+    /// Its number, from 0.
+    pub index: u16,
+    /// Who we are.
+    pub facts: Facts,
+    /// Sockets.
+    pub net: Net,
+    /// Counters.
+    pub cells: Rc<Cells>,
+    /// Lists that providers gave.
+    pub models: ModelsCache,
+    log: Option<Producer>,
+    snapshot: RefCell<Shared>,
+    random: RefCell<fastrand::Rng>,
+    draining: Cell<bool>,
+    /// Of every open connection's task, to be woken by a drain; `None` is free and its index is in `free`.
+    wakers: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+impl Core {
+    /// A core that serves `snapshot`; `log` is absent when no row is written.
+    pub fn new(index: u16, facts: Facts, snapshot: Snapshot, net: Net, log: Option<Producer>) -> Self {
+        Self {
+            index,
+            facts,
+            net,
+            cells: Rc::new(Cells::new(index)),
+            models: ModelsCache::default(),
+            log,
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            random: RefCell::new(fastrand::Rng::new()),
+            draining: Cell::new(false),
+            wakers: RefCell::default(),
+            free: RefCell::default(),
+        }
+    }
+
+    /// The snapshot of now; a request keeps the one that it began with.
+    pub fn snapshot(&self) -> Shared {
+        Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// A number in [0, 1).
+    pub fn chance(&self) -> f64 {
+        self.random.borrow_mut().f64()
+    }
+
+    /// A UUIDv7 (RFC 9562 §5.7) for `unix_ms`, from this core's own generator.
+    pub fn new_id(&self, unix_ms: u64) -> Uuid {
+        let random = self.random.borrow_mut().u128(..).to_ne_bytes();
+        let mut bytes = [0; 10];
+        bytes.iter_mut().zip(random).for_each(|(to, from)| *to = from);
+        uuid::Builder::from_unix_timestamp_millis(unix_ms, &bytes).into_uuid()
+    }
+
+    /// The way to the log.
+    pub(super) fn log(&self) -> Option<&Producer> {
+        self.log.as_ref()
+    }
+
+    /// Whether this core is draining: answers close their connections, idle ones end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Begins the drain, and wakes every connection to see it.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
+    }
+
+    /// Enrols a connection's task, to be woken by a drain.
+    pub fn enrol(&self, waker: Waker) -> usize {
+        let mut wakers = self.wakers.borrow_mut();
+        let index = self.free.borrow_mut().pop().unwrap_or(wakers.len());
+        match wakers.get_mut(index) {
+            Some(slot) => *slot = Some(waker),
+            None => wakers.push(Some(waker)),
+        }
+        index
+    }
+
+    /// Strikes an ended connection.
+    pub fn strike(&self, enrolled: usize) {
+        if let Some(slot) = self.wakers.borrow_mut().get_mut(enrolled) {
+            *slot = None;
+            self.free.borrow_mut().push(enrolled);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What is known of one request while it is served, and its one observation and one record when it ends, however it
+//! ends.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use super::{Core, Shared};
+use crate::api::{self, Endpoint, Route, Surface};
+use crate::chat::Usage;
+use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
+use crate::dialect::{Dialect, ErrorContext, ErrorShape};
+use crate::error::{Error, Kind};
+use crate::http::{Framing, Method};
+use crate::net::server::Request;
+use crate::routing::target;
+use crate::telemetry::cells::{Active, InferenceObservation, Observation};
+use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
+
+/// One request's facts.
+pub(super) struct Exchange<'a> {
+    core: &'a Core,
+    /// The config that this request began with.
+    pub(super) snapshot: Shared,
+    /// UUIDv7, the row's id.
+    pub(super) id: Uuid,
+    timestamp_us: i64,
+    began: Instant,
+    method: Method,
+    minor_version: u8,
+    surface: Surface,
+    /// The route; `None` until it is found.
+    pub(super) route: Option<&'static Route>,
+    /// Whether the connection may serve on.
+    pub(super) keep_alive: bool,
+    /// Whether some of the request's body was not read.
+    pub(super) body_pending: bool,
+    /// The model, as the caller named it, then as it is asked of the provider.
+    pub(super) model: String,
+    /// The model as the caller named it.
+    pub(super) model_requested: String,
+    /// Whether a stream was asked for.
+    pub(super) stream: bool,
+    /// Chosen provider.
+    pub(super) provider: Option<ProviderId>,
+    /// Chosen key.
+    pub(super) key: Option<KeyId>,
+    /// Sends to providers.
+    pub(super) attempts: u32,
+    /// The status that was answered, 0 until one was.
+    pub(super) status: u16,
+    /// The last error, ours or the provider's.
+    pub(super) error: Option<Error>,
+    /// Tokens, when reported.
+    pub(super) usage: Option<Usage>,
+    /// When the first content was there.
+    pub(super) first_token: Option<Instant>,
+    /// Time spent waiting on sockets.
+    pub(super) waited: Duration,
+    /// Of it, for the provider; set once a provider was asked.
+    pub(super) upstream: Option<Duration>,
+    /// Body bytes sent to the caller.
+    pub(super) response_bytes: u64,
+    request_bytes: u64,
+    input: Option<Vec<u8>>,
+    output: Option<Vec<u8>>,
+    truncated: bool,
+    active: Option<Active>,
+    settled: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn begin(core: &'a Core, request: &Request) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
+        Self {
+            core,
+            snapshot: core.snapshot(),
+            id: core.new_id(unix_ms),
+            timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
+            began: request.began,
+            method: request.head.method,
+            minor_version: request.head.minor_version,
+            surface: api::surface_of(request.path()),
+            route: None,
+            keep_alive: request.head.keep_alive && !core.is_draining(),
+            body_pending: request.head.framing != Framing::None,
+            model: String::new(),
+            model_requested: String::new(),
+            stream: false,
+            provider: None,
+            key: None,
+            attempts: 0,
+            status: 0,
+            error: None,
+            usage: None,
+            first_token: None,
+            waited: Duration::ZERO,
+            upstream: None,
+            response_bytes: 0,
+            request_bytes: 0,
+            input: None,
+            output: None,
+            truncated: false,
+            active: None,
+            settled: false,
+        }
+    }
+
+    /// Counts the request as under way until it ends.
+    pub(super) fn activate(&mut self) {
+        self.active = Some(self.core.cells.begin(self.request_type()));
+    }
+
+    /// When the request began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Seconds since the epoch when the request began.
+    pub(super) fn created_s(&self) -> u64 {
+        u64::try_from(self.timestamp_us / 1_000_000).unwrap_or_default()
+    }
+
+    /// Whether the caller speaks HTTP/1.0: no chunks (RFC 9112 §7.1).
+    pub(super) fn is_http_1_0(&self) -> bool {
+        self.minor_version == 0
+    }
+
+    /// Whether only the head of the answer is wanted.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::Head
+    }
+
+    /// The methods that the route takes, for a 405.
+    pub(super) fn allowed_methods(&self) -> &'static str {
+        self.route.map_or("GET, POST, OPTIONS", Route::allow)
+    }
+
+    /// The chosen provider and key.
+    pub(super) fn chosen(&self) -> (Option<&Provider>, Option<&Key>) {
+        let provider = self.provider.and_then(|id| self.snapshot.providers.get(usize::from(id.0)));
+        let key = provider.zip(self.key).and_then(|(provider, id)| provider.keys.get(usize::from(id.0)));
+        (provider, key)
+    }
+
+    /// Whose error bodies the caller expects.
+    pub(super) fn error_shape(&self) -> ErrorShape {
+        match self.surface {
+            Surface::Native => ErrorShape::Native,
+            Surface::OpenAi => ErrorShape::OpenAi,
+            Surface::Anthropic => ErrorShape::Anthropic,
+        }
+    }
+
+    /// Runs `encode` with the facts that error bodies carry.
+    pub(super) fn with_error_context<T>(&self, encode: impl FnOnce(&ErrorContext<'_>) -> T) -> T {
+        let (provider, _) = self.chosen();
+        encode(&ErrorContext {
+            provider: provider.map_or("", |provider| provider.name.as_str()),
+            model_requested: &self.model_requested,
+            request_type: self.request_type(),
+            request_id: &self.id.to_string(),
+        })
+    }
+
+    /// Notes a fault; the answer's status follows from it unless one was sent already.
+    pub(super) fn fail(&mut self, error: &Error) {
+        if self.status == 0 || error.kind == Kind::ClientGone {
+            self.status = error.status();
+        }
+        self.error = Some(error.clone());
+    }
+
+    /// Keeps the caller's body for the row.
+    pub(super) fn log_input(&mut self, body: &[u8]) {
+        self.request_bytes = body.len() as u64;
+        if self.logs_content() {
+            self.truncated |= body.len() > CONTENT_BYTES_MAX;
+            self.input = Some(body.get(..CONTENT_BYTES_MAX).unwrap_or(body).to_vec());
+        }
+    }
+
+    /// Keeps what the caller is sent for the row.
+    pub(super) fn log_output(&mut self, data: &[u8]) {
+        self.response_bytes += data.len() as u64;
+        if !self.logs_content() {
+            return;
+        }
+        let output = self.output.get_or_insert_default();
+        let room = CONTENT_BYTES_MAX - output.len().min(CONTENT_BYTES_MAX);
+        self.truncated |= data.len() > room;
+        output.extend_from_slice(data.get(..room).unwrap_or(data));
+    }
+
+    fn logs(&self) -> bool {
+        self.snapshot.client.enable_logging && self.core.log().is_some()
+    }
+
+    fn logs_content(&self) -> bool {
+        self.logs() && self.snapshot.client.content_logging
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        match self.route?.endpoint {
+            Endpoint::Chat(dialect) => Some(dialect),
+            _ => None,
+        }
+    }
+
+    fn request_type(&self) -> &'static str {
+        match (self.dialect(), self.stream) {
+            (Some(_), true) => "chat_completion_stream",
+            (Some(_), false) => "chat_completion",
+            (None, _) => match self.route.map(|route| route.endpoint) {
+                Some(Endpoint::Models(_)) => "list_models",
+                _ => "",
+            },
+        }
+    }
+
+    /// Counts and records the request: once, at its end.
+    pub(super) fn settle(mut self) {
+        self.settle_once();
+    }
+
+    fn settle_once(&mut self) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        let latency = self.began.elapsed();
+        self.observe(latency);
+        if let Some(dialect) = self.dialect()
+            && self.logs()
+        {
+            self.record(dialect, latency);
+        }
+    }
+
+    fn observe(&self, latency: Duration) {
+        let (provider, key) = self.chosen();
+        let inference = self.dialect().map(|_| InferenceObservation {
+            provider: provider.map_or("", |provider| provider.name.as_str()),
+            model: &self.model,
+            model_is_known: self.error.is_none() && self.status < 300
+                || provider.is_some_and(|provider| target::lists(provider, &self.model)),
+            request_type: self.request_type(),
+            key_id: key.map_or("", |key| key.id.as_str()),
+            key_name: key.map_or("", |key| key.name.as_str()),
+            is_success: self.error.is_none(),
+            error_kind: self.error.as_ref().map_or("", |error| error.kind.code()),
+            upstream_latency_us: self.upstream.map(micros),
+            overhead_us: micros(latency.saturating_sub(self.waited)),
+            first_token_us: self.first_token_us(),
+            usage: self.usage,
+        });
+        self.core.cells.observe(&Observation {
+            path: self.route.map_or("other", |route| route.path),
+            method: self.method.name(),
+            status: self.status,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            duration_us: micros(latency),
+            inference,
+        });
+    }
+
+    fn first_token_us(&self) -> Option<u64> {
+        self.first_token.map(|at| micros(at.saturating_duration_since(self.began)))
+    }
+
+    fn record(&mut self, dialect: Dialect, latency: Duration) {
+        let (input, output) = (self.input.take(), self.output.take());
+        let (provider, key) = self.chosen();
+        let record = Record {
+            id: self.id,
+            timestamp_us: self.timestamp_us,
+            dialect,
+            object_type: match dialect {
+                Dialect::OpenAi => "chat.completion",
+                Dialect::Anthropic => "messages",
+            },
+            provider: provider.map(|provider| provider.name.clone()).unwrap_or_default(),
+            model: self.model.clone(),
+            status_code: self.status,
+            error_kind: self.error.as_ref().map(|error| error.kind.code()),
+            error_message: self.error.as_ref().map(|error| error.message.clone().into_owned()),
+            stream: self.stream,
+            selected_key_name: key.map(|key| key.name.clone()).unwrap_or_default(),
+            selected_key_id: key.map(|key| key.id.clone()).unwrap_or_default(),
+            attempts: self.attempts,
+            latency_us: micros(latency),
+            first_token_us: self.first_token_us(),
+            overhead_us: micros(latency.saturating_sub(self.waited)),
+            usage: self.usage,
+            core: self.core.index,
+            generation: self.snapshot.generation,
+            input,
+            output,
+            content_truncated: self.truncated,
+        };
+        if let Some(log) = self.core.log() {
+            self.core.cells.record_pushed(log.push(record));
+        }
+    }
+}
+
+impl Drop for Exchange<'_> {
+    /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
+    fn drop(&mut self) {
+        if !self.settled {
+            self.fail(&Error::new(
+                Kind::Internal,
+                Cow::Borrowed("the node ended while it served this request"),
+            ));
+            self.settle_once();
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,149 @@
+//! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
+//! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
+
+mod chat;
+mod compute;
+mod core;
+mod exchange;
+mod fields;
+mod guard;
+mod models;
+mod outgoing;
+mod relay;
+mod relay_stream;
+mod reply;
+
+pub use self::core::{Core, Facts};
+pub use guard::catch_unwind;
+pub use models::ModelsCache;
+
+use std::rc::Rc;
+
+use crate::api::{self, Endpoint, Route, Surface};
+use crate::error::{Error, Kind};
+use crate::net::server::{Downstream, Request};
+use crate::telemetry::cells::Observation;
+use exchange::Exchange;
+
+/// What becomes of the caller's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It serves another request.
+    KeepAlive,
+    /// It is closed, after what the caller still sends was read for a while.
+    Linger,
+    /// It is closed.
+    Close,
+}
+
+/// Serves one request, whatever comes of it: the answer is sent, counted and recorded when this returns. A panic inside
+/// is answered with a 500, and is this request's alone.
+pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Request) -> Next {
+    let mut exchange = Exchange::begin(core, &request);
+    let served = catch_unwind(serve(core, downstream, &mut request, &mut exchange)).await;
+    let result = served.unwrap_or_else(|_| {
+        core.cells.panicked();
+        Err(Error::new(
+            Kind::Internal,
+            "corelane met a fault of its own; this request is lost, others are not",
+        ))
+    });
+    let next = match result {
+        Ok(()) if exchange.keep_alive => Next::KeepAlive,
+        Ok(()) => Next::Close,
+        Err(error) => refuse(downstream, &mut exchange, error).await,
+    };
+    exchange.settle();
+    downstream.recycle(request);
+    next
+}
+
+async fn serve(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+) -> Result<(), Error> {
+    provoked_panic(request);
+    let route = route(request)?;
+    exchange.route = Some(route);
+    match route.endpoint {
+        Endpoint::Chat(_) => return chat::serve(core, downstream, request, exchange).await,
+        _ => skip_body(downstream, request, exchange).await?,
+    }
+    match route.endpoint {
+        Endpoint::Health => reply::health(core, downstream, exchange).await,
+        Endpoint::Metrics => reply::metrics(core, downstream, exchange).await,
+        Endpoint::Models(dialect) => models::serve(core, downstream, exchange, dialect).await,
+        Endpoint::Chat(_) => Ok(()),
+    }
+}
+
+fn route(request: &Request) -> Result<&'static Route, Error> {
+    let route = api::find(request.path()).ok_or_else(|| {
+        let path = String::from_utf8_lossy(request.path());
+        let path: String = path.chars().take(200).collect();
+        Error::new(Kind::NotFound, format!("there is no route {path}"))
+    })?;
+    if route.takes(request.head.method) {
+        return Ok(route);
+    }
+    Err(Error::new(Kind::MethodNotAllowed, format!("{} takes {}", route.path, route.allow())))
+}
+
+/// Bytes of a body that nobody asked for, read and dropped so that the connection can serve on.
+const STRAY_BODY_BYTES_MAX: usize = 64 * 1024;
+
+async fn skip_body(
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+) -> Result<(), Error> {
+    exchange.body_pending = true;
+    downstream.read_body(request, STRAY_BODY_BYTES_MAX, |_| Ok(())).await?;
+    exchange.body_pending = false;
+    Ok(())
+}
+
+/// Answers with the error, when that is still possible, and says what becomes of the connection.
+async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error: Error) -> Next {
+    exchange.fail(&error);
+    if error.kind == Kind::ClientGone || downstream.has_started() {
+        return Next::Close;
+    }
+    let closes = exchange.body_pending || error.kind == Kind::Internal;
+    exchange.keep_alive &= !closes;
+    match reply::error(downstream, exchange, &error).await {
+        Err(_) => Next::Close,
+        Ok(()) if exchange.keep_alive => Next::KeepAlive,
+        Ok(()) if exchange.body_pending => Next::Linger,
+        Ok(()) => Next::Close,
+    }
+}
+
+/// Answers a head that was refused before it became a request. The connection closes.
+pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error) {
+    let bytes = reply::bare_error(core, Surface::Native, error);
+    core.cells.observe(&Observation {
+        path: "other",
+        method: "other",
+        status: error.status(),
+        request_bytes: 0,
+        response_bytes: bytes.len() as u64,
+        duration_us: 0,
+        inference: None,
+    });
+    if downstream.send(bytes).await.is_ok() {
+        downstream.linger().await;
+    }
+}
+
+/// Lets a test see that a panic ends one request and nothing else. Not in a release build.
+fn provoked_panic(request: &Request) {
+    if cfg!(debug_assertions) && request.field("x-corelane-test-panic").is_some() {
+        std::panic::panic_any("provoked by x-corelane-test-panic");
+    }
+}
+
+/// A snapshot, as requests hold it.
+pub type Shared = Rc<crate::config::snapshot::Snapshot>;

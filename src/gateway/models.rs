@@ -1,0 +1,182 @@
+//! The list of models: those that the config names, and for a key that allows all, those that its provider lists, asked
+//! for when the list is.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::exchange::Exchange;
+use super::{Core, outgoing, reply};
+use crate::config::snapshot::{Key, Models, Provider, Snapshot};
+use crate::dialect::{self, Dialect, ModelEntry};
+use crate::error::{Error, Kind};
+use crate::http::Method;
+use crate::net::client::{self, Progress};
+use crate::net::server::{Downstream, Gone};
+use crate::net::{Raced, race, until};
+
+/// How long a provider's list serves.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// How long all providers together have to answer; one that fails is left out.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest list that is read, bytes.
+const LIST_BYTES_MAX: usize = 1024 * 1024;
+/// Lists kept by one core.
+const LISTS_MAX: usize = 1024;
+
+struct Cached {
+    generation: u64,
+    /// `provider/key`.
+    key: String,
+    models: Rc<Vec<String>>,
+    until: Instant,
+}
+
+/// The lists that providers gave to one core.
+#[derive(Default)]
+pub struct ModelsCache {
+    lists: RefCell<Vec<Cached>>,
+}
+
+impl ModelsCache {
+    fn find(&self, generation: u64, key: &str, now: Instant) -> Option<Rc<Vec<String>>> {
+        let lists = self.lists.borrow();
+        let fresh = |list: &&Cached| list.generation == generation && list.key == key && now < list.until;
+        lists.iter().find(fresh).map(|list| Rc::clone(&list.models))
+    }
+
+    fn keep(&self, cached: Cached) {
+        let mut lists = self.lists.borrow_mut();
+        lists.retain(|list| list.key != cached.key && list.generation == cached.generation);
+        if lists.len() < LISTS_MAX {
+            lists.push(cached);
+        }
+    }
+}
+
+/// Answers with the list in `shape`.
+pub(super) async fn serve(
+    core: &Core,
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    shape: Dialect,
+) -> Result<(), Error> {
+    let snapshot = exchange.snapshot.clone();
+    let before = Instant::now();
+    let lists: Vec<Listing<'_>> =
+        open_keys(&snapshot).map(|(provider, key)| list(core, &snapshot, provider, key)).collect();
+    let lists = match race(join(lists), downstream.gone()).await {
+        Raced::First(lists) => lists,
+        Raced::Second(()) => return Err(reply::gone(Gone)),
+    };
+    exchange.waited += before.elapsed();
+    let entries = entries(&snapshot, &lists, exchange.created_s());
+    let body = dialect::encode_models(shape, &entries);
+    reply::send(downstream, exchange, 200, "application/json", &body).await
+}
+
+fn usable_keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &Key)> {
+    let served = snapshot.providers.iter().filter(|provider| provider.dialect.is_some());
+    let keys = served.flat_map(|provider| provider.keys.iter().map(move |key| (provider, key)));
+    keys.filter(|(_, key)| key.enabled && key.secret.is_some())
+}
+
+fn open_keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &Key)> {
+    usable_keys(snapshot).filter(|(_, key)| key.models == Models::All)
+}
+
+/// `provider/model` of every model, once, in the config's order.
+fn entries(snapshot: &Snapshot, lists: &[Rc<Vec<String>>], created_s: u64) -> Vec<ModelEntry> {
+    let named = usable_keys(snapshot).flat_map(|(provider, key)| {
+        let listed = match &key.models {
+            Models::Only(models) => models.as_slice(),
+            Models::All => &[],
+        };
+        let aliases = key.aliases.iter().map(|(alias, _)| alias);
+        listed.iter().chain(aliases).map(move |model| (provider, key, model.as_str()))
+    });
+    let open = open_keys(snapshot).zip(lists);
+    let open = open
+        .flat_map(|((provider, key), list)| list.iter().map(move |model| (provider, key, model.as_str())));
+    let mut seen = std::collections::HashSet::new();
+    let mut entries = Vec::new();
+    for (provider, key, model) in named.chain(open) {
+        let id = format!("{}/{model}", provider.name);
+        if crate::routing::draw::serves(key, model) && seen.insert(id.clone()) {
+            entries.push(ModelEntry { id, owned_by: provider.name.clone(), created_s });
+        }
+    }
+    entries
+}
+
+type Listing<'a> = Pin<Box<dyn Future<Output = Rc<Vec<String>>> + 'a>>;
+
+/// One key's list: remembered, or asked for. A provider that fails has none.
+fn list<'a>(core: &'a Core, snapshot: &'a Snapshot, provider: &'a Provider, key: &'a Key) -> Listing<'a> {
+    Box::pin(async move {
+        let now = Instant::now();
+        let name = format!("{}/{}", provider.name, key.name);
+        if let Some(models) = core.models.find(snapshot.generation, &name, now) {
+            return models;
+        }
+        match until(now + TIMEOUT, fetch(core, provider, key)).await {
+            Some(Ok(models)) => {
+                let models = Rc::new(models);
+                let cached = Rc::clone(&models);
+                let generation = snapshot.generation;
+                core.models.keep(Cached { generation, key: name, models: cached, until: now + LIFETIME });
+                models
+            }
+            Some(Err(error)) => left_out(&name, &error),
+            None => left_out(&name, &"no answer in 5 s"),
+        }
+    })
+}
+
+fn left_out(name: &str, reason: &dyn std::fmt::Display) -> Rc<Vec<String>> {
+    tracing::warn!(key = name, %reason, "a provider's models are left out of the list");
+    Rc::default()
+}
+
+async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String>, Error> {
+    let dialect = provider.dialect.unwrap_or(Dialect::OpenAi);
+    let Some(path) = &provider.models_path else { return Ok(Vec::new()) };
+    let head = outgoing::head(Method::Get, path, provider, Some(key), dialect, None);
+    let mut outgoing = outgoing::bodyless(head);
+    let (mut upstream, head) = client::exchange(&core.net, &provider.origin, &mut outgoing).await?;
+    let mut body = Vec::new();
+    while upstream.read_body(&mut body).await? == Progress::More {
+        if body.len() > LIST_BYTES_MAX {
+            return Err(Error::new(Kind::UpstreamInvalidResponse, "the list is over 1 MiB"));
+        }
+    }
+    if upstream.is_reusable() {
+        core.net.pool.release(&provider.origin, upstream, Instant::now() + provider.keep_alive_timeout);
+    }
+    match head.status {
+        200 => dialect::decode_models(dialect, &body),
+        status => Err(Error::upstream(dialect::decode_error(dialect, status, &body))),
+    }
+}
+
+/// Awaits all, in order.
+async fn join(listings: Vec<Listing<'_>>) -> Vec<Rc<Vec<String>>> {
+    let mut listings: Vec<(Option<Listing<'_>>, Rc<Vec<String>>)> =
+        listings.into_iter().map(|listing| (Some(listing), Rc::default())).collect();
+    poll_fn(|context| {
+        for (waiting, result) in &mut listings {
+            if let Some(listing) = waiting
+                && let Poll::Ready(models) = listing.as_mut().poll(context)
+            {
+                *result = models;
+                *waiting = None;
+            }
+        }
+        if listings.iter().any(|(waiting, _)| waiting.is_some()) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    listings.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,207 @@
+//! A stream of events on its way to the caller: whole events are sent on as they come in, as they are or translated.
+//! A stream that breaks ends with an error event, never with a false end.
+
+use std::time::Instant;
+
+use super::exchange::Exchange;
+use super::relay::{Answer, BodyFraming, returned_head, timed_send};
+use super::{Core, reply};
+use crate::chat::Usage;
+use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
+use crate::error::{Error, Kind};
+use crate::http::EVENT_BYTES_MAX;
+use crate::http::encode;
+use crate::http::sse::{Boundary, events};
+use crate::net::client::Progress;
+use crate::net::server::{Downstream, Gone};
+use crate::net::{Raced, race, until};
+
+/// What is done with events.
+enum Passage {
+    /// They are watched and go on as they are.
+    Through(StreamObserver),
+    /// They are turned into the caller's dialect.
+    Translated(Box<StreamTranslator>),
+}
+
+struct Relay<'a> {
+    answer: Answer<'a>,
+    passage: Passage,
+    framing: BodyFraming,
+    boundary: Boundary,
+    /// Received, not yet a whole event.
+    pending: Vec<u8>,
+    /// To be sent.
+    out: Vec<u8>,
+    /// Event bytes of the caller's dialect, before framing.
+    text: Vec<u8>,
+}
+
+/// Moves the stream to the caller.
+pub(super) async fn relay(
+    core: &Core,
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    answer: Answer<'_>,
+) -> Result<(), Error> {
+    let mut relay = Relay::begin(exchange, answer)?;
+    let result = relay.run(downstream, exchange).await;
+    exchange.usage = relay.passage.usage();
+    match result {
+        Ok(()) => relay.answer.release(core),
+        Err(error) if error.kind == Kind::ClientGone || !downstream.has_started() => return Err(error),
+        Err(error) => {
+            relay.break_off(exchange, &error);
+            exchange.fail(&error);
+        }
+    }
+    timed_send(downstream, exchange, relay.out).await.map(drop)
+}
+
+impl<'a> Relay<'a> {
+    fn begin(exchange: &mut Exchange<'_>, answer: Answer<'a>) -> Result<Self, Error> {
+        let passage = passage(exchange, &answer)?;
+        let through = answer.translation.is_none();
+        let mut out = returned_head(&answer, through);
+        if !through {
+            encode::field(&mut out, "content-type", b"text/event-stream");
+        }
+        encode::field(&mut out, "cache-control", b"no-cache");
+        encode::field(&mut out, "x-accel-buffering", b"no");
+        let framing = BodyFraming::unknown(exchange);
+        framing.write(&mut out);
+        reply::finish(&mut out, exchange);
+        exchange.status = answer.head.status;
+        let (pending, text) = (Vec::new(), Vec::new());
+        Ok(Self { answer, passage, framing, boundary: Boundary::new(), pending, out, text })
+    }
+
+    /// Until the provider's stream ends; what is left to send then stands in `out`.
+    async fn run(&mut self, downstream: &mut Downstream, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+        loop {
+            let progress = self.read(downstream, exchange).await?;
+            self.take_events(exchange)?;
+            if progress == Progress::Done {
+                return self.end(exchange);
+            }
+            if self.pending.len() > EVENT_BYTES_MAX {
+                return Err(invalid("an event of its stream is over 16 MiB"));
+            }
+            if !self.text.is_empty() {
+                self.frame_text(exchange);
+                let out = std::mem::take(&mut self.out);
+                self.out = timed_send(downstream, exchange, out).await?;
+            }
+        }
+    }
+
+    async fn read(
+        &mut self,
+        downstream: &mut Downstream,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Progress, Error> {
+        let before = Instant::now();
+        let silence = self.answer.provider.stream_idle_timeout;
+        let reading = until(before + silence, self.answer.upstream.read_body(&mut self.pending));
+        let read = race(reading, downstream.gone()).await;
+        exchange.waited += before.elapsed();
+        exchange.upstream = Some(self.answer.sent.elapsed());
+        match read {
+            Raced::First(Some(progress)) => progress,
+            Raced::First(None) => {
+                let message = format!("the provider's stream was silent for {} s", silence.as_secs());
+                Err(Error::new(Kind::UpstreamTimeout, message))
+            }
+            Raced::Second(()) => Err(reply::gone(Gone)),
+        }
+    }
+
+    /// Moves the whole events of `pending` to `text`.
+    fn take_events(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+        let end = self.boundary.last_end(&self.pending);
+        let whole = self.pending.get(..end).unwrap_or_default();
+        let result = self.passage.take(whole, &mut self.text);
+        self.pending.drain(..end);
+        self.boundary.consumed(end);
+        if exchange.first_token.is_none() && self.passage.has_content() {
+            exchange.first_token = Some(Instant::now());
+        }
+        result
+    }
+
+    fn frame_text(&mut self, exchange: &mut Exchange<'_>) {
+        self.framing.frame(&mut self.out, &self.text);
+        exchange.log_output(&self.text);
+        self.text.clear();
+    }
+
+    fn end(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+        match &mut self.passage {
+            Passage::Through(_) => self.text.append(&mut self.pending),
+            Passage::Translated(translator) => translator.finish(&mut self.text)?,
+        }
+        self.frame_text(exchange);
+        self.framing.end(&mut self.out);
+        Ok(())
+    }
+
+    /// An error event in the caller's words, then the end of the body.
+    fn break_off(&mut self, exchange: &mut Exchange<'_>, error: &Error) {
+        let shape = exchange.error_shape();
+        let text = &mut self.text;
+        exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
+        self.frame_text(exchange);
+        self.framing.end(&mut self.out);
+    }
+}
+
+fn passage(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Passage, Error> {
+    let translation = &answer.translation;
+    if translation.is_none() {
+        return Ok(Passage::Through(StreamObserver::new(translation.from)));
+    }
+    let options = StreamOptions {
+        created_s: exchange.created_s(),
+        include_usage: translation.include_usage,
+        model: exchange.model.clone(),
+    };
+    StreamTranslator::new(translation.from, translation.to, options)
+        .map(|translator| Passage::Translated(Box::new(translator)))
+        .ok_or_else(|| Error::new(Kind::ProviderNotSupported, "this pair of dialects is not translated yet"))
+}
+
+impl Passage {
+    /// Takes whole events, and appends what the caller gets.
+    fn take(&mut self, whole: &[u8], text: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Through(observer) => {
+                for event in events(whole) {
+                    observer.observe(event.name, &event.data);
+                }
+                text.extend_from_slice(whole);
+                Ok(())
+            }
+            Self::Translated(translator) => {
+                events(whole).try_for_each(|event| translator.push(event.name, &event.data, text))
+            }
+        }
+    }
+
+    fn has_content(&self) -> bool {
+        match self {
+            Self::Through(observer) => observer.has_content(),
+            Self::Translated(translator) => translator.has_content(),
+        }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Through(observer) => observer.usage(),
+            Self::Translated(translator) => translator.usage(),
+        }
+    }
+}
+
+fn invalid(reason: &str) -> Error {
+    Error::new(Kind::UpstreamInvalidResponse, format!("the provider's answer cannot be used: {reason}"))
+}

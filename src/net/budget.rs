@@ -1,0 +1,72 @@
+//! The byte budget that all bodies of a core share. Full means that a new body is refused; one that was admitted is
+//! never cut for it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// One core's budget.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    bytes_max: usize,
+    held: Rc<Cell<usize>>,
+}
+
+impl Budget {
+    /// A budget of `bytes_max` bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, held: Rc::default() }
+    }
+
+    /// An empty hold, to be grown.
+    pub fn hold(&self) -> Hold {
+        Hold { budget: self.clone(), bytes: 0 }
+    }
+
+    /// Bytes held now.
+    pub fn held_bytes(&self) -> usize {
+        self.held.get()
+    }
+}
+
+/// Bytes of the budget that one request holds; given back when dropped.
+#[derive(Debug)]
+pub struct Hold {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Hold {
+    /// Holds `bytes` in all, more or less than now. `false`: the budget has not that much left; nothing changed.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        let others = self.budget.held.get() - self.bytes;
+        let fits = others.checked_add(bytes).is_some_and(|sum| sum <= self.budget.bytes_max);
+        if fits {
+            self.budget.held.set(others + bytes);
+            self.bytes = bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.budget.held.set(self.budget.held.get() - self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_one_past_the_limit_and_gives_back() {
+        let budget = Budget::new(10);
+        let mut first = budget.hold();
+        assert!(first.resize(10));
+        let mut second = budget.hold();
+        assert!(!second.resize(1));
+        assert!(first.resize(9) && second.resize(1));
+        drop(first);
+        assert_eq!(budget.held_bytes(), 1);
+    }
+}

@@ -1,0 +1,71 @@
+//! A core's mailbox: a bounded queue and a doorbell, a socket pair on whose one end the core always has a read pending.
+//! Plain data crosses; no waker of a core is ever held by another thread.
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use monoio::io::AsyncReadRent;
+
+use super::Driver;
+
+/// Messages that may wait for one core. Rare events: a full box refuses, and the sender tells.
+pub const MESSAGES_MAX: usize = 1024;
+
+/// The sending side; any thread may hold one.
+#[derive(Debug)]
+pub struct Post<M> {
+    queue: flume::Sender<M>,
+    bell: Arc<UnixStream>,
+}
+
+impl<M> Clone for Post<M> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), bell: Arc::clone(&self.bell) }
+    }
+}
+
+/// The receiving side, built anywhere, opened on its core.
+pub struct Mailbox<M> {
+    queue: flume::Receiver<M>,
+    bell: UnixStream,
+}
+
+/// A mailbox and its post. Errors: no descriptors left.
+pub fn mailbox<M>() -> io::Result<(Post<M>, Mailbox<M>)> {
+    let (sender, receiver) = flume::bounded(MESSAGES_MAX);
+    let (near, far) = UnixStream::pair()?;
+    near.set_nonblocking(true)?;
+    Ok((Post { queue: sender, bell: Arc::new(near) }, Mailbox { queue: receiver, bell: far }))
+}
+
+impl<M> Post<M> {
+    /// Leaves a message and rings. Errors: the box is full, or its core has ended; the message comes back.
+    pub fn send(&self, message: M) -> Result<(), M> {
+        self.queue.try_send(message).map_err(flume::TrySendError::into_inner)?;
+        // A bell that cannot take another byte is ringing already.
+        let _ = (&*self.bell).write(&[1]);
+        Ok(())
+    }
+}
+
+impl<M> Mailbox<M> {
+    /// Hands each message to `open`, until every post is gone or `open` says stop with `false`.
+    pub async fn serve(self, driver: Driver, mut open: impl FnMut(M) -> bool) -> io::Result<()> {
+        self.bell.set_nonblocking(driver == Driver::Epoll)?;
+        let mut bell = monoio::net::UnixStream::from_std(self.bell)?;
+        let mut buffer = vec![0; 64];
+        loop {
+            let (rung, back) = bell.read(buffer).await;
+            buffer = back;
+            while let Ok(message) = self.queue.try_recv() {
+                if !open(message) {
+                    return Ok(());
+                }
+            }
+            if rung? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}

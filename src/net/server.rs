@@ -1,0 +1,359 @@
+//! One connection of a caller: requests in, answers out. While a request is served, the read of what follows it is in
+//! flight, so that the caller's leaving is seen at once and the next request costs no further read. It knows no route.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use monoio::net::TcpStream;
+
+use super::budget::{Budget, Hold};
+use super::client::send_timeout;
+use super::stream::Stream;
+use super::until;
+use crate::error::{Error, Kind};
+use crate::http::{BodyDecoder, Framing, HeadEnd, RequestHead, encode, parse_request_head};
+
+/// From the first byte of a head to its last.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence inside a body.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest silence between two requests.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A refused request's bytes are read and dropped for this long and this far, so that the answer is not lost in a reset.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// See [`LINGER_TIMEOUT`].
+pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// Also the most that is kept of further requests while one is served.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// The caller's connection is of no more use: closed, reset, or too slow to be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// A request: its head, and its body once that was read.
+pub struct Request {
+    /// The head; its spans refer to the front of `bytes`.
+    pub head: RequestHead,
+    /// Head and, behind it, the body without its framing.
+    pub bytes: Vec<u8>,
+    /// When its first byte was there.
+    pub began: Instant,
+    decoder: Option<BodyDecoder>,
+    hold: Hold,
+}
+
+impl Request {
+    /// The body so far.
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(self.head.head_bytes..).unwrap_or_default()
+    }
+
+    /// A header's first value.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.head.field(&self.bytes, name)
+    }
+
+    /// All headers.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.head.fields(&self.bytes)
+    }
+
+    /// The path of the target, as it was sent.
+    pub fn path(&self) -> &[u8] {
+        self.head.path(&self.bytes)
+    }
+}
+
+/// A caller's connection.
+pub struct Downstream {
+    stream: Stream,
+    /// Received and not consumed; empty while a read is in flight, which then holds it.
+    inbox: Vec<u8>,
+    /// A request's buffer, kept for the next one.
+    spare: Vec<u8>,
+    read_bytes: usize,
+    closed: bool,
+    started: bool,
+    receiving: bool,
+    /// The caller's address.
+    pub peer: SocketAddr,
+}
+
+impl Downstream {
+    /// A connection just accepted.
+    pub fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self {
+            stream: Stream::plain(stream),
+            inbox: Vec::new(),
+            spare: Vec::new(),
+            read_bytes: READ_BYTES_MIN,
+            closed: false,
+            started: false,
+            receiving: false,
+            peer,
+        }
+    }
+
+    /// Whether a byte of the current answer has been sent.
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether a request has begun to come in: a drain waits for it.
+    pub fn is_receiving(&self) -> bool {
+        self.receiving
+    }
+
+    /// Reads the next head; may be dropped and called again. `None`: the caller closed, or stayed silent, between requests. Errors: a head to refuse.
+    pub async fn next_request(&mut self, budget: &Budget) -> Result<Option<Request>, Error> {
+        self.started = false;
+        if !self.receiving
+            && self.inbox.is_empty()
+            && !self.fill_until(Instant::now() + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
+        {
+            return Ok(None);
+        }
+        self.receiving = true;
+        let began = Instant::now();
+        let mut search = HeadEnd::request();
+        loop {
+            if let Some(end) = search.find(&self.inbox)? {
+                let head = parse_request_head(self.inbox.get(..end).unwrap_or_default())?;
+                self.receiving = false;
+                return Ok(Some(self.take_request(head, began, budget)));
+            }
+            match self.fill_until(began + HEAD_TIMEOUT).await {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(Error::new(
+                        Kind::RequestTimeout,
+                        "the request's head was not complete after 10 s",
+                    ));
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Splits the inbox: what belongs to this request as it stands, and what is framed or follows.
+    fn take_request(&mut self, head: RequestHead, began: Instant, budget: &Budget) -> Request {
+        let end = match head.framing {
+            Framing::Length(length) => {
+                head.head_bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
+            }
+            _ => head.head_bytes,
+        };
+        let mut bytes = std::mem::take(&mut self.inbox);
+        self.inbox = std::mem::take(&mut self.spare);
+        self.inbox.clear();
+        if let Some(rest) = bytes.get(end..) {
+            self.inbox.extend_from_slice(rest);
+            bytes.truncate(end);
+        }
+        let decoder = (head.framing == Framing::Chunked).then(|| BodyDecoder::request(head.framing));
+        Request { head, bytes, began, decoder, hold: budget.hold() }
+    }
+
+    /// Reads the body to its end, up to `bytes_max`, showing each piece to `look` as it comes in. Errors: too large,
+    /// too slow, badly framed, no budget left, `look`'s own; `ClientGone` when the caller left.
+    pub async fn read_body(
+        &mut self,
+        request: &mut Request,
+        bytes_max: usize,
+        mut look: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match request.head.framing {
+            Framing::Length(length) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                if length > bytes_max {
+                    return Err(too_large(bytes_max));
+                }
+                self.read_length(request, length, &mut look).await?;
+            }
+            Framing::Chunked => self.read_chunked(request, bytes_max, &mut look).await?,
+            _ => {}
+        }
+        self.remember_size(request.bytes.len());
+        Ok(())
+    }
+
+    async fn read_length(
+        &mut self,
+        request: &mut Request,
+        length: usize,
+        look: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if !request.hold.resize(length) {
+            return Err(overloaded());
+        }
+        let end = request.head.head_bytes + length;
+        look(request.body())?;
+        if request.bytes.len() >= end {
+            return Ok(());
+        }
+        self.invite(request).await?;
+        while request.bytes.len() < end {
+            let had = request.bytes.len();
+            let mut bytes = std::mem::take(&mut request.bytes);
+            bytes.reserve_exact(end - had);
+            let later = std::mem::replace(&mut self.inbox, bytes);
+            let filled = self.fill_body().await;
+            request.bytes = std::mem::replace(&mut self.inbox, later);
+            filled?;
+            if let Some(rest) = request.bytes.get(end..) {
+                self.inbox.extend_from_slice(rest);
+                request.bytes.truncate(end);
+            }
+            look(request.bytes.get(had..).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    async fn read_chunked(
+        &mut self,
+        request: &mut Request,
+        bytes_max: usize,
+        look: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(mut decoder) = request.decoder.take() else { return Ok(()) };
+        if self.inbox.is_empty() {
+            self.invite(request).await?;
+        }
+        loop {
+            let had = request.bytes.len();
+            let consumed = decoder.decode(&self.inbox, &mut |data| request.bytes.extend_from_slice(data))?;
+            self.inbox.drain(..consumed.min(self.inbox.len()));
+            if request.body().len() > bytes_max {
+                return Err(too_large(bytes_max));
+            }
+            if !request.hold.resize(request.body().len()) {
+                return Err(overloaded());
+            }
+            look(request.bytes.get(had..).unwrap_or_default())?;
+            if decoder.is_done() {
+                return Ok(());
+            }
+            self.fill_body().await?;
+        }
+    }
+
+    /// Answers `Expect: 100-continue` (RFC 9110 §10.1.1), which only a caller still holding its body back needs.
+    async fn invite(&mut self, request: &Request) -> Result<(), Error> {
+        if !request.head.expect_continue {
+            return Ok(());
+        }
+        let sent = self.write(encode::CONTINUE.to_vec()).await;
+        sent.map(drop).map_err(|Gone| client_gone())
+    }
+
+    async fn fill_body(&mut self) -> Result<(), Error> {
+        match self.fill_until(Instant::now() + BODY_IDLE_TIMEOUT).await {
+            Ok(0) => Err(client_gone()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(Error::new(Kind::RequestTimeout, "no byte of the request's body came for 30 s"))
+            }
+            Err(_) => Err(client_gone()),
+        }
+    }
+
+    /// Resolves when the caller has closed or reset. Once bytes of a further request are here, nothing more is read,
+    /// and leaving is noticed by the next write: so at most one read's bytes are kept.
+    pub async fn gone(&mut self) {
+        while !self.closed {
+            if !self.inbox.is_empty() {
+                return pending().await;
+            }
+            self.closed = !matches!(self.fill().await, Ok(1..));
+        }
+    }
+
+    /// Sends bytes of the answer. The buffer comes back empty.
+    pub async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
+        self.started = true;
+        let mut bytes = self.write(bytes).await?;
+        bytes.clear();
+        Ok(bytes)
+    }
+
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
+        let deadline = Instant::now() + send_timeout(bytes.len());
+        match until(deadline, self.stream.write_all(bytes)).await {
+            Some((Ok(()), bytes)) => Ok(bytes),
+            _ => {
+                self.closed = true;
+                Err(Gone)
+            }
+        }
+    }
+
+    /// Keeps a served request's buffer for the next one.
+    pub fn recycle(&mut self, request: Request) {
+        if request.bytes.capacity() <= READ_BYTES_MAX && self.spare.capacity() == 0 {
+            self.spare = request.bytes;
+        }
+    }
+
+    /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
+    pub async fn linger(&mut self) {
+        if self.closed || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let deadline = Instant::now() + LINGER_TIMEOUT;
+        let mut dropped_bytes = 0;
+        while dropped_bytes < LINGER_BYTES_MAX {
+            self.inbox.clear();
+            match self.fill_until(deadline).await {
+                Ok(count @ 1..) => dropped_bytes += count,
+                _ => return,
+            }
+        }
+    }
+
+    /// The next buffer fits a request like the last one, so that it is read in one go.
+    fn remember_size(&mut self, bytes: usize) {
+        self.read_bytes = bytes.next_power_of_two().clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+    }
+
+    async fn fill_until(&mut self, deadline: Instant) -> io::Result<usize> {
+        match until(deadline, self.fill()).await {
+            Some(result) => result,
+            None => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Reads once behind what is in the inbox.
+    async fn fill(&mut self) -> io::Result<usize> {
+        if !self.stream.is_armed() {
+            let mut inbox = std::mem::take(&mut self.inbox);
+            if inbox.capacity() == inbox.len() {
+                inbox.reserve(self.read_bytes);
+            }
+            self.stream.arm(inbox).map_err(|_| io::Error::from(io::ErrorKind::Other))?;
+        }
+        let (result, inbox) = self.stream.filled().await;
+        self.inbox = inbox;
+        result
+    }
+}
+
+fn too_large(bytes_max: usize) -> Error {
+    let message = format!("the request's body is over client.max_request_body_size_mb ({bytes_max} bytes)");
+    Error::new(Kind::BodyTooLarge, message)
+}
+
+fn overloaded() -> Error {
+    Error::new(
+        Kind::Overloaded,
+        "the bodies in flight use all of this core's memory budget; try again shortly",
+    )
+}
+
+fn client_gone() -> Error {
+    Error::new(Kind::ClientGone, "the caller closed the connection")
+}

@@ -1,0 +1,74 @@
+//! Which of a provider's keys serves a model: those that may, drawn by weight. It knows nothing of health or retries.
+
+use super::target::quoted;
+use crate::config::snapshot::{Key, KeyId, Models, Provider};
+use crate::error::{Error, Kind};
+
+/// A key, and the model's name as the provider knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draw<'a> {
+    /// Which key; `None` for a provider without keys.
+    pub key: Option<KeyId>,
+    /// The model to ask for.
+    pub wire_model: &'a str,
+}
+
+/// Draws among the keys that allow `model`, by weight; `chance` is in [0, 1). A key of weight 0 serves only when no
+/// other can. Errors: no key, naming those that lack a value.
+pub fn draw<'a>(provider: &'a Provider, model: &'a str, chance: f64) -> Result<Draw<'a>, Error> {
+    if provider.key_less {
+        return Ok(Draw { key: None, wire_model: model });
+    }
+    let usable = || keys(provider).filter(|(_, key)| key.secret.is_some() && serves(key, model));
+    let total: f64 = usable().map(|(_, key)| key.weight).sum();
+    let mut rest = chance * total;
+    let mut chosen = None;
+    for (id, key) in usable() {
+        if total > 0.0 && key.weight <= 0.0 {
+            continue;
+        }
+        chosen = Some((id, key));
+        rest -= key.weight;
+        if total > 0.0 && rest < 0.0 {
+            break;
+        }
+    }
+    if total <= 0.0 {
+        chosen = evenly(usable().collect(), chance);
+    }
+    let (id, key) = chosen.ok_or_else(|| no_key(provider, model))?;
+    Ok(Draw { key: Some(id), wire_model: wire_model(key, model) })
+}
+
+/// Keys of weight 0 that are alone share evenly.
+fn evenly<'a>(keys: Vec<(KeyId, &'a Key)>, chance: f64) -> Option<(KeyId, &'a Key)> {
+    let index = (chance * keys.len() as f64) as usize;
+    keys.get(index.min(keys.len().saturating_sub(1))).copied()
+}
+
+fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
+    (0u16..).map(KeyId).zip(&provider.keys)
+}
+
+/// Whether the key's lists let it serve the model. The deny list wins; an alias counts as listed.
+pub fn serves(key: &Key, model: &str) -> bool {
+    let denied = key.blacklisted_models.iter().any(|name| name == model || name == "*");
+    let allowed = match &key.models {
+        Models::All => true,
+        Models::Only(models) => models.iter().any(|name| name == model),
+    };
+    key.enabled && !denied && (allowed || key.aliases.iter().any(|(alias, _)| alias == model))
+}
+
+fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
+    key.aliases.iter().find(|(alias, _)| alias == model).map_or(model, |(_, wire)| wire)
+}
+
+fn no_key(provider: &Provider, model: &str) -> Error {
+    let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
+    for (_, key) in keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model)) {
+        let variable = key.variable.as_deref().unwrap_or("its variable");
+        message.push_str(&format!("; key {} has no value ({variable} is unset or empty)", key.name));
+    }
+    Error::new(Kind::NoKeyForModel, message).with_param("model")
+}

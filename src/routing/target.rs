@@ -1,0 +1,110 @@
+//! From a model's name to the provider that is meant. It chooses no key.
+
+use crate::config::snapshot::{Models, Provider, ProviderId, Snapshot};
+use crate::error::{Error, Kind};
+use crate::provider;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Which provider.
+    pub provider: ProviderId,
+    /// The model without the provider's prefix.
+    pub model: &'a str,
+}
+
+/// The provider that `name` means: its prefix up to the first slash, when that is a provider; else `home`, the vendor
+/// whose path was called; else the only one that lists the bare name. Errors quote the name as it was sent.
+pub fn resolve<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {
+    let target = match name.split_once('/') {
+        Some((prefix, model)) => match position(snapshot, prefix) {
+            Some(_) if model.is_empty() => return Err(not_found(name, "there is nothing after the slash")),
+            Some(provider) => Target { provider, model },
+            None if provider::find(&prefix.to_ascii_lowercase()).is_some() => {
+                return Err(not_configured(snapshot, name, prefix));
+            }
+            None => bare(snapshot, name, home)?,
+        },
+        None => bare(snapshot, name, home)?,
+    };
+    match snapshot.providers.get(usize::from(target.provider.0)) {
+        Some(Provider { dialect: Some(_), .. }) => Ok(target),
+        _ => Err(not_supported(name)),
+    }
+}
+
+fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {
+    if name.is_empty() {
+        return Err(not_found(name, "name one as provider/model"));
+    }
+    if let Some(home) = home {
+        let provider = position(snapshot, home).ok_or_else(|| not_configured(snapshot, name, home))?;
+        return Ok(Target { provider, model: name });
+    }
+    let mut listing = (0u16..).zip(&snapshot.providers).filter(|(_, provider)| lists(provider, name));
+    match (listing.next(), listing.next()) {
+        (Some((index, _)), None) => Ok(Target { provider: ProviderId(index), model: name }),
+        (Some((_, first)), Some((_, second))) => {
+            let rest = listing.map(|(_, provider)| provider.name.as_str());
+            let names: Vec<&str> =
+                [first.name.as_str(), second.name.as_str()].into_iter().chain(rest).collect();
+            let hint = format!("several providers list it, say which: {}", candidates(&names, name));
+            Err(not_found(name, &hint))
+        }
+        (None, _) => Err(not_found(name, &hint(snapshot))),
+    }
+}
+
+fn position(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
+    let found =
+        (0u16..).zip(&snapshot.providers).find(|(_, provider)| provider.name.eq_ignore_ascii_case(name));
+    found.map(|(index, _)| ProviderId(index))
+}
+
+/// Whether one of the provider's keys names the model, in its list or as an alias.
+pub fn lists(provider: &Provider, model: &str) -> bool {
+    provider.keys.iter().any(|key| {
+        let listed = matches!(&key.models, Models::Only(models) if models.iter().any(|name| name == model));
+        listed || key.aliases.iter().any(|(alias, _)| alias == model)
+    })
+}
+
+fn candidates(names: &[&str], model: &str) -> String {
+    names.iter().map(|name| format!("{name}/{model}")).collect::<Vec<_>>().join(", ")
+}
+
+fn hint(snapshot: &Snapshot) -> String {
+    format!("no configured provider lists it; name one as provider/model ({})", provider_names(snapshot))
+}
+
+fn provider_names(snapshot: &Snapshot) -> String {
+    let names: Vec<&str> = snapshot.providers.iter().map(|provider| provider.name.as_str()).collect();
+    format!("configured: {}", names.join(", "))
+}
+
+fn not_found(name: &str, reason: &str) -> Error {
+    Error::new(Kind::ModelNotFound, format!("model \"{}\": {reason}", quoted(name))).with_param("model")
+}
+
+fn not_configured(snapshot: &Snapshot, name: &str, provider: &str) -> Error {
+    let message = format!(
+        "model \"{}\": provider {} is not configured ({})",
+        quoted(name),
+        quoted(provider),
+        provider_names(snapshot)
+    );
+    Error::new(Kind::ProviderNotConfigured, message).with_param("model")
+}
+
+fn not_supported(name: &str) -> Error {
+    let message = format!("model \"{}\": this version does not serve its provider yet", quoted(name));
+    Error::new(Kind::ProviderNotSupported, message).with_param("model")
+}
+
+/// A caller's words in an error: at most 200 characters.
+pub(super) fn quoted(name: &str) -> String {
+    match name.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}

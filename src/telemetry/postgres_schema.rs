@@ -1,0 +1,158 @@
+//! The table `logs` in PostgreSQL: its columns, its daily partitions, and making both while other nodes do the same.
+//! Columns are only ever added. It writes no row.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use postgres::{Error, SimpleQueryMessage, Transaction};
+
+/// Nodes that change the schema take turns by this lock ("corelane" in ASCII), held until the transaction's end.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7165071312105336421)";
+
+/// JSON stays text: `jsonb` costs several times the CPU and refuses what it can't hold. Partitioned columns are in the
+/// primary key, as PostgreSQL demands; a row's timestamp never changes, so the pair is as unique as the id.
+const SCHEMA: &str = "
+CREATE TABLE corelane_schema (
+    part text PRIMARY KEY,
+    version integer NOT NULL
+);
+CREATE TABLE logs (
+    id uuid NOT NULL,
+    timestamp timestamptz NOT NULL,
+    object_type text NOT NULL,
+    provider text NOT NULL,
+    model text NOT NULL,
+    number_of_retries integer NOT NULL,
+    fallback_index integer NOT NULL,
+    selected_key_id text NOT NULL,
+    selected_key_name text NOT NULL,
+    input_history text,
+    output_message text,
+    params text,
+    tools text,
+    tool_calls text,
+    latency double precision NOT NULL,
+    token_usage text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    total_tokens integer,
+    cached_read_tokens integer,
+    cost double precision,
+    status text NOT NULL,
+    error_details text,
+    stream boolean NOT NULL,
+    status_code integer NOT NULL,
+    error_kind text,
+    attempts integer NOT NULL,
+    node text NOT NULL,
+    core integer NOT NULL,
+    generation bigint NOT NULL,
+    first_token_ms double precision,
+    overhead_us bigint NOT NULL,
+    content_truncated boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (timestamp, id)
+) PARTITION BY RANGE (timestamp);
+INSERT INTO corelane_schema VALUES ('logs', 1);
+";
+
+/// Makes the table unless it is there; `false`: a table of that name is there which is not ours.
+pub(super) fn make_table(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
+    if exists(transaction, "corelane_schema")? {
+        return Ok(true);
+    }
+    transaction.batch_execute(LOCK)?;
+    if exists(transaction, "corelane_schema")? {
+        return Ok(true);
+    }
+    if exists(transaction, "logs")? {
+        return Ok(false);
+    }
+    transaction.batch_execute(SCHEMA)?;
+    Ok(true)
+}
+
+/// Makes the partitions of these days (counted from the epoch, UTC) where they are missing. No default partition: a
+/// row that fell into one would stand in the way of its day's own.
+pub(super) fn make_days(transaction: &mut Transaction<'_>, days: &[i64]) -> Result<(), Error> {
+    if missing(transaction, days)?.is_empty() {
+        return Ok(());
+    }
+    transaction.batch_execute(LOCK)?;
+    for day in missing(transaction, days)? {
+        transaction.batch_execute(&make_day(day))?;
+    }
+    Ok(())
+}
+
+/// Today in UTC, counted from the epoch.
+pub(super) fn today() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs() / 86_400).unwrap_or_default()
+}
+
+/// A table made apart and then attached locks the whole less than one made as a partition.
+fn make_day(day: i64) -> String {
+    let (name, from, to) = (partition(day), date(day), date(day + 1));
+    format!(
+        "CREATE TABLE IF NOT EXISTS {name} (LIKE logs INCLUDING ALL);
+         ALTER TABLE logs ATTACH PARTITION {name} FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')"
+    )
+}
+
+fn partition(day: i64) -> String {
+    format!("logs_{}", date(day).strftime("%Y%m%d"))
+}
+
+/// A day beyond the calendar's ends is its end: the server then refuses the row alone.
+fn date(day: i64) -> Date {
+    let start = Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_hours(day.saturating_mul(24)));
+    let fallback = if day < 0 { Date::MIN } else { Date::MAX };
+    start.map_or(fallback, |start| start.to_zoned(jiff::tz::TimeZone::UTC).date())
+}
+
+fn missing(transaction: &mut Transaction<'_>, days: &[i64]) -> Result<Vec<i64>, Error> {
+    let attached = transaction.simple_query(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'logs'::regclass",
+    )?;
+    let attached: Vec<&str> = attached.iter().filter_map(first_field).collect();
+    Ok(days.iter().copied().filter(|day| !attached.contains(&partition(*day).as_str())).collect())
+}
+
+fn exists(transaction: &mut Transaction<'_>, table: &str) -> Result<bool, Error> {
+    let answer = transaction.simple_query(&format!("SELECT to_regclass('{table}')"))?;
+    Ok(answer.iter().find_map(first_field).is_some())
+}
+
+fn first_field(message: &SimpleQueryMessage) -> Option<&str> {
+    match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::row::COLUMNS;
+
+    #[test]
+    fn the_lock_is_our_name() {
+        assert!(LOCK.contains(&i64::from_be_bytes(*b"corelane").to_string()));
+    }
+
+    #[test]
+    fn a_partition_is_one_day_in_utc() {
+        assert_eq!(partition(19_675), "logs_20231114");
+        assert!(make_day(19_675).contains("FROM ('2023-11-14 00:00:00+00') TO ('2023-11-15 00:00:00+00')"));
+        assert_eq!(date(i64::MAX / 48), Date::MAX);
+    }
+
+    #[test]
+    fn the_table_has_every_column_that_is_written() {
+        for column in COLUMNS {
+            assert!(SCHEMA.contains(&format!("\n    {column} ")), "{column}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The embedded log store: one SQLite file, written by the log plane alone (WAL, so that others may read meanwhile).
+//! Not for several nodes.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, Statement, params_from_iter, types::Value};
+
+use super::row::{COLUMNS, Row};
+use super::store::{StartError, Store, StoreError};
+
+/// Longest wait for another process that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// In `user_version`: the table is ours, in this version.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE logs (
+    id TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    object_type TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    number_of_retries INTEGER NOT NULL,
+    fallback_index INTEGER NOT NULL,
+    selected_key_id TEXT NOT NULL,
+    selected_key_name TEXT NOT NULL,
+    input_history TEXT,
+    output_message TEXT,
+    params TEXT,
+    tools TEXT,
+    tool_calls TEXT,
+    latency REAL NOT NULL,
+    token_usage TEXT,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    total_tokens INTEGER,
+    cached_read_tokens INTEGER,
+    cost REAL,
+    status TEXT NOT NULL,
+    error_details TEXT,
+    stream INTEGER NOT NULL,
+    status_code INTEGER NOT NULL,
+    error_kind TEXT,
+    attempts INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    core INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    first_token_ms REAL,
+    overhead_us INTEGER NOT NULL,
+    content_truncated INTEGER NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
+    PRIMARY KEY (timestamp, id)
+);
+PRAGMA user_version = 1;
+";
+
+/// An open file with its table.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    insert: String,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it with mode 0600 (it holds prompts), and its table.
+    pub fn open(path: &Path) -> Result<Self, StartError> {
+        let refused = |reason: String| StartError::File { path: path.to_owned(), reason };
+        create(path).map_err(|error| refused(error.to_string()))?;
+        let mut connection = Connection::open(path).map_err(|error| refused(error.to_string()))?;
+        let is_ours = prepare(&mut connection).map_err(|error| refused(error.to_string()))?;
+        if !is_ours {
+            return Err(StartError::ForeignTable { place: path.display().to_string() });
+        }
+        Ok(Self { connection, insert: insert() })
+    }
+}
+
+impl Store for SqliteStore {
+    fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        write(&mut self.connection, &self.insert, rows).map_err(|error| store_error(&error))
+    }
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the file up and gives whether its table is ours.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL a power loss may cost the last transactions, never the file.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version >= SCHEMA_VERSION {
+        return Ok(true);
+    }
+    if transaction.table_exists(None, "logs")? {
+        return Ok(false);
+    }
+    transaction.execute_batch(SCHEMA)?;
+    transaction.commit()?;
+    Ok(true)
+}
+
+fn insert() -> String {
+    let (columns, marks) = (COLUMNS.join(", "), vec!["?"; COLUMNS.len()].join(", "));
+    format!("INSERT INTO logs ({columns}) VALUES ({marks}) ON CONFLICT (timestamp, id) DO NOTHING")
+}
+
+fn write(connection: &mut Connection, insert: &str, rows: &[Row]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    {
+        let mut statement = transaction.prepare_cached(insert)?;
+        for row in rows {
+            write_row(&mut statement, row)?;
+        }
+    }
+    transaction.commit()
+}
+
+fn write_row(statement: &mut Statement<'_>, row: &Row) -> rusqlite::Result<()> {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let optional = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+    let tokens = row.tokens.as_ref();
+    let count = |count: Option<i32>| count.map_or(Value::Null, |count| Value::Integer(count.into()));
+    let values = [
+        text(row.id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
+        Value::Text(timestamp(row.timestamp_us)),
+        text(row.object_type),
+        text(&row.provider),
+        text(&row.model),
+        Value::Integer(row.number_of_retries.into()),
+        Value::Integer(row.fallback_index.into()),
+        text(&row.selected_key_id),
+        text(&row.selected_key_name),
+        optional(&row.content.input_history),
+        optional(&row.content.output_message),
+        optional(&row.content.params),
+        optional(&row.content.tools),
+        optional(&row.content.tool_calls),
+        Value::Real(row.latency_ms),
+        tokens.map_or(Value::Null, |tokens| text(&tokens.usage)),
+        count(tokens.map(|tokens| tokens.prompt)),
+        count(tokens.map(|tokens| tokens.completion)),
+        count(tokens.map(|tokens| tokens.total)),
+        count(tokens.map(|tokens| tokens.cached_read)),
+        Value::Null,
+        text(row.status),
+        optional(&row.content.error_details),
+        Value::Integer(row.stream.into()),
+        Value::Integer(row.status_code.into()),
+        row.error_kind.map_or(Value::Null, text),
+        Value::Integer(row.attempts.into()),
+        text(&row.node),
+        Value::Integer(row.core.into()),
+        Value::Integer(row.generation),
+        row.first_token_ms.map_or(Value::Null, Value::Real),
+        Value::Integer(row.overhead_us),
+        Value::Integer(row.content_truncated.into()),
+    ];
+    statement.execute(params_from_iter(values)).map(drop)
+}
+
+/// RFC 3339 in UTC with six places: sorts as text, and SQLite's date functions read it.
+fn timestamp(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| format!("{time:.6}"))
+}
+
+fn store_error(error: &rusqlite::Error) -> StoreError {
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+            StoreError::Row(text)
+        }
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_sorts_as_text() {
+        assert_eq!(timestamp(1_700_000_000_000_000), "2023-11-14T22:13:20.000000Z");
+        assert_eq!(timestamp(1_700_000_000_123_456), "2023-11-14T22:13:20.123456Z");
+    }
+
+    #[test]
+    fn the_table_has_every_column_that_is_written() {
+        for column in COLUMNS {
+            assert!(SCHEMA.contains(&format!("\n    {column} ")), "{column}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! One caller's connection from accept to close. A panic in it ends it, and nothing else on the core.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use monoio::net::TcpStream;
+
+use crate::gateway::{self, Core, Next, catch_unwind};
+use crate::net::server::{Downstream, Request};
+use crate::net::{Raced, race};
+
+/// Serves a connection in a task of its own.
+pub(super) fn spawn(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr) {
+    let core = Rc::clone(core);
+    core.cells.connection_opened();
+    monoio::spawn(async move {
+        let open = Open { core: &core };
+        // The answer leaves at once; there is nothing to gather behind it.
+        let _ = stream.set_nodelay(true);
+        if catch_unwind(serve(&core, Downstream::new(stream, peer))).await.is_err() {
+            core.cells.panicked();
+        }
+        drop(open);
+    });
+}
+
+/// Counts the connection closed however its task ends.
+struct Open<'a> {
+    core: &'a Core,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.core.cells.connection_closed();
+    }
+}
+
+async fn serve(core: &Core, mut downstream: Downstream) {
+    let enrolled = core.enrol(poll_fn(|context| Poll::Ready(context.waker().clone())).await);
+    while let Some(request) = next(core, &mut downstream).await {
+        match gateway::handle(core, &mut downstream, request).await {
+            Next::KeepAlive => {}
+            Next::Linger => {
+                downstream.linger().await;
+                break;
+            }
+            Next::Close => break,
+        }
+    }
+    core.strike(enrolled);
+}
+
+/// The next request; `None`: the connection ends.
+async fn next(core: &Core, downstream: &mut Downstream) -> Option<Request> {
+    let drained = poll_fn(|_| if core.is_draining() { Poll::Ready(()) } else { Poll::Pending });
+    let received = match race(downstream.next_request(&core.net.budget), drained).await {
+        Raced::First(received) => received,
+        // What has begun to come in is still answered.
+        Raced::Second(()) if downstream.is_receiving() => downstream.next_request(&core.net.budget).await,
+        Raced::Second(()) => return None,
+    };
+    match received {
+        Ok(request) => request,
+        Err(error) => {
+            gateway::refuse_head(core, downstream, &error).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Whole config files: those of `config/good` load as `*.expected` says, those of `config/bad` are refused with exactly
+//! the faults that `*.expected` lists. `UPDATE_EXPECTED=1 cargo test --test config` rewrites the expectations.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test's helpers fail as the test does")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use corelane::config::snapshot::{Key, LogsStore, Models, Provider, Snapshot};
+use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Loaded, load};
+use serde_json::{Value, json};
+
+/// The environment that every fixture is read in.
+fn environment(name: &str) -> Option<String> {
+    let value = match name {
+        "OPENAI_API_KEY" => "value-of-openai",
+        "ANTHROPIC_API_KEY" => "value-of-anthropic",
+        "GROQ_API_KEY" => "value-of-groq",
+        "POSTGRES_HOST" => "db.internal",
+        "POSTGRES_USER" => "writer",
+        "POSTGRES_PASSWORD" => "value-of-postgres",
+        "WITH_LINE_BREAK" => "value-of-broken\n",
+        "EMPTY" => "",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+#[test]
+fn good_files_load() {
+    for (path, text) in fixtures("good") {
+        let loaded = load(&text, "config.json", &environment)
+            .unwrap_or_else(|faults| panic!("{}: {}", path.display(), lines(&faults)));
+        compare(&path, &printed(&loaded));
+    }
+}
+
+#[test]
+fn bad_files_are_refused_with_every_fault() {
+    for (path, text) in fixtures("bad") {
+        let Err(faults) = load(&text, "config.json", &environment) else {
+            panic!("{} was accepted", path.display())
+        };
+        compare(&path, &lines(&faults));
+    }
+}
+
+#[test]
+fn no_message_holds_a_secret() {
+    for (path, _) in fixtures("good").into_iter().chain(fixtures("bad")) {
+        let expected = fs::read_to_string(path.with_extension("expected")).expect("an expectation");
+        for secret in ["value-of-", "sk-", "in the file\"", "password@", "12345"] {
+            assert!(!expected.contains(secret), "{}: {secret}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_quickstart_loads_without_a_warning() {
+    for name in ["config.json", "provider.json"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/quickstart").join(name);
+        let loaded = load(&fs::read(path).expect("the file"), name, &environment).expect("a good file");
+        assert!(loaded.warnings.is_empty() && loaded.unusable_keys.is_empty(), "{:?}", loaded.warnings);
+        assert!(loaded.snapshot.client.enable_logging && loaded.snapshot.logs_store.is_some());
+    }
+}
+
+#[test]
+fn the_digest_is_of_the_meaning() {
+    let digest = |text: &str, environment: &dyn corelane::config::Environment| {
+        load(text.as_bytes(), "c", environment).expect("a good file").snapshot.digest
+    };
+    let seed = include_str!("config/good/seed.json");
+    let base = digest(seed, &environment);
+    let compact: String = seed.split_whitespace().collect();
+    assert_eq!(base, digest(&compact, &environment), "spaces");
+    let other_values = |name: &str| environment(name).map(|value| format!("{value}-of-another-node"));
+    assert_eq!(base, digest(seed, &other_values), "values of variables");
+    let one_unset = |name: &str| environment(name).filter(|_| name != "ANTHROPIC_API_KEY");
+    assert_eq!(base, digest(seed, &one_unset), "an unset variable");
+    let reordered = r#"{"providers":{
+        "anthropic":{"keys":[{"models":["claude-sonnet-4-20250514","claude-3-5-haiku-20241022"],
+            "value":"env.ANTHROPIC_API_KEY","name":"anthropic-primary"}]},
+        "openai":{"network_config":{"base_url":"https://api.openai.com/v1"},
+            "keys":[{"weight":1,"models":["gpt-4o","gpt-4o-mini"],"value":"env.OPENAI_API_KEY","name":"openai-primary"}]}},
+        "logs_store":{"type":"postgres","enabled":true,"config":{"host":"env.POSTGRES_HOST","user":"corelane",
+            "password":"env.POSTGRES_PASSWORD","db_name":"corelane"}},
+        "client":{"enable_logging":false}}"#;
+    assert_eq!(base, digest(reordered, &environment), "order and defaults");
+    for (from, to) in [
+        ("\"enable_logging\": false", "\"enable_logging\": true"),
+        ("env.OPENAI_API_KEY", "env.GROQ_API_KEY"),
+        ("openai-primary", "openai-first"),
+        ("\"weight\": 1.0", "\"weight\": 2.0"),
+        ("gpt-4o-mini", "gpt-4.1-mini"),
+        ("\"5432\"", "\"5433\""),
+        ("env.POSTGRES_HOST", "db.internal"),
+    ] {
+        let changed = seed.replacen(from, to, 1);
+        assert_ne!(changed, seed, "{from} is in the file");
+        assert_ne!(base, digest(&changed, &environment), "{from} to {to}");
+    }
+}
+
+#[test]
+fn five_thousand_keys_and_five_hundred_providers_load() {
+    let mut providers = Vec::new();
+    for provider in 0..500 {
+        let keys: Vec<_> = (0..10)
+            .map(|key| {
+                format!(
+                    r#"{{"name":"key-{provider}-{key}","value":"env.OPENAI_API_KEY","models":["gpt-4o"]}}"#
+                )
+            })
+            .collect();
+        providers.push(format!(
+            r#""custom-{provider}":{{"keys":[{}],"custom_provider_config":{{"base_provider_type":"openai"}}}}"#,
+            keys.join(",")
+        ));
+    }
+    let text = format!(r#"{{"providers":{{{}}}}}"#, providers.join(","));
+    let loaded = load(text.as_bytes(), "c", &environment).expect("a good file");
+    assert_eq!(loaded.snapshot.providers.len(), 500);
+    assert_eq!(loaded.snapshot.providers.iter().map(|provider| provider.keys.len()).sum::<usize>(), 5_000);
+
+    let faulty = text.replace("\"models\":[\"gpt-4o\"]", "\"models\":1");
+    let faults = load(faulty.as_bytes(), "c", &environment).expect_err("a faulty file");
+    assert_eq!(faults.len(), FINDINGS_MAX + 1);
+}
+
+#[test]
+fn a_huge_or_cut_file_is_an_error() {
+    for text in [
+        vec![b' '; FILE_BYTES_MAX * 4],
+        vec![b'['; FILE_BYTES_MAX],
+        vec![b','; FILE_BYTES_MAX],
+        "{\"a\":".repeat(DEPTH_MAX + 1).into_bytes(),
+    ] {
+        assert_eq!(load(&text, "c", &environment).expect_err("a bad file").len(), 1);
+    }
+    let seed = include_bytes!("config/good/seed.json");
+    for end in 0..seed.len() - 2 {
+        let faults = load(&seed[..end], "c", &environment).expect_err("a cut file");
+        assert_eq!(faults.len(), 1, "cut at byte {end}");
+    }
+}
+
+#[test]
+fn no_changed_byte_makes_it_panic() {
+    let mut text = include_bytes!("config/good/keys.json").to_vec();
+    for at in 0..text.len() {
+        for byte in [b'"', b'{', b'9', b'\\', 0xC3] {
+            let kept = std::mem::replace(&mut text[at], byte);
+            let _ = load(&text, "c", &environment);
+            text[at] = kept;
+        }
+    }
+}
+
+#[test]
+fn no_value_in_a_wrong_place_makes_it_panic() {
+    for (_, text) in fixtures("good") {
+        let Ok(root) = serde_json::from_slice::<Value>(&text) else { continue };
+        let mut pointers = Vec::new();
+        collect_pointers(&root, String::new(), &mut pointers);
+        for pointer in pointers {
+            for wrong in [json!(null), json!(true), json!(-1), json!("env."), json!([[]]), json!({"*": {}})] {
+                let mut changed = root.clone();
+                *changed.pointer_mut(&pointer).expect("its own pointer") = wrong;
+                let _ = load(changed.to_string().as_bytes(), "c", &environment);
+            }
+        }
+    }
+}
+
+fn collect_pointers(value: &Value, pointer: String, pointers: &mut Vec<String>) {
+    let mut down = |segment: &str, value: &Value| {
+        let segment = segment.replace('~', "~0").replace('/', "~1");
+        collect_pointers(value, format!("{pointer}/{segment}"), pointers);
+    };
+    match value {
+        Value::Array(elements) => {
+            elements.iter().enumerate().for_each(|(index, element)| down(&index.to_string(), element));
+        }
+        Value::Object(members) => members.iter().for_each(|(name, member)| down(name, member)),
+        _ => {}
+    }
+    pointers.push(pointer);
+}
+
+/// The `.json` files of a folder, sorted, with their bytes.
+fn fixtures(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).expect("the file"))).collect()
+}
+
+fn compare(path: &Path, actual: &str) {
+    let expected_path = path.with_extension("expected");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        fs::write(&expected_path, actual).expect("to write");
+    }
+    let expected = fs::read_to_string(&expected_path).unwrap_or_default();
+    assert_eq!(actual, expected, "{}", path.display());
+}
+
+fn lines<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("{item}\n")).collect()
+}
+
+fn printed(loaded: &Loaded) -> String {
+    let Snapshot { client, providers, logs_store, .. } = &loaded.snapshot;
+    let mut out = lines(&loaded.warnings);
+    out += &lines(&loaded.unusable_keys);
+    let _ = writeln!(out, "\n{client:?}");
+    let _ = match logs_store {
+        None => writeln!(out, "no logs store"),
+        Some(LogsStore::Sqlite { path }) => writeln!(out, "sqlite {}", path.display()),
+        Some(LogsStore::Postgres(postgres)) => writeln!(out, "{postgres:?}"),
+    };
+    for provider in providers {
+        print_provider(&mut out, provider);
+    }
+    out
+}
+
+fn print_provider(out: &mut String, provider: &Provider) {
+    let Provider { name, dialect, origin, authority, base_path, chat_path, models_path, keys, .. } = provider;
+    let scheme = if origin.tls { "https" } else { "http" };
+    let _ = writeln!(
+        out,
+        "{name}: {dialect:?} {scheme} {}:{} host={authority} base={base_path:?} chat={chat_path} models={models_path:?}",
+        origin.host, origin.port
+    );
+    let _ = writeln!(
+        out,
+        "  request {:?}, stream idle {:?}, keep-alive {:?}, headers {:?}{}",
+        provider.request_timeout,
+        provider.stream_idle_timeout,
+        provider.keep_alive_timeout,
+        provider.extra_headers,
+        if provider.key_less { ", key-less" } else { "" }
+    );
+    for key in keys {
+        print_key(out, key);
+    }
+}
+
+fn print_key(out: &mut String, key: &Key) {
+    let models = match &key.models {
+        Models::All => "all".to_owned(),
+        Models::Only(models) => format!("{models:?}"),
+    };
+    let _ = writeln!(
+        out,
+        "  {:?} {}{} weight {} models {models} not {:?} aliases {:?}{}",
+        key.name,
+        key.variable.as_ref().map_or("value".to_owned(), |variable| format!("env.{variable}")),
+        if key.secret.is_some() { "" } else { " (none)" },
+        key.weight,
+        key.blacklisted_models,
+        key.aliases,
+        if key.enabled { "" } else { " disabled" }
+    );
+}
