@@ -11,8 +11,8 @@
 //! | 4 | `routing` | decisions: pure; `now` and `rng` are arguments |
 //! | 3 | `config` | file to validated snapshot |
 //! | 2 | `api`, `provider` | two tables |
-//! | 1 | `dialect` | APIs as bytes |
-//! | 0 | `http`, `chat`, `error` | HTTP/1.1 and SSE as bytes; ground |
+//! | 1 | `dialect`, `http` | APIs as bytes; HTTP/1.1 and SSE as bytes |
+//! | 0 | `chat`, `error` | ground: uses nothing of ours |
 //!
 //! Words: downstream (callers) and upstream (providers); an attempt is one send; a record is one request's log row.
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// A room uses rooms of lower floors only; rooms of one floor do not use each other.
 const FLOORS: &[(&str, u8)] = &[
-    ("http", 0),
     ("chat", 0),
     ("error", 0),
+    ("http", 1),
     ("dialect", 1),
     ("api", 2),
     ("provider", 2),

@@ -80,7 +80,8 @@ fn start(arguments: &Serve) -> Result<Node, Refusal> {
         digest: snapshot.digest.clone(),
         generation: snapshot.generation,
     };
-    Ok(Node { workers, questions, log, build })
+    let (posts, threads) = workers.into_iter().map(|worker| (worker.post, worker.thread)).unzip();
+    Ok(Node { posts, threads, questions, log, build })
 }
 
 fn load(path: &Path) -> Result<Loaded, Refusal> {

@@ -6,16 +6,17 @@ pub mod machine;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::gateway::Message;
 use crate::net::ask::{Answer, Envelope, Question};
 use crate::net::mailbox::Post;
 use crate::telemetry::metrics::{self, BuildInfo};
 use crate::telemetry::writer::{self, LogGauges};
-use crate::worker::{Message, Worker};
 
 /// How long what runs may run on after TERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,8 +27,10 @@ const HELPERS_MAX: usize = 8;
 
 /// What the control plane holds of the node.
 pub struct Node {
-    /// The cores.
-    pub workers: Vec<Worker>,
+    /// Each core's mailbox.
+    pub posts: Vec<Post<Message>>,
+    /// Each core's thread.
+    pub threads: Vec<JoinHandle<()>>,
     /// What cores ask.
     pub questions: mpsc::Receiver<Envelope>,
     /// The log thread, when rows are written.
@@ -42,9 +45,8 @@ pub fn run(node: Node) -> io::Result<ExitCode> {
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)
         .build()?;
-    let posts = node.workers.iter().map(|worker| worker.post.clone()).collect();
-    let threads = node.workers.into_iter().map(|worker| worker.thread).collect();
-    let code = runtime.block_on(steer(posts, threads, node.questions, node.log.as_ref(), &node.build))?;
+    let code =
+        runtime.block_on(steer(node.posts, node.threads, node.questions, node.log.as_ref(), &node.build))?;
     runtime.shutdown_background();
     if let Some(log) = node.log {
         let ended = log.finish(Instant::now() + LOG_TIMEOUT);
@@ -55,7 +57,7 @@ pub fn run(node: Node) -> io::Result<ExitCode> {
 
 async fn steer(
     posts: Vec<Post<Message>>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     mut questions: mpsc::Receiver<Envelope>,
     log: Option<&writer::Handle>,
     build: &BuildInfo,
@@ -91,7 +93,7 @@ fn ending(draining: bool, crashed: bool) -> ExitCode {
 }
 
 /// Resolves when all cores have ended, or one of them crashed: `true`.
-fn join_all(threads: Vec<std::thread::JoinHandle<()>>) -> oneshot::Receiver<bool> {
+fn join_all(threads: Vec<JoinHandle<()>>) -> oneshot::Receiver<bool> {
     let (sender, receiver) = oneshot::channel();
     let (core_ended, core_ends) = std::sync::mpsc::channel();
     let count = threads.len();

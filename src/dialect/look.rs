@@ -264,21 +264,41 @@ impl<const N: usize> Look<N> {
     }
 
     /// Reads a string from `at` to its end or the piece's.
-    fn in_text(&mut self, bytes: &[u8], at: usize) -> Result<usize, Fault> {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let plain = text::plain_run(rest);
-        let stop = at + plain;
-        if self.in_key && self.depth == 1 {
-            self.key.extend(rest.get(..plain).unwrap_or_default());
+    fn in_text(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+        let in_top_key = self.in_key && self.depth == 1;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let plain = text::plain_run(rest);
+            let stop = at + plain;
+            if in_top_key {
+                self.key.extend(rest.get(..plain).unwrap_or_default());
+            }
+            match bytes.get(stop) {
+                None => return Ok(stop),
+                Some(b'"') if self.in_key => {
+                    self.end_key(stop)?;
+                    // The colon nearly always follows at once.
+                    if bytes.get(stop + 1) == Some(&b':') {
+                        self.state = State::Value;
+                        return Ok(stop + 2);
+                    }
+                }
+                Some(b'"') => self.end_value(stop + 1),
+                // Prose is full of short escapes; one that is whole costs no change of state.
+                Some(b'\\') => match bytes.get(stop + 1).and_then(|byte| text::unescape(*byte)) {
+                    Some(meant) => {
+                        if in_top_key {
+                            self.key.extend(&[meant]);
+                        }
+                        at = stop + 2;
+                        continue;
+                    }
+                    None => self.state = State::Escape,
+                },
+                Some(_) => return Err((Flaw::Control, stop)),
+            }
+            return Ok(stop + 1);
         }
-        match bytes.get(stop) {
-            None => return Ok(stop),
-            Some(b'"') if self.in_key => self.end_key(stop)?,
-            Some(b'"') => self.end_value(stop + 1),
-            Some(b'\\') => self.state = State::Escape,
-            Some(_) => return Err((Flaw::Control, stop)),
-        }
-        Ok(stop + 1)
     }
 
     /// The byte behind a backslash.

@@ -7,12 +7,11 @@
 mod anthropic;
 mod error_body;
 mod json;
+pub mod log_content;
+pub mod look;
 mod observe;
 mod openai;
 mod translate;
-
-pub mod log_content;
-pub mod look;
 
 use serde::{Deserialize, Serialize};
 
@@ -109,9 +108,10 @@ pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error
     }
     let models: Models = match dialect {
         Dialect::OpenAi | Dialect::Anthropic => serde_json::from_slice(body).map_err(|error| {
+            let reason = json::reason(&error);
             Error::new(
                 Kind::UpstreamInvalidResponse,
-                format!("the provider's list of models is no such: {error}"),
+                format!("the provider's list of models can't be read: {reason}"),
             )
         })?,
     };

@@ -33,51 +33,56 @@ struct WithUsage<T> {
 /// read from its start (a tool's arguments may hold a `usage` of their own).
 fn top_level_usage<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Option<T> {
     let at = rfind(body, USAGE)?;
-    let value = value_at(body, at + USAGE.len())?;
-    if let Some(after) = after_flat_object(value).filter(|after| ends_outermost(after)) {
-        let length = value.len() - after.len();
-        return serde_json::from_slice(value.get(..length)?).ok();
+    match last_usage(body, at) {
+        Some(span) => serde_json::from_slice(span).ok(),
+        None => serde_json::from_slice::<WithUsage<T>>(body).ok()?.usage,
     }
-    serde_json::from_slice::<WithUsage<T>>(body).ok()?.usage
+}
+
+/// The object behind the `"usage"` at `at`, if that is a key of the outermost object.
+fn last_usage(body: &[u8], at: usize) -> Option<&[u8]> {
+    // Behind a backslash the quote is part of a text.
+    if at.checked_sub(1).and_then(|before| body.get(before)) == Some(&b'\\') {
+        return None;
+    }
+    let value = value_at(body, at + USAGE.len())?;
+    let after = after_object(value).filter(|after| ends_outermost(after))?;
+    value.get(..value.len() - after.len())
 }
 
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
 
-/// What follows an object that begins `bytes`, by counting braces outside strings.
-fn after_flat_object(bytes: &[u8]) -> Option<&[u8]> {
-    if bytes.first() != Some(&b'{') {
-        return None;
-    }
-    let (mut depth, mut is_string, mut is_escaped) = (0_u32, false, false);
+/// What follows the object that begins `bytes`, by counting brackets outside strings.
+fn after_object(bytes: &[u8]) -> Option<&[u8]> {
+    let inside = bytes.strip_prefix(b"{")?;
+    inside.get(closing(inside)? + 1..)
+}
+
+/// Whether nothing but the end of one object, and perhaps more of its fields, is in `tail`: then what stood before it
+/// was that object's field, and no other is around it.
+fn ends_outermost(tail: &[u8]) -> bool {
+    tail.len() <= TAIL_BYTES_MAX
+        && closing(tail.trim_ascii_end()).is_some_and(|at| at + 1 == tail.trim_ascii_end().len())
+}
+
+/// Where the bracket stands that closes what was opened before `bytes`, which begin outside a string.
+fn closing(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut is_string, mut is_escaped) = (1_u32, false, false);
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' if is_string => is_escaped = true,
             b'"' => is_string = !is_string,
-            b'{' if !is_string => depth += 1,
-            b'}' if !is_string => {
-                depth -= 1;
-                if depth == 0 {
-                    return bytes.get(at + 1..);
-                }
-            }
+            b'{' | b'[' if !is_string => depth = depth.saturating_add(1),
+            b'}' | b']' if !is_string => depth -= 1,
             _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
         }
     }
     None
-}
-
-/// Whether `tail` closes exactly one object: then what stood before it was that object's field, and nothing is around.
-fn ends_outermost(tail: &[u8]) -> bool {
-    if tail.len() > TAIL_BYTES_MAX {
-        return false;
-    }
-    // `{` put in front makes the tail an object of its own, if it is one level that ends here.
-    let mut object = Vec::with_capacity(tail.len() + 8);
-    object.extend_from_slice(b"{\"\":0");
-    object.extend_from_slice(tail);
-    serde_json::from_slice::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(&object).is_ok()
 }
 
 /// Watches a stream that passes through.

@@ -1,7 +1,7 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
 use super::{Dialect, anthropic, openai};
-use crate::chat::Usage;
+use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
 /// A request in the provider's dialect.
@@ -66,7 +66,8 @@ pub fn translate_response(
     match (from, to) {
         (Dialect::Anthropic, Dialect::OpenAi) => {
             let response = anthropic::response::decode(body).map_err(|error| {
-                let message = format!("the provider's answer is not what its API promises: {error}");
+                let reason = super::json::reason(&error);
+                let message = format!("the provider's answer is not what its API promises: {reason}");
                 Error::new(Kind::UpstreamInvalidResponse, message)
             })?;
             let usage = Some(response.usage);
@@ -102,7 +103,6 @@ impl StreamTranslator {
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
     /// is not needed, its data says it again. After an error, or after the end, nothing more comes of it.
     pub fn push(&mut self, _name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        use crate::chat::Event;
         if self.is_ended || data.is_empty() {
             return Ok(());
         }

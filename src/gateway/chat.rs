@@ -33,7 +33,7 @@ struct Asked {
     stream: bool,
     include_usage: bool,
     /// An empty `fallbacks`, to be cut out: it is addressed to us.
-    cut: Option<std::ops::Range<usize>>,
+    cuts: Vec<std::ops::Range<usize>>,
 }
 
 /// Serves one conversation.
@@ -107,16 +107,16 @@ fn asked(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Asked, Error>
             return Err(Error::new(Kind::InvalidRequest, "stream must be true or false").with_param("stream"));
         }
     };
-    let cut = match raw(FALLBACKS) {
-        None => None,
-        Some(value) if is_empty(value) => members.member(FALLBACKS),
+    let cuts = match raw(FALLBACKS) {
+        None => Vec::new(),
+        Some(value) if is_empty(value) => members.cuts(&[FALLBACKS]),
         Some(_) => {
             let message = "this version has no fallbacks; leave the field out";
             return Err(Error::new(Kind::UnsupportedParameter, message).with_param("fallbacks"));
         }
     };
     let include_usage = raw(STREAM_OPTIONS).is_some_and(includes_usage);
-    Ok(Asked { model, model_span, stream, include_usage, cut })
+    Ok(Asked { model, model_span, stream, include_usage, cuts })
 }
 
 fn missing_model(message: &'static str) -> Error {
@@ -173,9 +173,7 @@ fn edits(asked: &Asked, wire_model: &str) -> Vec<Edit> {
         look::write_string(&mut bytes, wire_model);
         edits.push(Edit { span: asked.model_span.clone(), bytes });
     }
-    if let Some(span) = asked.cut.clone() {
-        edits.push(Edit { span, bytes: Vec::new() });
-    }
+    edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
     edits.sort_by_key(|edit| edit.span.start);
     edits
 }

@@ -7,6 +7,7 @@ mod core;
 mod exchange;
 mod fields;
 mod guard;
+mod message;
 mod models;
 mod outgoing;
 mod relay;
@@ -15,6 +16,7 @@ mod reply;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
+pub use message::Message;
 pub use models::ModelsCache;
 
 use std::rc::Rc;
@@ -139,9 +141,10 @@ pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error
 }
 
 /// Lets a test see that a panic ends one request and nothing else. Not in a release build.
+#[expect(clippy::panic, reason = "that is what it is for")]
 fn provoked_panic(request: &Request) {
     if cfg!(debug_assertions) && request.field("x-corelane-test-panic").is_some() {
-        std::panic::panic_any("provoked by x-corelane-test-panic");
+        panic!("provoked by x-corelane-test-panic");
     }
 }
 

@@ -53,7 +53,7 @@ impl Translation {
 
 /// A provider's answer whose head has come.
 pub(super) struct Answer<'a> {
-    pub(super) upstream: Upstream,
+    pub(super) upstream: Box<Upstream>,
     pub(super) head: ResponseHead,
     pub(super) provider: &'a Provider,
     pub(super) translation: Translation,

@@ -19,7 +19,7 @@ use crate::net::{Raced, race, until};
 /// What is done with events.
 enum Passage {
     /// They are watched and go on as they are.
-    Through(StreamObserver),
+    Through(Box<StreamObserver>),
     /// They are turned into the caller's dialect.
     Translated(Box<StreamTranslator>),
 }
@@ -158,7 +158,7 @@ impl<'a> Relay<'a> {
 fn passage(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Passage, Error> {
     let translation = &answer.translation;
     if translation.is_none() {
-        return Ok(Passage::Through(StreamObserver::new(translation.from)));
+        return Ok(Passage::Through(Box::new(StreamObserver::new(translation.from))));
     }
     let options = StreamOptions {
         created_s: exchange.created_s(),

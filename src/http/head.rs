@@ -290,8 +290,33 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 /// Whether this is a token (RFC 9110 section 5.6.2): what names, methods and codings are made of.
 pub(super) fn is_token(text: &[u8]) -> bool {
-    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(is_token_byte)
+    !text.is_empty() && all_in(&TOKEN_BYTES, text)
+}
+
+static TOKEN_BYTES: ByteSet = byte_set(b"!#$%&'*+-.^_`|~");
+
+/// A set of bytes, looked up by the byte: one load instead of a chain of comparisons.
+pub(super) type ByteSet = [bool; 256];
+
+/// The set of these bytes, and of all ASCII letters and digits.
+pub(super) const fn byte_set(bytes: &[u8]) -> ByteSet {
+    let mut set = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        set[bytes[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0;
+    while byte < 128_u8 {
+        set[byte as usize] |= byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    set
+}
+
+/// Whether all bytes are in the set.
+pub(super) fn all_in(set: &ByteSet, bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| set.get(usize::from(*byte)) == Some(&true))
 }
 
 #[cfg(test)]

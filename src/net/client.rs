@@ -60,7 +60,7 @@ pub async fn exchange(
     net: &Net,
     origin: &Origin,
     outgoing: &mut Outgoing,
-) -> Result<(Upstream, ResponseHead), Error> {
+) -> Result<(Box<Upstream>, ResponseHead), Error> {
     if let Some(mut upstream) = net.pool.acquire(origin, Instant::now()) {
         match upstream.ask(outgoing).await {
             Ok(head) => return Ok((upstream, head)),
@@ -68,7 +68,7 @@ pub async fn exchange(
             Err(HeadFault::Broken(error)) => return Err(error),
         }
     }
-    let mut upstream = Upstream::open(net, origin).await?;
+    let mut upstream = Box::pin(Upstream::open(net, origin)).await?;
     match upstream.ask(outgoing).await {
         Ok(head) => Ok((upstream, head)),
         Err(HeadFault::Silent) => Err(closed_early(origin)),
@@ -77,7 +77,7 @@ pub async fn exchange(
 }
 
 impl Upstream {
-    async fn open(net: &Net, origin: &Origin) -> Result<Self, Error> {
+    async fn open(net: &Net, origin: &Origin) -> Result<Box<Self>, Error> {
         let started = Instant::now();
         let deadline = started + CONNECT_TIMEOUT;
         let addresses = until(deadline, net.resolve(origin, started))
@@ -87,7 +87,7 @@ impl Upstream {
         let stream = stream.map_err(|error| unreachable(origin, &error.to_string()))?;
         let decoder = BodyDecoder::response(Framing::None);
         let read_bytes = READ_BYTES_MIN;
-        Ok(Self { stream, buffer: Vec::new(), consumed: 0, decoder, keep_alive: false, read_bytes })
+        Ok(Box::new(Self { stream, buffer: Vec::new(), consumed: 0, decoder, keep_alive: false, read_bytes }))
     }
 
     async fn connect(

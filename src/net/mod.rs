@@ -10,12 +10,10 @@ pub mod pool;
 pub mod server;
 pub mod stream;
 pub mod tls;
+pub mod wait;
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use monoio_rustls::TlsConnector;
@@ -23,6 +21,7 @@ use monoio_rustls::TlsConnector;
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use ask::{Answer, Asker, Question};
+pub use wait::{Raced, race, until};
 
 /// How a core does its I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,33 +46,6 @@ impl Driver {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that a peer may take none of our bytes.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Awaits `future` until `deadline`; `None` when it passed. What was in flight is dropped with the future, so the
-/// connection it belongs to must not be used again unless the future is one of `stream`'s, which survive it.
-pub async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
-    monoio::time::timeout_at(deadline.into(), future).await.ok()
-}
-
-/// The first of two futures to end.
-pub enum Raced<A, B> {
-    /// The first argument's output.
-    First(A),
-    /// The second's.
-    Second(B),
-}
-
-/// Awaits whichever ends first; the first argument wins a tie.
-pub async fn race<A: Future, B: Future>(first: A, second: B) -> Raced<A::Output, B::Output> {
-    let mut first = pin!(first);
-    let mut second = pin!(second);
-    poll_fn(|context| {
-        if let Poll::Ready(output) = first.as_mut().poll(context) {
-            return Poll::Ready(Raced::First(output));
-        }
-        second.as_mut().poll(context).map(Raced::Second)
-    })
-    .await
-}
 
 /// How long resolved addresses serve before they are asked for again.
 const NAME_LIFETIME: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use crate::config::snapshot::Origin;
 pub const IDLE_MAX: usize = 1024;
 
 struct Idle {
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     until: Instant,
 }
 
@@ -28,7 +28,7 @@ pub struct Pool {
 
 impl Pool {
     /// Takes the last used connection that is still open and silent.
-    pub fn acquire(&self, origin: &Origin, now: Instant) -> Option<Upstream> {
+    pub fn acquire(&self, origin: &Origin, now: Instant) -> Option<Box<Upstream>> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.iter_mut().find(|shelf| shelf.origin == *origin)?;
         while let Some(mut idle) = shelf.idle.pop() {
@@ -40,7 +40,7 @@ impl Pool {
     }
 
     /// Puts a connection back, to be used until `until`.
-    pub fn release(&self, origin: &Origin, mut upstream: Upstream, until: Instant) {
+    pub fn release(&self, origin: &Origin, mut upstream: Box<Upstream>, until: Instant) {
         upstream.rest();
         let mut shelves = self.shelves.borrow_mut();
         let idle = Idle { upstream, until };

@@ -25,7 +25,12 @@ pub struct Stream {
 
 enum Inner {
     Plain { pump: Pump<OwnedReadHalf<TcpStream>>, writer: OwnedWriteHalf<TcpStream> },
-    Tls { pump: Pump<ClientTlsStream<TcpStream>>, probe: Socket },
+    Tls(Box<Tls>),
+}
+
+struct Tls {
+    pump: Pump<ClientTlsStream<TcpStream>>,
+    probe: Socket,
 }
 
 impl Stream {
@@ -37,7 +42,7 @@ impl Stream {
 
     /// A TLS connection. `probe` is a second descriptor of its socket, to look at without reading.
     pub fn tls(stream: ClientTlsStream<TcpStream>, probe: Socket) -> Self {
-        Self { inner: Inner::Tls { pump: Pump::new(stream), probe } }
+        Self { inner: Inner::Tls(Box::new(Tls { pump: Pump::new(stream), probe })) }
     }
 
     /// Whether reads may stay in flight while something is written.
@@ -50,7 +55,7 @@ impl Stream {
     pub fn arm(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
         match &mut self.inner {
             Inner::Plain { pump, .. } => pump.arm(buffer),
-            Inner::Tls { pump, .. } => pump.arm(buffer),
+            Inner::Tls(tls) => tls.pump.arm(buffer),
         }
     }
 
@@ -58,7 +63,7 @@ impl Stream {
     pub fn is_armed(&self) -> bool {
         match &self.inner {
             Inner::Plain { pump, .. } => pump.is_armed(),
-            Inner::Tls { pump, .. } => pump.is_armed(),
+            Inner::Tls(tls) => tls.pump.is_armed(),
         }
     }
 
@@ -71,7 +76,7 @@ impl Stream {
     pub fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         match &mut self.inner {
             Inner::Plain { pump, .. } => pump.poll_filled(context),
-            Inner::Tls { pump, .. } => pump.poll_filled(context),
+            Inner::Tls(tls) => tls.pump.poll_filled(context),
         }
     }
 
@@ -82,7 +87,8 @@ impl Stream {
                 let (result, buffer) = writer.write_all(buffer).await;
                 (result.map(drop), buffer)
             }
-            Inner::Tls { pump, .. } => pump.write_all(buffer).await,
+            // Boxed: its session would otherwise stand in every plain connection's future too.
+            Inner::Tls(tls) => Box::pin(tls.pump.write_all(buffer)).await,
         }
     }
 
@@ -90,7 +96,7 @@ impl Stream {
     pub async fn shutdown(&mut self) -> io::Result<()> {
         match &mut self.inner {
             Inner::Plain { writer, .. } => writer.shutdown().await,
-            Inner::Tls { pump, .. } => match &mut pump.state {
+            Inner::Tls(tls) => match &mut tls.pump.state {
                 State::Idle(stream) => stream.shutdown().await,
                 _ => Err(lost()),
             },
@@ -104,7 +110,7 @@ impl Stream {
             Inner::Plain { pump, .. } => {
                 pump.poll_filled(&mut Context::from_waker(Waker::noop())).is_pending()
             }
-            Inner::Tls { probe, .. } => is_silent(probe),
+            Inner::Tls(tls) => is_silent(&tls.probe),
         }
     }
 }

@@ -41,7 +41,7 @@ pub fn draw<'a>(provider: &'a Provider, model: &'a str, chance: f64) -> Result<D
 }
 
 /// Keys of weight 0 that are alone share evenly.
-fn evenly<'a>(keys: Vec<(KeyId, &'a Key)>, chance: f64) -> Option<(KeyId, &'a Key)> {
+fn evenly(keys: Vec<(KeyId, &Key)>, chance: f64) -> Option<(KeyId, &Key)> {
     let index = (chance * keys.len() as f64) as usize;
     keys.get(index.min(keys.len().saturating_sub(1))).copied()
 }

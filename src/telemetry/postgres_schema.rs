@@ -3,8 +3,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
 use postgres::{Error, SimpleQueryMessage, Transaction};
 
 /// Nodes that change the schema take turns by this lock ("corelane" in ASCII), held until the transaction's end.
@@ -107,7 +107,7 @@ fn partition(day: i64) -> String {
 
 /// A day beyond the calendar's ends is its end: the server then refuses the row alone.
 fn date(day: i64) -> Date {
-    let start = Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_hours(day.saturating_mul(24)));
+    let start = Timestamp::from_second(day.saturating_mul(86_400));
     let fallback = if day < 0 { Date::MIN } else { Date::MAX };
     start.map_or(fallback, |start| start.to_zoned(jiff::tz::TimeZone::UTC).date())
 }

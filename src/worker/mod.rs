@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 use monoio::io::Canceller;
 
 use crate::config::snapshot::Snapshot;
-use crate::gateway::{Core, Facts};
-use crate::net::ask::{Answer, Asker, Envelope};
+use crate::gateway::{Core, Facts, Message};
+use crate::net::ask::{Asker, Envelope};
 use crate::net::budget::Budget;
 use crate::net::mailbox::{Mailbox, Post, mailbox};
 use crate::net::{Driver, Net};
-use crate::telemetry::cells::Sample;
 use crate::telemetry::ring::Producer;
 use runtime::DriverChoice;
 
@@ -30,24 +29,6 @@ const TICK: Duration = Duration::from_millis(50);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// After an accept failed for want of descriptors, before the next.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-
-/// What a core is told.
-pub enum Message {
-    /// The answer to a question of its own.
-    Answer {
-        /// The question's ticket.
-        ticket: u64,
-        /// The answer.
-        answer: Answer,
-    },
-    /// To report its counters.
-    Sample(tokio::sync::oneshot::Sender<Sample>),
-    /// To stop accepting, and to end when what runs has ended or at `deadline`.
-    Drain {
-        /// When what still runs is cut.
-        deadline: Instant,
-    },
-}
 
 /// What a core starts with.
 pub struct Plan {

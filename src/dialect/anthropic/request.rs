@@ -12,7 +12,9 @@ use crate::error::{Error, Kind};
 const MAX_TOKENS_DEFAULT: u64 = 4096;
 
 /// Top-level keys of Anthropic's own that a caller of another dialect may add to a request. The rest of
-/// [`Request::extra`] is dropped.
+/// [`Request::extra`] is dropped, `reasoning_effort` too: turned into `thinking` it would have Anthropic refuse the turn
+/// after a tool call unless the caller sends the signed thoughts back, which OpenAI's SDKs don't. Who does may send
+/// `thinking` itself.
 const OWN_KEYS: [&str; 5] = ["top_k", "thinking", "mcp_servers", "context_management", "container"];
 
 /// Encodes a request for `model`; also gives what was left out.

@@ -58,16 +58,29 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
 
 /// What one byte behind a backslash means; `None` for `u`, which has digits, and for what is no escape.
 pub(super) fn unescape(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'"' | b'\\' | b'/' => byte,
-        b'n' => b'\n',
-        b't' => b'\t',
-        b'r' => b'\r',
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        _ => return None,
-    })
+    MEANINGS.get(usize::from(byte)).copied().filter(|meant| *meant != 0)
 }
+
+/// Indexed by the byte behind a backslash; 0: no short escape. A table, because the branches would be guessed wrong.
+static MEANINGS: [u8; 256] = {
+    let mut meanings = [0; 256];
+    let pairs = [
+        (b'"', b'"'),
+        (b'\\', b'\\'),
+        (b'/', b'/'),
+        (b'n', b'\n'),
+        (b't', b'\t'),
+        (b'r', b'\r'),
+        (b'b', 8),
+        (b'f', 12),
+    ];
+    let mut at = 0;
+    while at < pairs.len() {
+        meanings[pairs[at].0 as usize] = pairs[at].1;
+        at += 1;
+    }
+    meanings
+};
 
 /// The character of an escape whose backslash is cut off, and what is behind it.
 fn decode_escape(escape: &[u8]) -> Option<(char, &[u8])> {
@@ -102,8 +115,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     }
     let mut rest = rest;
     while let Some((block, behind)) = rest.split_first_chunk::<32>() {
-        if block.iter().fold(false, |any, byte| any | is_special(*byte)) {
-            break;
+        if block.iter().fold(0, |any, byte| any | u8::from(is_special(*byte))) != 0 {
+            return bytes.len() - rest.len() + find_by_words(block).unwrap_or(block.len());
         }
         rest = behind;
     }
@@ -123,7 +136,7 @@ fn find_by_words(bytes: &[u8]) -> Option<usize> {
 }
 
 fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 /// The high bit of each special byte of a little-endian word. A borrow may mark bytes above a special one wrongly, so

@@ -2,6 +2,7 @@
 //! error is the caller's. It judges shape only; what a target can't take is the target's to refuse.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use serde::Deserialize;
 
@@ -96,16 +97,20 @@ struct WireFile<'a> {
 
 /// Decodes the whole list into `request.messages`.
 pub(super) fn decode_all<'a>(value: Span<'a>, request: &mut Request<'a>) -> Result<(), Error> {
-    let spans: Vec<Span<'a>> = value.parse("messages")?;
+    let spans: Vec<Span<'a>> = value.parse(&"messages")?;
     request.messages.reserve(spans.len());
     for (index, span) in spans.into_iter().enumerate() {
-        let message = decode(span, &format!("messages[{index}]"), &mut request.dropped)?;
+        let message = decode(span, &format_args!("messages[{index}]"), &mut request.dropped)?;
         request.messages.push(message);
     }
     Ok(())
 }
 
-fn decode<'a>(span: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) -> Result<Message<'a>, Error> {
+fn decode<'a>(
+    span: Span<'a>,
+    path: &dyn Display,
+    dropped: &mut Vec<Cow<'a, str>>,
+) -> Result<Message<'a>, Error> {
     let mut wire: WireMessage<'a> = span.parse(path)?;
     let role = match &*wire.role.0 {
         "system" | "developer" => Role::System,
@@ -133,7 +138,11 @@ fn decode<'a>(span: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) -> Re
     Ok(Message { role, parts })
 }
 
-fn tool_result<'a>(id: Option<Text<'a>>, parts: Vec<Part<'a>>, path: &str) -> Result<Part<'a>, Error> {
+fn tool_result<'a>(
+    id: Option<Text<'a>>,
+    parts: Vec<Part<'a>>,
+    path: &dyn Display,
+) -> Result<Part<'a>, Error> {
     let Some(Text(call_id)) = id else {
         return Err(wrong(path, ".tool_call_id", "is required: it names the call that this answers"));
     };
@@ -144,14 +153,14 @@ fn tool_result<'a>(id: Option<Text<'a>>, parts: Vec<Part<'a>>, path: &str) -> Re
 fn assistant<'a>(
     wire: &mut WireMessage<'a>,
     mut parts: Vec<Part<'a>>,
-    path: &str,
+    path: &dyn Display,
 ) -> Result<Vec<Part<'a>>, Error> {
     if let Some(Text(text)) = wire.refusal.take() {
         parts.push(Part::Text { text, cache: None });
     }
     parts.extend(wire.reasoning_details.take().into_iter().flatten().filter_map(reasoning));
     for (index, call) in wire.tool_calls.take().into_iter().flatten().enumerate() {
-        parts.push(tool_call(call, &format!("{path}.tool_calls[{index}]"))?);
+        parts.push(tool_call(call, &format_args!("{path}.tool_calls[{index}]"))?);
     }
     Ok(parts)
 }
@@ -166,7 +175,7 @@ fn reasoning(wire: WireReasoning<'_>) -> Option<Part<'_>> {
     }
 }
 
-fn tool_call<'a>(wire: WireToolCall<'a>, path: &str) -> Result<Part<'a>, Error> {
+fn tool_call<'a>(wire: WireToolCall<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     if wire.kind.is_some_and(|kind| kind.0 != "function") {
         return Err(untranslated(path, ".type", "only `function` calls are"));
     }
@@ -179,24 +188,24 @@ fn tool_call<'a>(wire: WireToolCall<'a>, path: &str) -> Result<Part<'a>, Error> 
 
 fn content<'a>(
     value: Option<Span<'a>>,
-    path: &str,
+    path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    let path = format!("{path}.content");
+    let path = &format_args!("{path}.content");
     if value.first() == b'"' {
-        let Text(text) = value.parse(&path)?;
+        let Text(text) = value.parse(path)?;
         return Ok(vec![Part::Text { text, cache: None }]);
     }
-    let spans: Vec<Span<'a>> = value.parse(&path)?;
+    let spans: Vec<Span<'a>> = value.parse(path)?;
     spans
         .into_iter()
         .enumerate()
-        .map(|(index, span)| part(span, &format!("{path}[{index}]"), dropped))
+        .map(|(index, span)| part(span, &format_args!("{path}[{index}]"), dropped))
         .collect()
 }
 
-fn part<'a>(span: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
+fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
     let wire: WirePart<'a> = span.parse(path)?;
     let cache = wire.cache_control.map(Span::raw);
     match &*wire.kind.0 {
@@ -257,12 +266,12 @@ fn split(data_url: &str) -> Option<(&str, &str)> {
     (coding.eq_ignore_ascii_case("base64") && media_type.contains('/')).then_some((media_type, data))
 }
 
-fn wrong(path: &str, field: &str, words: &str) -> Error {
+fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
     let path = format!("{path}{field}");
     Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
 }
 
-fn untranslated(path: &str, field: &str, words: &str) -> Error {
+fn untranslated(path: &dyn Display, field: &str, words: &str) -> Error {
     let path = format!("{path}{field}");
     Error::new(Kind::UnsupportedParameter, format!("`{path}` is not translated to this provider; {words}"))
         .with_param(path)

@@ -71,9 +71,9 @@ fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
 
 fn stop<'a>(value: Span<'a>) -> Result<Vec<Cow<'a, str>>, Error> {
     if value.first() == b'"' {
-        return Ok(vec![value.parse::<Text<'a>>("stop")?.0]);
+        return Ok(vec![value.parse::<Text<'a>>(&"stop")?.0]);
     }
-    Ok(value.parse::<Vec<Text<'a>>>("stop")?.into_iter().map(|text| text.0).collect())
+    Ok(value.parse::<Vec<Text<'a>>>(&"stop")?.into_iter().map(|text| text.0).collect())
 }
 
 #[derive(Deserialize)]
@@ -98,7 +98,7 @@ struct WireFunction<'a> {
 }
 
 fn tools<'a>(value: Span<'a>, dropped: &mut Vec<Cow<'a, str>>) -> Result<Vec<Tool<'a>>, Error> {
-    let spans: Vec<Span<'a>> = value.parse("tools")?;
+    let spans: Vec<Span<'a>> = value.parse(&"tools")?;
     spans.into_iter().enumerate().map(|(index, span)| tool(span, index, dropped)).collect()
 }
 
@@ -160,7 +160,7 @@ struct WireAllowed<'a> {
 fn tool_choice<'a>(value: Span<'a>) -> Result<ToolChoice<'a>, Error> {
     const PATH: &str = "tool_choice";
     if value.first() == b'"' {
-        let word: Text<'a> = value.parse(PATH)?;
+        let word: Text<'a> = value.parse(&PATH)?;
         return match &*word.0 {
             "auto" => Ok(ToolChoice::Auto),
             "none" => Ok(ToolChoice::None),
@@ -168,7 +168,7 @@ fn tool_choice<'a>(value: Span<'a>) -> Result<ToolChoice<'a>, Error> {
             _ => Err(bad_tool_choice(Kind::InvalidRequest)),
         };
     }
-    let wire: WireChoice<'a> = value.parse(PATH)?;
+    let wire: WireChoice<'a> = value.parse(&PATH)?;
     match (&*wire.kind.0, wire.function, wire.allowed_tools) {
         ("function", Some(function), _) => Ok(ToolChoice::Named(function.name.0)),
         ("allowed_tools", _, Some(allowed)) => Ok(ToolChoice::Allowed {
@@ -201,7 +201,7 @@ struct WireSchema<'a> {
 }
 
 fn format<'a>(value: Span<'a>) -> Result<Format<'a>, Error> {
-    let wire: WireFormat<'a> = value.parse("response_format")?;
+    let wire: WireFormat<'a> = value.parse(&"response_format")?;
     match (&*wire.kind.0, wire.json_schema.and_then(|wire| wire.schema)) {
         ("text", _) => Ok(Format::Text),
         ("json_object", _) => Ok(Format::JsonObject),
