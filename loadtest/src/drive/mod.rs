@@ -89,6 +89,9 @@ async fn measure_all(options: &Options, fleet: &mut Fleet) -> io::Result<Report>
     }
     for server in &fleet.servers {
         report.resident.push((server.kind, process::resident_kib(&server.pids())));
+        if server.kind.writes_rows() {
+            report.log_counts.push((server.kind, server.log_counts()));
+        }
     }
     Ok(report)
 }

@@ -14,8 +14,8 @@ use super::process::Cpu;
 use super::servers::Kind;
 use crate::stats::{Spread, spread};
 
-/// The thread of corelane whose work is not on the request's path; its name in `/proc`.
-const LOG_THREAD: &str = "corelane-log";
+/// The threads of corelane whose work is not on a request's path, by their names in `/proc`: batches, and the store.
+const LOG_THREADS: [&str; 2] = ["corelane-log", "corelane-store"];
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Row {
     /// CPU per unit, microseconds; a unit is an answer, in a stream an event.
     cpu_per_answer_us: f64,
     cpu_per_event_us: f64,
-    /// The log thread's part of the CPU, 0 to 1.
+    /// The log threads' part of the CPU, 0 to 1.
     log_share: f64,
     answers_per_s: f64,
     events_per_s: f64,
@@ -39,7 +39,7 @@ impl Row {
         let cpu = cpu_after.since(cpu_before);
         let answers = (after.answers - before.answers) as f64;
         let events = (after.events - before.events) as f64;
-        let log_us = cpu.by_thread_us.get(LOG_THREAD).copied().unwrap_or_default();
+        let log_us: f64 = LOG_THREADS.iter().filter_map(|name| cpu.by_thread_us.get(*name)).sum();
         Self {
             cpu_per_answer_us: cpu.total_us / answers,
             cpu_per_event_us: cpu.total_us / events,
@@ -60,6 +60,8 @@ pub struct Report {
     rows: Vec<(Case, Kind, Row)>,
     /// Resident memory of each server after its last load, KiB.
     pub resident: Vec<(Kind, u64)>,
+    /// What each logging server counted of its rows over the run, as it words it in `/metrics`.
+    pub log_counts: Vec<(Kind, String)>,
 }
 
 /// One line of the table.
@@ -77,7 +79,13 @@ impl Report {
     /// An empty one.
     pub fn new(options: &Options) -> Self {
         let command = std::env::args().collect::<Vec<_>>().join(" ");
-        Self { command, connections: options.connections, rows: Vec::new(), resident: Vec::new() }
+        Self {
+            command,
+            connections: options.connections,
+            rows: Vec::new(),
+            resident: Vec::new(),
+            log_counts: Vec::new(),
+        }
     }
 
     /// Adds one measurement.
@@ -98,7 +106,7 @@ impl Report {
              CPU is utime + stime of all threads of the server; medians of the rounds. Streams count per event.\n",
             self.connections
         );
-        text.push_str("| load | server | CPU µs | least – most | without log thread | per second | core | × nginx | × relay | failed |\n");
+        text.push_str("| load | server | CPU µs | least – most | without log threads | per second | core | × nginx | × relay | failed |\n");
         text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
         let lines = self.lines();
         for line in &lines {
@@ -122,6 +130,9 @@ impl Report {
             .map(|(kind, kib)| format!("{kind} {:.1} MiB", *kib as f64 / 1024.0))
             .collect();
         let _ = writeln!(text, "\nResident at the end: {}.", resident.join(", "));
+        for (kind, counts) in &self.log_counts {
+            let _ = writeln!(text, "\n{kind}: {counts}.");
+        }
         text
     }
 
@@ -218,7 +229,8 @@ mod tests {
         let mut report = Report::new(&Options::parse_from(["drive"]));
         for (kind, totals) in [(Kind::Nginx, [20.0, 30.0, 10.0]), (Kind::Corelane, [15.0, 15.0, 15.0])] {
             for total_us in totals {
-                let after = Cpu { total_us, by_thread_us: [(LOG_THREAD.to_owned(), total_us / 5.0)].into() };
+                let after =
+                    Cpu { total_us, by_thread_us: [(LOG_THREADS[0].to_owned(), total_us / 5.0)].into() };
                 let count = Count { answers: 1, events: 10, failures: 1 };
                 report.add(
                     Case::Whole1,

@@ -86,6 +86,13 @@ impl Server {
         if case.is_stream() { self.stream } else { self.whole }
     }
 
+    /// What it says of its log rows in `/metrics`; empty for a server without any.
+    pub fn log_counts(&self) -> String {
+        let answer = fetch(self.whole, "/metrics").unwrap_or_default();
+        let lines = answer.lines().filter(|line| line.starts_with("corelane_log") && !line.ends_with(" 0"));
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
     /// Its processes; nginx has two.
     pub fn pids(&self) -> Vec<u32> {
         process::family(self.pid)
@@ -277,13 +284,18 @@ fn free_address() -> io::Result<SocketAddr> {
 }
 
 fn answers_200(address: SocketAddr, path: &str) -> io::Result<bool> {
+    Ok(fetch(address, path)?.starts_with("HTTP/1.1 200"))
+}
+
+/// Head and body of one answer, read to the connection's end.
+fn fetch(address: SocketAddr, path: &str) -> io::Result<String> {
     let wait = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&address, wait)?;
     stream.set_read_timeout(Some(wait))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-    let mut start = [0; 12];
-    stream.read_exact(&mut start)?;
-    Ok(&start == b"HTTP/1.1 200")
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 async fn end(mut child: Child, signal: &str) {
