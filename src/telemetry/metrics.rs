@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::cells::{HttpLabels, HttpSample, InferenceLabels, InferenceSample, OTHER, Sample};
+use super::cells::OTHER;
 use super::histogram::HistogramSample;
+use super::sample::{HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
 use super::writer::LogGauges;
 
 /// The `Content-Type` of what [`render`] gives.
