@@ -124,7 +124,10 @@ fn check_common(row: &Value) {
     assert!(row["latency"].as_f64().unwrap() > 0.0, "{row:#}");
     assert!(row["overhead_us"].as_f64().unwrap() / 1000.0 <= row["latency"].as_f64().unwrap(), "{row:#}");
     assert!(!row["node"].as_str().unwrap().is_empty() && row["core"].as_i64().unwrap() < 2, "{row:#}");
-    check(row, json!({"generation": 1, "fallback_index": 0, "number_of_retries": 0, "content_truncated": false}));
+    check(
+        row,
+        json!({"generation": 1, "fallback_index": 0, "number_of_retries": 0, "content_truncated": false}),
+    );
     let text = row.to_string();
     let secrets = KEYS.iter().map(|(_, value)| *value).chain([CALLERS_OWN, PASSWORD]);
     for secret in secrets {
@@ -296,16 +299,24 @@ fn refused_by_us(house: &House) {
     check(&row, json!({"status_code": 400, "error_kind": "invalid_request", "provider": "", "model": ""}));
 }
 
-/// The status was sent before the fault was: the row says both.
+/// The status was sent before the fault came: the row says both.
 fn failed_midway(house: &House) {
-    let native = messages("mock: chunks=9 error_after=2");
+    let native = messages("mock: chunks=9 error_after=2 chunk_delay_ms=20");
     for (path, body, kind) in [
-        ("/v1/chat/completions", chat("openai/gpt-4o", "mock: chunks=9 error_after=2"), "upstream_status"),
-        ("/v1/chat/completions", chat("openai/gpt-4o", "mock: chunks=9 cut_after=2"), "upstream_unreachable"),
+        (
+            "/v1/chat/completions",
+            chat("openai/gpt-4o", "mock: chunks=9 error_after=2 chunk_delay_ms=20"),
+            "upstream_status",
+        ),
+        (
+            "/v1/chat/completions",
+            chat("openai/gpt-4o", "mock: chunks=9 cut_after=2 chunk_delay_ms=20"),
+            "upstream_invalid_response",
+        ),
         ("/anthropic/v1/messages", native, "upstream_status"),
         (
             "/v1/chat/completions",
-            chat("anthropic/claude-sonnet-4-20250514", "mock: chunks=9 error_after=2"),
+            chat("anthropic/claude-sonnet-4-20250514", "mock: chunks=9 error_after=2 chunk_delay_ms=20"),
             "upstream_status",
         ),
     ] {
@@ -409,9 +420,8 @@ fn rows_sent_a_moment_before_the_end_are_there() {
         let body = streamed(chat("gpt-4o-mini", "mock: chunks=20 chunk_delay_ms=20"));
         running.write_all(request("/v1/chat/completions", &body).as_bytes()).unwrap();
         running.read_exact(&mut [0; 16]).unwrap();
-        let ids: Vec<String> = (0..50)
-            .map(|_| id_of(&house.post("/v1/chat/completions", &chat("gpt-4o-mini", "a"))))
-            .collect();
+        let ids: Vec<String> =
+            (0..50).map(|_| id_of(&house.post("/v1/chat/completions", &chat("gpt-4o-mini", "a")))).collect();
         house.end();
         let mut answer = String::new();
         running.read_to_string(&mut answer).unwrap();
@@ -419,6 +429,19 @@ fn rows_sent_a_moment_before_the_end_are_there() {
         check(&house.row(&id_of(&answer)), openai_row(true));
         ids.iter().for_each(|id| check(&house.row(id), openai_row(false)));
         assert_eq!(house.count(), 52, "{driver}");
+    }
+}
+
+#[test]
+fn who_has_seen_the_start_line_may_end_the_node_in_order() {
+    for driver in DRIVERS {
+        let mock = Mock::start(&[]);
+        for _ in 0..5 {
+            let mut node = Node::start(&mock.config(), driver);
+            node.signal("TERM");
+            let status = node.wait();
+            assert!(status.success(), "{driver}: {status}, {:#?}", node.said());
+        }
     }
 }
 

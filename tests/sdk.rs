@@ -61,9 +61,8 @@ fn on_both_drivers(name: &str, interpreter: &dyn Fn(&Sdks) -> Command, program: 
 
 /// What the programs asked for, and no more, is in the table: each send has its row, each row its tokens.
 fn check_rows(postgres: &Postgres, database: &str, mock: &Mock) {
-    let count = |condition: &str| {
-        postgres.number(database, &format!("SELECT count(*) FROM logs WHERE {condition}"))
-    };
+    let count =
+        |condition: &str| postgres.number(database, &format!("SELECT count(*) FROM logs WHERE {condition}"));
     let seen = mock.requests();
     let chats = ["/v1/chat/completions", "/v1/messages"].map(|path| seen["by_path"][path].as_i64());
     let chats: i64 = chats.into_iter().flatten().sum();
@@ -74,9 +73,9 @@ fn check_rows(postgres: &Postgres, database: &str, mock: &Mock) {
     assert_eq!(count("status = 'success' AND (attempts <> 1 OR status_code <> 200)"), 0);
     assert_eq!(count("attempts = 0 AND status <> 'error'"), 0);
     // OpenAI says a stream's usage only to who asked for it.
-    let silent = "stream AND provider = 'openai' AND params NOT LIKE '%include_usage%'";
+    let silent = "stream AND provider = 'openai' AND coalesce(params, '') NOT LIKE '%include_usage%'";
     let uncounted = "status = 'success' AND total_tokens IS NULL";
-    assert_eq!(count(&format!("{uncounted} AND ({silent}) IS NOT TRUE")), 0, "tokens are counted");
+    assert_eq!(count(&format!("{uncounted} AND NOT ({silent})")), 0, "tokens are counted");
     assert_eq!(count("total_tokens <> prompt_tokens + completion_tokens"), 0);
 }
 
@@ -122,8 +121,8 @@ impl Sdks {
 
     fn python(&self) -> Command {
         let mut command = bare(self.folder.join("python/bin/python"));
-        // Bytecode beside the programs would be litter in the repository.
-        command.arg("-B");
+        // Bytecode beside the programs would be litter in the repository; a model's end of life is not our news.
+        command.args(["-B", "-W", "ignore::DeprecationWarning"]);
         command
     }
 

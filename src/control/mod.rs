@@ -39,16 +39,19 @@ pub struct Node {
     pub build: BuildInfo,
 }
 
-/// Runs until the node has drained. The exit code is 0 after an orderly end. Errors: no signals can be taken.
-pub fn run(node: Node) -> io::Result<ExitCode> {
+/// Runs until the node has drained. The exit code is 0 after an orderly end. Errors: no signals can be taken. `announce`
+/// is called when they are: who has seen the start line may send TERM.
+pub fn run(node: Node, announce: impl FnOnce()) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)
         .build()?;
-    let code =
-        runtime.block_on(steer(node.posts, node.threads, node.questions, node.log.as_ref(), &node.build))?;
+    let signals = runtime.block_on(async { Signals::install() })?;
+    announce();
+    let Node { posts, threads, questions, log, build } = node;
+    let code = runtime.block_on(steer(signals, posts, threads, questions, log.as_ref(), &build))?;
     runtime.shutdown_background();
-    if let Some(log) = node.log {
+    if let Some(log) = log {
         let ended = log.finish(Instant::now() + LOG_TIMEOUT);
         tracing::info!(?ended, "log ended");
     }
@@ -56,13 +59,13 @@ pub fn run(node: Node) -> io::Result<ExitCode> {
 }
 
 async fn steer(
+    mut signals: Signals,
     posts: Vec<Post<Message>>,
     threads: Vec<JoinHandle<()>>,
     mut questions: mpsc::Receiver<Envelope>,
     log: Option<&writer::Handle>,
     build: &BuildInfo,
 ) -> io::Result<ExitCode> {
-    let mut signals = Signals::install()?;
     let mut ended = join_all(threads);
     let mut draining = false;
     loop {

@@ -48,7 +48,10 @@ pub(super) async fn relay(
     let result = relay.run(downstream, exchange).await;
     exchange.usage = relay.passage.usage();
     match result {
-        Ok(()) => relay.answer.release(core),
+        Ok(()) => {
+            relay.passage.note_error(exchange);
+            relay.answer.release(core);
+        }
         Err(error) if error.kind == Kind::ClientGone || !downstream.has_started() => return Err(error),
         Err(error) => {
             relay.break_off(exchange, &error);
@@ -191,6 +194,15 @@ impl Passage {
         match self {
             Self::Through(observer) => observer.has_content(),
             Self::Translated(translator) => translator.has_content(),
+        }
+    }
+
+    /// An error that the provider sent as an event went on as it was; the request failed all the same.
+    fn note_error(&self, exchange: &mut Exchange<'_>) {
+        if let Self::Through(observer) = self
+            && let Some(error) = observer.error()
+        {
+            exchange.fail(&Error::upstream(error.clone()));
         }
     }
 

@@ -61,8 +61,9 @@ def test_what_is_anthropics_own_passes():
     cached = [{"type": "text", "text": "be kind", "cache_control": {"type": "ephemeral"}}]
     thinking = {"type": "enabled", "budget_tokens": 1024}
     client.messages.create(
-        **asked("a", system=cached, max_tokens=2048, thinking=thinking, top_k=5, metadata={"user_id": "u"}),
-        extra_headers={"anthropic-beta": "a-beta"},
+        **asked("a", system=cached, max_tokens=2048, thinking=thinking, metadata={"user_id": "u"}),
+        extra_body={"top_k": 5},
+        extra_headers={"anthropic-beta": "a-beta", "anthropic-version": "2023-06-01"},
     )
     body, headers = last_seen()
     equal((body["system"], body["thinking"], body["top_k"]), (cached, thinking, 5))
@@ -185,7 +186,7 @@ def test_an_error_in_the_middle_of_a_stream():
     texts = []
 
     def drain():
-        for event in client.messages.create(**asked("mock: chunks=9 error_after=2"), stream=True):
+        for event in client.messages.create(**asked("mock: chunks=9 error_after=2 chunk_delay_ms=20"), stream=True):
             if event.type == "content_block_delta":
                 texts.append(event.delta.text)
 

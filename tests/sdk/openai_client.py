@@ -337,16 +337,15 @@ def test_an_error_in_the_middle_of_a_stream():
             on(way)
             client, model, _ = way
             chunks = []
-            messages = user("mock: chunks=9 error_after=2")
-            stream = client.chat.completions.create(model=model, messages=messages, stream=True)
-            error = raised(openai.APIError, lambda: drain(stream, chunks))
+
+            def drain():
+                messages = user("mock: chunks=9 error_after=2 chunk_delay_ms=20")
+                for chunk in client.chat.completions.create(model=model, messages=messages, stream=True):
+                    chunks.append(chunk)
+
+            error = raised(openai.APIError, drain)
             assert "told to fail" in error.message, error.message
             equal(assembled(chunks)[0], "word word ")
-
-
-def drain(stream, chunks):
-    for chunk in stream:
-        chunks.append(chunk)
 
 
 def test_raw_headers():

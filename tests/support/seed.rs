@@ -34,6 +34,9 @@ pub(crate) fn start(config: &Value, driver: &str, postgres: &Postgres) -> Node {
     let host = postgres.host();
     let mut variables = KEYS.to_vec();
     variables.extend([("POSTGRES_HOST", host.as_str()), ("POSTGRES_PASSWORD", PASSWORD)]);
-    Node::try_start(&config.to_string(), driver, &variables)
-        .unwrap_or_else(|lines| panic!("no start: {lines:#?}"))
+    let node = Node::try_start(&config.to_string(), driver, &variables)
+        .unwrap_or_else(|lines| panic!("no start: {lines:#?}"));
+    let is_asked_for = node.start_line.contains(&format!(r#""driver":"{driver}""#));
+    assert!(is_asked_for, "{}", node.start_line);
+    node
 }
