@@ -175,8 +175,9 @@ fn each_request_has_one_row_with_its_tokens_and_its_words() {
         translated(&house);
         anthropics_own(&house);
         tools(&house);
+        long(&house);
         house.end();
-        assert_eq!(house.count(), 7, "{driver}");
+        assert_eq!(house.count(), 11, "{driver}");
     }
 }
 
@@ -248,6 +249,24 @@ fn tools(house: &House) {
     let function = json!({"name": "weather", "arguments": "{\"city\":\"mock\"}"});
     assert_eq!(parsed(&row, "tool_calls")[0]["function"], function);
     check_first_token(&row, true);
+}
+
+/// More than a row keeps: the tokens are those of the whole, what is kept is marked as cut.
+fn long(house: &House) {
+    for model in ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-20250514"] {
+        let asked = chat(model, "mock: bytes=600000 chunks=50");
+        for body in [asked.clone(), streamed(asked)] {
+            let (answer, row) = house.row_of("/v1/chat/completions", &body);
+            assert!(answer.len() > 600_000, "{}", answer.len());
+            check(
+                &row,
+                json!({"status": "success", "content_truncated": true, "stream": body["stream"] == true}),
+            );
+            check(&row, tokens(3, 100_000));
+            let kept = row["output_message"].as_str().unwrap();
+            assert!(kept.len() > 200_000 && kept.contains("lorem lorem"), "{}", kept.len());
+        }
+    }
 }
 
 #[test]

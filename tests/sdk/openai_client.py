@@ -205,6 +205,24 @@ def test_images_by_data_url():
                 equal(seen, content)
 
 
+def test_what_is_large():
+    """Bodies that are decoded off the core, answers that are no longer held whole. The mock keeps 1 MiB of a body."""
+    data = PIXEL * 40_000
+    image = [{"type": "image_url", "image_url": {"url": f"data:image/gif;base64,{data}"}}]
+    text = "mock: echo" + " bytes=1" * 200_000
+    with each_way() as on:
+        for way in WAYS:
+            on(way)
+            client, model, _ = way
+            client.chat.completions.create(model=model, messages=user(image))
+            seen = last_seen()[0]["messages"][0]["content"][0]
+            sent = seen["source"]["data"] if model == CLAUDE else seen["image_url"]["url"]
+            assert sent.endswith(data), "the image arrives as it was sent"
+            answer = client.chat.completions.create(model=model, messages=user(text))
+            assert answer.choices[0].message.content == text, "the text comes back as it was sent"
+            check_usage(answer.usage, 200_002, 200_002)
+
+
 def test_tools_and_the_way_back():
     with each_way() as on:
         for way in WAYS:
