@@ -57,7 +57,7 @@ pub(super) struct Exchange<'a> {
     /// When the first content was there.
     pub(super) first_token: Option<Instant>,
     /// Time spent waiting on sockets.
-    pub(super) waited: Duration,
+    waited: Duration,
     /// Of it, for the provider; set once a provider was asked.
     pub(super) upstream: Option<Duration>,
     /// Body bytes sent to the caller.
@@ -67,6 +67,8 @@ pub(super) struct Exchange<'a> {
     output: Option<Vec<u8>>,
     truncated: bool,
     active: Option<Active>,
+    /// When the last wait ended.
+    now: Instant,
     settled: bool,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Exchange<'a> {
             output: None,
             truncated: false,
             active: None,
+            now: request.began,
             settled: false,
         }
     }
@@ -111,6 +114,17 @@ impl<'a> Exchange<'a> {
     /// Counts the request as under way until it ends.
     pub(super) fn activate(&mut self) {
         self.active = Some(self.core.cells.begin(self.request_type()));
+    }
+
+    /// When the last wait ended: the time, as near as it is needed without asking the clock.
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Counts a wait that began at `before` and ends now.
+    pub(super) fn waited_since(&mut self, before: Instant) {
+        self.now = Instant::now();
+        self.waited += self.now - before;
     }
 
     /// When the request began.
@@ -229,7 +243,7 @@ impl<'a> Exchange<'a> {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let latency = self.began.elapsed();
+        let latency = self.now.saturating_duration_since(self.began);
         self.observe(latency);
         if let Some(dialect) = self.dialect()
             && self.logs()
