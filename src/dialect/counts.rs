@@ -80,21 +80,19 @@ mod tests {
         }
     }
 
-    fn check(text: &str, expected: Option<(&[(&str, &str, u64)], &str)>) {
-        let expected = expected.map(|(seen, rest)| {
-            let seen = seen.iter().map(|(outer, key, count)| (outer.to_string(), key.to_string(), *count));
-            (Seen(seen.collect()), rest.as_bytes())
-        });
-        assert_eq!(read::<Seen>(text.as_bytes()), expected, "{text}");
+    fn check(text: &str, seen: &[(&str, &str, u64)], rest: &str) {
+        let seen = seen.iter().map(|(outer, key, count)| (outer.to_string(), key.to_string(), *count));
+        assert_eq!(read::<Seen>(text.as_bytes()), Some((Seen(seen.collect()), rest.as_bytes())), "{text}");
     }
 
     #[test]
     fn plain_counts_are_read() {
         check(
             r#"{"a":1, "b" : {"c":22,"d":null},"e":"x","f":true} ,"#,
-            Some((&[("", "a", 1), ("b", "c", 22)], " ,")),
+            &[("", "a", 1), ("b", "c", 22)],
+            " ,",
         );
-        check("{}rest", Some((&[], "rest")));
+        check("{}rest", &[], "rest");
     }
 
     #[test]
@@ -114,7 +112,7 @@ mod tests {
             r#"{"a":1,}"#,
             r#"{"a":1e3}"#,
         ] {
-            check(text, None);
+            assert_eq!(read::<Seen>(text.as_bytes()), None, "{text}");
         }
     }
 

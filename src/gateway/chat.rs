@@ -158,9 +158,12 @@ async fn prepare(
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));
     }
-    let (body, model, stream) = (request.body().to_vec(), wire_model.to_owned(), asked.stream);
-    let encoded =
-        compute(core, body.len(), move || dialect::translate_request(from, to, &body, &model, stream));
+    let (length, model, stream) = (request.body().len(), wire_model.to_owned(), asked.stream);
+    let (bytes, start) = (std::mem::take(&mut request.bytes), request.head.head_bytes);
+    let encoded = compute(core, length, move || {
+        let body = bytes.get(start..).unwrap_or_default();
+        dialect::translate_request(from, to, body, &model, stream)
+    });
     let encoded = encoded.await??;
     let translation =
         Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };

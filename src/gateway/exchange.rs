@@ -1,7 +1,6 @@
 //! What is known of one request while it is served, and its one observation and one record when it ends, however it
 //! ends.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -324,10 +323,7 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(
-                Kind::Internal,
-                Cow::Borrowed("the node ended while it served this request"),
-            ));
+            self.fail(&Error::new(Kind::ShuttingDown, "the node ended while it served this request"));
             self.settle_once();
         }
     }

@@ -169,22 +169,14 @@ async fn translated(
         }
     }
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
+    let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);
-    let length = hold_bytes(&answer.head);
     let response = compute(core, length, work).await??;
     exchange.usage = response.usage;
     exchange.status = answer.head.status;
     let mut out = returned_head(&answer, true);
     answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &response.body).await
-}
-
-/// How long the body is, as far as its head says.
-fn hold_bytes(head: &ResponseHead) -> usize {
-    match head.framing {
-        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-        _ => 0,
-    }
 }
 
 /// An error status: the provider's words in the caller's shape, its own when the shape is the same.

@@ -312,6 +312,15 @@ impl Downstream {
         }
     }
 
+    /// Ends the sending side, so that the caller sees the end of the answer without waiting for the read in flight to
+    /// be cancelled.
+    pub async fn close(&mut self) {
+        if !self.closed {
+            // A caller that has left needs no end.
+            let _ = self.stream.shutdown().await;
+        }
+    }
+
     /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
     pub async fn linger(&mut self) {
         if self.closed || self.stream.shutdown().await.is_err() {
