@@ -45,8 +45,8 @@ pub(super) fn run(arguments: &Serve) -> ExitCode {
     }
 }
 
-/// The node, and what says the start line.
-fn start(arguments: &Serve) -> Result<(Node, impl FnOnce() + use<>), Refusal> {
+/// The node, and its start line: said once signals are taken, so that who waits for it may send one.
+fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let path = arguments.config_path();
     let loaded = load(&path)?;
     let snapshot = loaded.snapshot;
@@ -75,17 +75,17 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce() + use<>), Refusal> {
         });
     }
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
-    let driver = workers.first().map(|worker| worker.driver.clone());
-    let (workers_count, writes) = (workers.len(), log.is_some());
     let build = BuildInfo {
         version: facts.version.to_owned(),
-        driver: driver.as_ref().map_or("", |built| built.driver.name()).to_owned(),
+        driver: driver_name(&workers).to_owned(),
         digest: snapshot.digest.clone(),
         generation: snapshot.generation,
     };
+    let (count, built) = (workers.len(), workers.first().map(|worker| worker.driver.clone()));
+    let writes = log.is_some();
+    let announce = move || announce(&path, &snapshot, count, built.as_ref(), address, writes);
     let (posts, threads) = workers.into_iter().map(|worker| (worker.post, worker.thread)).unzip();
-    let node = Node { posts, threads, questions, log, build };
-    Ok((node, move || announce(&path, &snapshot, driver.as_ref(), workers_count, address, writes)))
+    Ok((Node { posts, threads, questions, log, build }, announce))
 }
 
 fn load(path: &Path) -> Result<Loaded, Refusal> {
@@ -147,12 +147,16 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+fn driver_name(workers: &[Worker]) -> &'static str {
+    workers.first().map_or("", |worker| worker.driver.driver.name())
+}
+
 /// The start line.
 fn announce(
     path: &Path,
     snapshot: &Snapshot,
-    driver: Option<&Built>,
     workers: usize,
+    driver: Option<&Built>,
     address: Option<SocketAddr>,
     writes: bool,
 ) {

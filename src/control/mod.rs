@@ -39,19 +39,20 @@ pub struct Node {
     pub build: BuildInfo,
 }
 
-/// Runs until the node has drained. The exit code is 0 after an orderly end. Errors: no signals can be taken. `announce`
-/// is called when they are: who has seen the start line may send TERM.
-pub fn run(node: Node, announce: impl FnOnce()) -> io::Result<ExitCode> {
+/// Runs until the node has drained; calls `ready` once signals are taken. The exit code is 0 after an orderly end.
+/// Errors: no signals can be taken.
+pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)
         .build()?;
-    let signals = runtime.block_on(async { Signals::install() })?;
-    announce();
-    let Node { posts, threads, questions, log, build } = node;
-    let code = runtime.block_on(steer(signals, posts, threads, questions, log.as_ref(), &build))?;
+    let code = runtime.block_on(async {
+        let signals = Signals::install()?;
+        ready();
+        steer(node.posts, node.threads, node.questions, signals, node.log.as_ref(), &node.build).await
+    })?;
     runtime.shutdown_background();
-    if let Some(log) = log {
+    if let Some(log) = node.log {
         let ended = log.finish(Instant::now() + LOG_TIMEOUT);
         tracing::info!(?ended, "log ended");
     }
@@ -59,10 +60,10 @@ pub fn run(node: Node, announce: impl FnOnce()) -> io::Result<ExitCode> {
 }
 
 async fn steer(
-    mut signals: Signals,
     posts: Vec<Post<Message>>,
     threads: Vec<JoinHandle<()>>,
     mut questions: mpsc::Receiver<Envelope>,
+    mut signals: Signals,
     log: Option<&writer::Handle>,
     build: &BuildInfo,
 ) -> io::Result<ExitCode> {
