@@ -1,0 +1,23 @@
+//! The gateway between raw bytes: a scripted provider on one side, a scripted caller on the other, the real binary
+//! between them, on both drivers. What crosses, what must not, and what either side gets when the other breaks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's failure")]
+#![allow(clippy::disallowed_types, reason = "threads of a test share what they saw")]
+
+#[path = "gateway/bodies.rs"]
+mod bodies;
+#[path = "gateway/broken.rs"]
+mod broken;
+#[path = "gateway/caller.rs"]
+mod caller;
+#[path = "gateway/edge.rs"]
+mod edge;
+#[path = "gateway/headers.rs"]
+mod headers;
+#[path = "gateway/passthrough.rs"]
+mod passthrough;
+#[path = "gateway/setup.rs"]
+mod setup;
+#[path = "gateway/streams.rs"]
+mod streams;
+mod support;
