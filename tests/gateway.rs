@@ -10,10 +10,16 @@ mod bodies;
 mod broken;
 #[path = "gateway/caller.rs"]
 mod caller;
+#[path = "gateway/drain.rs"]
+mod drain;
 #[path = "gateway/edge.rs"]
 mod edge;
+#[path = "gateway/gone.rs"]
+mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/panics.rs"]
+mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
 #[path = "gateway/setup.rs"]

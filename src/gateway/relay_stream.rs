@@ -9,8 +9,8 @@ use super::{Core, reply};
 use crate::chat::Usage;
 use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
 use crate::error::{Error, Kind};
-use crate::http::EVENT_BYTES_MAX;
 use crate::http::encode;
+use crate::http::{EVENT_BYTES_MAX, Framing};
 use crate::http::sse::{Boundary, events};
 use crate::net::client::Progress;
 use crate::net::server::{Downstream, Gone};
@@ -48,7 +48,10 @@ pub(super) async fn relay(
     let result = relay.run(downstream, exchange).await;
     exchange.usage = relay.passage.usage();
     match result {
-        Ok(()) => relay.answer.release(core),
+        Ok(()) => {
+            relay.passage.note_error(exchange);
+            relay.answer.release(core);
+        }
         Err(error) if error.kind == Kind::ClientGone || !downstream.has_started() => return Err(error),
         Err(error) => {
             relay.break_off(exchange, &error);
@@ -137,6 +140,14 @@ impl<'a> Relay<'a> {
 
     fn end(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         match &mut self.passage {
+            // That the provider closed proves nothing; its dialect's last word, or its error, does.
+            Passage::Through(observer)
+                if self.answer.head.framing == Framing::Close
+                    && !observer.is_ended()
+                    && observer.error().is_none() =>
+            {
+                return Err(invalid("its stream closed before its last event"));
+            }
             Passage::Through(_) => self.text.append(&mut self.pending),
             Passage::Translated(translator) => translator.finish(&mut self.text)?,
         }
@@ -191,6 +202,15 @@ impl Passage {
         match self {
             Self::Through(observer) => observer.has_content(),
             Self::Translated(translator) => translator.has_content(),
+        }
+    }
+
+    /// An error that the provider sent as an event went on as it was; the request failed all the same.
+    fn note_error(&self, exchange: &mut Exchange<'_>) {
+        if let Self::Through(observer) = self
+            && let Some(error) = observer.error()
+        {
+            exchange.fail(&Error::upstream(error.clone()));
         }
     }
 
