@@ -18,12 +18,20 @@ mod edge;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/metrics.rs"]
+mod metrics;
+#[path = "gateway/models.rs"]
+mod models;
 #[path = "gateway/panics.rs"]
 mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
+#[path = "gateway/routing.rs"]
+mod routing;
 #[path = "gateway/setup.rs"]
 mod setup;
+#[path = "gateway/start.rs"]
+mod start;
 #[path = "gateway/streams.rs"]
 mod streams;
 mod support;

@@ -18,6 +18,7 @@ use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT, StoreState};
 use crate::telemetry::writer::{self, Log};
+use crate::worker::runtime::Built;
 use crate::worker::{self, Plan, Worker};
 
 /// Connections that the kernel keeps for one core before it accepts them.
@@ -33,7 +34,7 @@ impl<E: fmt::Display> From<E> for Refusal {
 }
 
 pub(super) fn run(arguments: &Serve) -> ExitCode {
-    match start(arguments).and_then(|node| Ok(control::run(node)?)) {
+    match start(arguments).and_then(|(node, announce)| Ok(control::run(node, announce)?)) {
         Ok(code) => code,
         Err(Refusal(faults)) => {
             for fault in faults {
@@ -44,7 +45,8 @@ pub(super) fn run(arguments: &Serve) -> ExitCode {
     }
 }
 
-fn start(arguments: &Serve) -> Result<Node, Refusal> {
+/// The node, and its start line: said once signals are taken, so that who waits for it may send one.
+fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let path = arguments.config_path();
     let loaded = load(&path)?;
     let snapshot = loaded.snapshot;
@@ -73,15 +75,17 @@ fn start(arguments: &Serve) -> Result<Node, Refusal> {
         });
     }
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
-    announce(&path, &snapshot, &workers, address, log.as_ref());
     let build = BuildInfo {
         version: facts.version.to_owned(),
         driver: driver_name(&workers).to_owned(),
         digest: snapshot.digest.clone(),
         generation: snapshot.generation,
     };
+    let (count, built) = (workers.len(), workers.first().map(|worker| worker.driver.clone()));
+    let writes = log.is_some();
+    let announce = move || announce(&path, &snapshot, count, built.as_ref(), address, writes);
     let (posts, threads) = workers.into_iter().map(|worker| (worker.post, worker.thread)).unzip();
-    Ok(Node { posts, threads, questions, log, build })
+    Ok((Node { posts, threads, questions, log, build }, announce))
 }
 
 fn load(path: &Path) -> Result<Loaded, Refusal> {
@@ -154,11 +158,11 @@ fn driver_name(workers: &[Worker]) -> &'static str {
 fn announce(
     path: &Path,
     snapshot: &Snapshot,
-    workers: &[Worker],
+    workers: usize,
+    driver: Option<&Built>,
     address: Option<SocketAddr>,
-    log: Option<&writer::Handle>,
+    writes: bool,
 ) {
-    let driver = workers.first().map(|worker| &worker.driver);
     let because = driver.map(|driver| driver.because.join("; ")).unwrap_or_default();
     if !because.is_empty() {
         tracing::warn!(because, "a better driver was refused");
@@ -166,13 +170,13 @@ fn announce(
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         address = address.map(|address| address.to_string()),
-        workers = workers.len(),
+        workers,
         driver = driver.map(|driver| driver.driver.name()),
         ring_flags = driver.map(|driver| driver.flags),
         config = %path.display(),
         generation = snapshot.generation,
         digest = snapshot.digest,
-        log_store = store_line(snapshot, log.is_some()),
+        log_store = store_line(snapshot, writes),
         "serving"
     );
 }

@@ -39,14 +39,18 @@ pub struct Node {
     pub build: BuildInfo,
 }
 
-/// Runs until the node has drained. The exit code is 0 after an orderly end. Errors: no signals can be taken.
-pub fn run(node: Node) -> io::Result<ExitCode> {
+/// Runs until the node has drained; calls `ready` once signals are taken. The exit code is 0 after an orderly end.
+/// Errors: no signals can be taken.
+pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS_MAX)
         .build()?;
-    let code =
-        runtime.block_on(steer(node.posts, node.threads, node.questions, node.log.as_ref(), &node.build))?;
+    let code = runtime.block_on(async {
+        let signals = Signals::install()?;
+        ready();
+        steer(node.posts, node.threads, node.questions, signals, node.log.as_ref(), &node.build).await
+    })?;
     runtime.shutdown_background();
     if let Some(log) = node.log {
         let ended = log.finish(Instant::now() + LOG_TIMEOUT);
@@ -59,10 +63,10 @@ async fn steer(
     posts: Vec<Post<Message>>,
     threads: Vec<JoinHandle<()>>,
     mut questions: mpsc::Receiver<Envelope>,
+    mut signals: Signals,
     log: Option<&writer::Handle>,
     build: &BuildInfo,
 ) -> io::Result<ExitCode> {
-    let mut signals = Signals::install()?;
     let mut ended = join_all(threads);
     let mut draining = false;
     loop {

@@ -127,6 +127,9 @@ async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailb
     }
     let _ = canceller.cancel();
     accepting.await;
+    // On io_uring the ring closes the listener, and only while this runtime turns. Were it to end first, the kernel would
+    // go on filling a queue that nobody accepts from.
+    monoio::time::sleep(TICK).await;
     while core.cells.sample().connections_open > 0 && deadline.get().is_some_and(|at| Instant::now() < at) {
         monoio::time::sleep(TICK).await;
     }

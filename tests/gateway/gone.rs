@@ -108,6 +108,7 @@ fn a_caller_that_leaves_inside_its_body_asks_nothing() {
     on_both(|driver| {
         let upstream = Upstream::start(stall);
         let node = Node::start(&config(upstream.address).to_string(), driver);
+        assert_eq!(Caller::new(&node).get("/metrics").status, 200);
         let before = descriptors(&node);
         for _ in 0..20 {
             let mut caller = Caller::new(&node);
