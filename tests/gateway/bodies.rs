@@ -1,5 +1,7 @@
 //! Bodies around each buffer's size, in every framing and pace, both ways.
 
+use serde_json::{Value, json};
+
 use crate::caller::{Caller, chunked, request};
 use crate::setup::{ANSWER, CHAT, chunk, node, ok, on_both};
 use crate::support::upstream::Upstream;
@@ -118,11 +120,43 @@ fn text_after<'a>(text: &'a str, word: &str) -> &'a str {
 }
 
 #[test]
+fn long_conversations_are_translated_whole() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            while let Some(request) = line.receive() {
+                let request: Value = serde_json::from_slice(&request.body).unwrap();
+                let text = text_of(&request["messages"][0]["content"]);
+                let content = json!([{ "type": "text", "text": text }]);
+                let usage = json!({ "input_tokens": 1, "output_tokens": 2 });
+                line.send(ok(json!({ "id": "m", "type": "message", "role": "assistant", "model": "claude-x",
+                    "content": content, "stop_reason": "end_turn", "usage": usage }).to_string()));
+            }
+        });
+        let node = node(&upstream, driver);
+        let mut caller = Caller::new(&node);
+        for size in [1000, 256 * 1024 + 1, 3 * 1024 * 1024] {
+            let text = String::from_utf8(body(size, MODEL_FIRST)).unwrap();
+            let ask = json!({ "model": "anthropic/claude-x", "messages": [{ "role": "user", "content": text }] });
+            let answer = caller.post(CHAT, ask.to_string()).json();
+            let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
+            assert_same(content.as_bytes(), text.as_bytes(), &format!("{size}"));
+            assert_eq!(answer["usage"]["total_tokens"], 3);
+        }
+        assert_eq!(upstream.connections(), 1);
+    });
+}
+
+/// A message's text, whether it stands alone or in a block.
+fn text_of(content: &Value) -> &str {
+    content.as_str().or_else(|| content[0]["text"].as_str()).unwrap()
+}
+
+#[test]
 fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
         let mut config = crate::setup::config(upstream.address);
-        config["client"] = serde_json::json!({ "max_request_body_size_mb": 1 });
+        config["client"] = json!({ "max_request_body_size_mb": 1 });
         let node = crate::support::node::Node::start(&config.to_string(), driver);
         let mib = 1024 * 1024;
         let mut caller = Caller::new(&node);

@@ -136,16 +136,31 @@ fn one_dialects_headers_do_not_reach_another() {
 }
 
 #[test]
-fn the_configs_extra_headers_go_up() {
+fn the_configs_extra_headers_go_up_alone() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
         let mut config = crate::setup::config(upstream.address);
-        config["providers"]["openai"]["network_config"]["extra_headers"] =
-            serde_json::json!({ "X-Tenant": "a, b", "Accept-Language": "de" });
+        let extra = serde_json::json!({
+            "X-Tenant": "a, b",
+            "OpenAI-Organization": "ours",
+            "User-Agent": "ours",
+            "anthropic-version": "ours"
+        });
+        for provider in ["openai", "anthropic"] {
+            config["providers"][provider]["network_config"]["extra_headers"] = extra.clone();
+        }
         let node = crate::support::node::Node::start(&config.to_string(), driver);
-        assert_eq!(Caller::new(&node).post(CHAT, ASK).status, 200);
-        let received = upstream.last();
-        assert_eq!((received.value("x-tenant"), received.value("accept-language")), ("a, b", "de"));
+        let mut caller = Caller::new(&node);
+        let fields = "openai-organization: LEAK\r\nx-bf-eh-x-tenant: LEAK\r\nanthropic-version: LEAK\r\n";
+        for (path, body) in [(CHAT, ASK), (MESSAGES, r#"{"model":"claude-x"}"#)] {
+            caller.send(request(path, fields, body));
+            assert_eq!(caller.answer().status, 200);
+            let received = upstream.last();
+            assert!(!received.head.contains("LEAK"), "{}", received.head);
+            for (name, value) in extra.as_object().unwrap() {
+                assert_eq!(received.value(name), value, "{}", received.head);
+            }
+        }
     });
 }
 

@@ -61,10 +61,10 @@ fn every_fault_of_a_config_is_said_with_its_place() {
         .collect();
     for (place, word) in [
         ("config.json:3:5", "openai"),
-        ("config.json:5:29", "name"),
-        ("config.json:5:71", "models"),
-        ("config.json:5:", "weight"),
-        ("config.json:8:", "/client/enable_logging"),
+        ("config.json:5:27", "name"),
+        ("config.json:5:68", "models"),
+        ("config.json:5:88", "weight"),
+        ("config.json:8:33", "/client/enable_logging"),
     ] {
         assert!(
             messages.iter().any(|message| message.contains(place) && message.contains(word)),

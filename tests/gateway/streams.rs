@@ -138,6 +138,9 @@ fn cut_everywhere(driver: &str, path: &str, ask: &str, stream: &str, end: &'stat
                 whole.split_inclusive("\n\n").for_each(|event| bytes.extend(chunk(event)));
                 bytes.extend(b"0\r\n\r\n");
                 line.send(&bytes[..STREAM_HEAD.len() + cut]);
+                if request.head.contains("resets: ") {
+                    line.reset();
+                }
             }
             _ => {
                 let length = if framing == "length" { format!("content-length: {}\r\n", whole.len()) } else { String::new() };
@@ -155,7 +158,9 @@ fn cut_everywhere(driver: &str, path: &str, ask: &str, stream: &str, end: &'stat
     // Where the last event is complete, nothing of the answer is missing to a reader of events.
     let end_at = framed_bytes - if framing == "chunked" { 7 } else { 1 };
     for cut in 0..end_at {
-        caller.send(request(path, &format!("x-bf-eh-cut: {cut}\r\n"), ask));
+        // Every third chunked one ends by a reset; the others are closed in order.
+        let resets = if cut % 3 == 0 { "x-bf-eh-resets: 1\r\n" } else { "" };
+        caller.send(request(path, &format!("x-bf-eh-cut: {cut}\r\n{resets}"), ask));
         let answer = caller.answer();
         check_cut(&answer, path == MESSAGES, end, &format!("{driver} {path} {framing} cut at {cut}"));
     }
