@@ -2,7 +2,11 @@
 //! between them, on both drivers. What crosses, what must not, and what either side gets when the other breaks.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's failure")]
-#![allow(clippy::disallowed_types, reason = "threads of a test share what they saw")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "threads of a test share what they saw and wait on conditions"
+)]
 
 #[path = "gateway/bodies.rs"]
 mod bodies;
@@ -35,3 +39,5 @@ mod start;
 #[path = "gateway/streams.rs"]
 mod streams;
 mod support;
+#[path = "gateway/tls.rs"]
+mod tls;

@@ -27,7 +27,11 @@ const MODEL_FIRST: [&str; 2] = [r#"{"model":"openai/gpt-4o","x":""#, r#""}"#];
 /// A body of exactly `size` bytes, with no two stretches alike.
 fn body(size: usize, [front, back]: [&str; 2]) -> Vec<u8> {
     let filler = size - front.len() - back.len();
-    let text: String = (0_usize..).flat_map(|number| format!("{number} ").into_bytes()).take(filler).map(char::from).collect();
+    let text: String = (0_usize..)
+        .flat_map(|number| format!("{number} ").into_bytes())
+        .take(filler)
+        .map(char::from)
+        .collect();
     [front, &text, back].concat().into_bytes()
 }
 
@@ -50,7 +54,9 @@ fn requests_of_every_size_arrive_whole() {
         for size in SIZES {
             for shape in [MODEL_FIRST, MODEL_LAST] {
                 let body = body(size, shape);
-                for bytes in [request(CHAT, "", &body), chunked(CHAT, &body, 5000), chunked(CHAT, &body, size)] {
+                for bytes in
+                    [request(CHAT, "", &body), chunked(CHAT, &body, 5000), chunked(CHAT, &body, size)]
+                {
                     caller.send(bytes);
                     assert_eq!(caller.answer().status, 200);
                     assert_same(&upstream.last().body, &expected(&body), &format!("{size}"));
@@ -128,15 +134,19 @@ fn long_conversations_are_translated_whole() {
                 let text = text_of(&request["messages"][0]["content"]);
                 let content = json!([{ "type": "text", "text": text }]);
                 let usage = json!({ "input_tokens": 1, "output_tokens": 2 });
-                line.send(ok(json!({ "id": "m", "type": "message", "role": "assistant", "model": "claude-x",
-                    "content": content, "stop_reason": "end_turn", "usage": usage }).to_string()));
+                line.send(ok(
+                    json!({ "id": "m", "type": "message", "role": "assistant", "model": "claude-x",
+                    "content": content, "stop_reason": "end_turn", "usage": usage })
+                    .to_string(),
+                ));
             }
         });
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         for size in [1000, 256 * 1024 + 1, 3 * 1024 * 1024] {
             let text = String::from_utf8(body(size, MODEL_FIRST)).unwrap();
-            let ask = json!({ "model": "anthropic/claude-x", "messages": [{ "role": "user", "content": text }] });
+            let ask =
+                json!({ "model": "anthropic/claude-x", "messages": [{ "role": "user", "content": text }] });
             let answer = caller.post(CHAT, ask.to_string()).json();
             let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
             assert_same(content.as_bytes(), text.as_bytes(), &format!("{size}"));

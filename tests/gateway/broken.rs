@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use crate::caller::{Caller, request};
 use crate::setup::{
-    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, answer, chunk, config, node, ok, on_both, with_network,
+    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, answer, chunk, config, node, ok, on_both,
+    with_network,
 };
 use crate::support::node::{Node, free_address};
 use crate::support::upstream::{Line, Upstream};
 
 /// Asks on each path; every answer has this status and code, in its path's shape.
 fn check(node: &Node, status: u16, code: &str, what: &str) {
-    for (path, ask) in [(CHAT, ASK), (CHAT, ASK_STREAM), (OPENAI_CHAT, ASK), (MESSAGES, r#"{"model":"claude-x"}"#)] {
+    for (path, ask) in
+        [(CHAT, ASK), (CHAT, ASK_STREAM), (OPENAI_CHAT, ASK), (MESSAGES, r#"{"model":"claude-x"}"#)]
+    {
         let mut caller = Caller::new(node);
         let answer = caller.post(path, ask);
         assert_eq!((answer.status, answer.is_whole), (status, true), "{what}: {}", answer.text());
@@ -53,14 +56,18 @@ fn an_answer_that_cannot_be_used_is_502() {
     let scripts: [(&str, &str, Script); 15] = [
         ("closed", "upstream_unreachable", |_| ()),
         ("reset", "upstream_unreachable", Line::reset),
-        ("closed inside its head", "upstream_invalid_response", |line| line.send("HTTP/1.1 200 OK\r\ncontent-le")),
+        ("closed inside its head", "upstream_invalid_response", |line| {
+            line.send("HTTP/1.1 200 OK\r\ncontent-le")
+        }),
         ("reset inside its head", "upstream_invalid_response", |line| {
             line.send("HTTP/1.1 200 OK\r\ncontent-le");
             line.reset();
         }),
         ("garbage", "upstream_invalid_response", |line| line.send("SSH-2.0-OpenSSH_9.2\r\n\r\n")),
         ("TLS alert", "upstream_invalid_response", |line| line.send(b"\x15\x03\x01\x00\x02\x02\x46")),
-        ("bare LF", "upstream_invalid_response", |line| line.send("HTTP/1.1 200 OK\ncontent-length: 2\n\n{}")),
+        ("bare LF", "upstream_invalid_response", |line| {
+            line.send("HTTP/1.1 200 OK\ncontent-length: 2\n\n{}")
+        }),
         ("length and chunks", "upstream_invalid_response", |line| {
             line.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n");
         }),
@@ -77,9 +84,13 @@ fn an_answer_that_cannot_be_used_is_502() {
         ("coded", "upstream_invalid_response", |line| {
             line.send(answer(200, "content-type: application/json\r\ncontent-encoding: gzip\r\n", "\u{1f}"));
         }),
-        ("switching protocols", "upstream_invalid_response", |line| line.send("HTTP/1.1 101 Switching\r\n\r\n")),
+        ("switching protocols", "upstream_invalid_response", |line| {
+            line.send("HTTP/1.1 101 Switching\r\n\r\n")
+        }),
         ("short body", "upstream_invalid_response", |line| {
-            line.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{\"a\":1}");
+            line.send(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{\"a\":1}",
+            );
         }),
     ];
     on_both(|driver| {
@@ -117,7 +128,9 @@ fn a_dead_kept_connection_costs_a_second_send_and_no_error() {
                 assert_eq!(caller.post(CHAT, &body).text(), ANSWER, "{what}");
                 let received = upstream.requests();
                 assert_eq!((received.len(), upstream.connections()), (requests, connections), "{what}");
-                assert!(received.iter().rev().take(if size == 1 { 1 } else { 2 }).all(|one| one.text() == body));
+                assert!(
+                    received.iter().rev().take(if size == 1 { 1 } else { 2 }).all(|one| one.text() == body)
+                );
                 assert!(upstream.scraps().is_empty());
             }
             assert!(caller.is_silent(), "{what}: answered twice");
@@ -159,6 +172,30 @@ fn a_kept_connection_that_dies_inside_its_answer_is_not_asked_again() {
         assert_eq!(caller.post(CHAT, ASK).status, 200);
         assert_eq!(caller.post(CHAT, ASK).code(), "upstream_invalid_response");
         assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
+    });
+}
+
+#[test]
+fn an_answer_before_the_whole_request_was_taken_is_passed_on() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            if line.receive_head() {
+                line.send(answer(
+                    413,
+                    "content-type: application/json\r\n",
+                    r#"{"error":{"message":"too long"}}"#,
+                ));
+            }
+        });
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        let body = format!(r#"{{"model":"openai/gpt-4o","x":"{}"}}"#, "y".repeat(20_000_000));
+        for count in 1..3 {
+            let answer = caller.post(CHAT, &body);
+            assert_eq!(answer.status, 413, "{}", answer.text());
+            assert_eq!(answer.json()["error"]["message"], "too long");
+            assert_eq!(upstream.connections(), count);
+        }
     });
 }
 
@@ -232,8 +269,14 @@ fn a_providers_error_is_passed_on() {
             assert_eq!(ask(OPENAI_CHAT, ASK).text(), openai);
             assert_eq!(ask(MESSAGES, r#"{"model":"claude-x"}"#).text(), claude);
             let native = ask(CHAT, ASK).json();
-            assert_eq!((&native["error"]["code"], &native["status_code"]), (&"rate_limit_exceeded".into(), &status.into()));
-            assert_eq!((&native["extra_fields"]["provider"], &native["is_bifrost_error"]), (&"openai".into(), &false.into()));
+            assert_eq!(
+                (&native["error"]["code"], &native["status_code"]),
+                (&"rate_limit_exceeded".into(), &status.into())
+            );
+            assert_eq!(
+                (&native["extra_fields"]["provider"], &native["is_bifrost_error"]),
+                (&"openai".into(), &false.into())
+            );
             let translated = ask(CHAT, &ASK.replace("openai/gpt-4o", "anthropic/claude-x")).json();
             assert_eq!(translated["error"]["message"], "busy");
             assert_eq!(ask(CHAT, ASK_STREAM).json()["error"]["message"], "slow down");
@@ -246,9 +289,15 @@ fn the_key_does_not_come_back() {
     on_both(|driver| {
         let upstream = Upstream::start(|line| {
             while let Some(request) = line.receive() {
-                let key = request.values("authorization").into_iter().chain(request.values("x-api-key")).collect::<String>();
+                let key = request
+                    .values("authorization")
+                    .into_iter()
+                    .chain(request.values("x-api-key"))
+                    .collect::<String>();
                 let key = key.trim_start_matches("Bearer ").to_owned();
-                let body = format!(r#"{{"error":{{"message":"Incorrect API key provided: {key}. {key}","type":"{key}","code":"{key}"}}}}"#);
+                let body = format!(
+                    r#"{{"error":{{"message":"Incorrect API key provided: {key}. {key}","type":"{key}","code":"{key}"}}}}"#
+                );
                 line.send(answer(401, &format!("content-type: application/json\r\nx-echo: {key}\r\n"), body));
             }
         });
@@ -275,7 +324,9 @@ fn a_slow_answer_is_504() {
             if request.text().contains("head") {
                 line.send("HTTP/1.1 200 OK\r\n");
             } else if request.text().contains("body") {
-                line.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+                line.send(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+                );
                 line.send(chunk("{"));
             }
             assert!(line.silence() < Duration::from_secs(5), "the connection was kept");
@@ -305,10 +356,14 @@ fn a_long_answer_that_breaks_off_is_not_made_whole() {
             let Some(request) = line.receive() else { return };
             let piece = "x".repeat(100_000);
             if request.text().contains("chunks") {
-                line.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+                line.send(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+                );
                 line.send(chunk(piece));
             } else {
-                line.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000\r\n\r\n");
+                line.send(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000\r\n\r\n",
+                );
                 line.send(piece);
             }
         });

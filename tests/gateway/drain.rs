@@ -67,7 +67,9 @@ fn a_stream_runs_to_its_end_and_the_node_ends_well() {
 
         gate.open();
         let answer = stream.answer();
-        assert!(answer.is_whole && answer.text().contains("two") && answer.text().ends_with("data: [DONE]\n\n"));
+        assert!(
+            answer.is_whole && answer.text().contains("two") && answer.text().ends_with("data: [DONE]\n\n")
+        );
         assert!(stream.is_closed());
         assert_eq!(node.wait().code(), Some(0));
         assert!(told.elapsed() < Duration::from_secs(10));

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::caller::{Answer, Caller, request};
 use crate::setup::{
-    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, STREAM_HEAD, answer, chunk, event, node, ok, on_both,
+    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, STREAM_HEAD, answer, chunk, event, node, ok,
+    on_both,
 };
 use crate::support::upstream::{Gate, Upstream};
 
@@ -20,7 +21,9 @@ fn pipelined_requests_are_answered_in_order() {
         });
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
-        let body = |number: usize| format!(r#"{{"model":"gpt-4o","number":{number},"x":"{}"}}"#, "y".repeat(number * 700));
+        let body = |number: usize| {
+            format!(r#"{{"model":"gpt-4o","number":{number},"x":"{}"}}"#, "y".repeat(number * 700))
+        };
         let mut bytes = Vec::new();
         for number in 0..30 {
             bytes.extend(request(CHAT, "", body(number)));
@@ -97,7 +100,9 @@ fn http_1_0_gets_no_chunks() {
         let node = node(&upstream, driver);
         let old = |fields: &str, body: &str| {
             let length = body.len();
-            format!("POST {CHAT} HTTP/1.0\r\n{fields}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+            format!(
+                "POST {CHAT} HTTP/1.0\r\n{fields}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
         };
         let mut caller = Caller::new(&node);
         caller.send(old("connection: keep-alive\r\n", ASK));
@@ -122,7 +127,9 @@ fn a_caller_that_waits_is_invited_and_one_that_does_not_is_not() {
         let mut caller = Caller::new(&node);
         let length = ASK.len();
         for framing in [format!("content-length: {length}"), "transfer-encoding: chunked".to_owned()] {
-            caller.send(format!("POST {CHAT} HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n{framing}\r\n\r\n"));
+            caller.send(format!(
+                "POST {CHAT} HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n{framing}\r\n\r\n"
+            ));
             caller.until("HTTP/1.1 100 Continue\r\n\r\n");
             let is_chunked = framing.starts_with('t');
             caller.send(if is_chunked { [chunk(ASK), b"0\r\n\r\n".to_vec()].concat() } else { ASK.into() });
@@ -163,11 +170,11 @@ fn check_shape(path: &str, answer: &Answer) {
     assert_eq!(answer.value("content-type"), Some("application/json"));
     assert!(!body["error"]["message"].as_str().unwrap().is_empty());
     assert!(body["error"]["type"].is_string());
-    let keys: Vec<&String> = body.as_object().unwrap().keys().collect();
+    let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
     if path.starts_with("/anthropic") {
-        assert_eq!((&body["type"], keys), (&Value::from("error"), vec!["error", "request_id", "type"].iter().map(|k| k.to_string()).collect::<Vec<_>>().iter().collect()));
+        assert_eq!((&body["type"], keys), (&Value::from("error"), vec!["error", "request_id", "type"]));
     } else if path.starts_with("/openai") {
-        assert_eq!(keys, [&"error".to_owned()]);
+        assert_eq!(keys, ["error"]);
         assert!(body["error"]["code"].is_string() && body["error"].get("param").is_some());
     } else {
         assert_eq!(body["status_code"], answer.status);
@@ -181,7 +188,8 @@ fn refusals_speak_the_callers_dialect() {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
-        for path in ["/v1/nothing", "/openai/v1/nothing", "/anthropic/v1/nothing", "/anthropic/v1/messages/"] {
+        for path in ["/v1/nothing", "/openai/v1/nothing", "/anthropic/v1/nothing", "/anthropic/v1/messages/"]
+        {
             let answer = caller.get(path);
             assert_eq!(answer.status, 404);
             check_shape(path, &answer);
@@ -199,9 +207,15 @@ fn refusals_speak_the_callers_dialect() {
             check_shape(path, &answer);
         }
         for path in [CHAT, OPENAI_CHAT, MESSAGES] {
-            for field in ["content-type: text/plain", "content-type: application/jsonx", "content-type: application/json\r\ncontent-encoding: gzip"] {
+            for field in [
+                "content-type: text/plain",
+                "content-type: application/jsonx",
+                "content-type: application/json\r\ncontent-encoding: gzip",
+            ] {
                 let mut caller = Caller::new(&node);
-                caller.send(format!("POST {path} HTTP/1.1\r\nhost: test\r\n{field}\r\ncontent-length: 2\r\n\r\n{{}}"));
+                caller.send(format!(
+                    "POST {path} HTTP/1.1\r\nhost: test\r\n{field}\r\ncontent-length: 2\r\n\r\n{{}}"
+                ));
                 let answer = caller.answer();
                 assert_eq!(answer.status, 415, "{field}");
                 check_shape(path, &answer);
@@ -216,13 +230,36 @@ fn refusals_speak_the_callers_dialect() {
 }
 
 #[test]
+fn a_body_that_nobody_reads_ends_the_connection() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let node = node(&upstream, driver);
+        for (path, status) in [("/nowhere", 404), ("/v1/models", 405), ("/openai/v1/embeddings", 404)] {
+            let mut caller = Caller::new(&node);
+            // What looks like a request here is this one's body.
+            caller.send(request(path, "", request(CHAT, "", ASK)));
+            let answer = caller.answer();
+            assert_eq!((answer.status, answer.value("connection")), (status, Some("close")));
+            caller.half_close();
+            assert_eq!(caller.rest(), b"");
+        }
+        let mut caller = Caller::new(&node);
+        caller.send("GET /health HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nhello");
+        assert_eq!((caller.answer().status, caller.get("/health").status), (200, 200));
+        assert_eq!(upstream.connections(), 0);
+    });
+}
+
+#[test]
 fn other_spellings_of_json_are_taken() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         let length = ASK.len();
-        for field in ["content-type: Application/JSON ; charset=utf-8\r\n", "", "content-encoding: identity\r\n"] {
+        for field in
+            ["content-type: Application/JSON ; charset=utf-8\r\n", "", "content-encoding: identity\r\n"]
+        {
             caller.send(format!("POST {CHAT}?api-version=1 HTTP/1.1\r\nhost: test\r\n{field}content-length: {length}\r\n\r\n{ASK}"));
             assert_eq!(caller.answer().status, 200);
             assert_eq!(upstream.last().value("content-type"), "application/json");
@@ -255,7 +292,12 @@ fn broken_heads_are_refused_and_the_connection_ends() {
             let mut caller = Caller::new(&node);
             caller.try_send(head);
             let answer = caller.answer();
-            assert_eq!((answer.status, answer.value("connection")), (*status, Some("close")), "{}", &head[..50.min(head.len())]);
+            assert_eq!(
+                (answer.status, answer.value("connection")),
+                (*status, Some("close")),
+                "{}",
+                &head[..50.min(head.len())]
+            );
             check_shape("/", &answer);
             caller.try_send(request(CHAT, "", ASK));
             caller.half_close();

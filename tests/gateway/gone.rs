@@ -26,7 +26,9 @@ fn stall(line: &mut Line) {
                 return;
             }
             text if text.contains("stall-body") => {
-                line.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000000\r\n\r\n");
+                line.send(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000000\r\n\r\n",
+                );
                 line.send("x".repeat(200_000));
                 line.silence();
                 return;

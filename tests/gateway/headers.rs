@@ -54,11 +54,30 @@ fn no_other_header_goes_up_than_the_allowed() {
         let mut caller = Caller::new(&node);
         let fields: String = STAYS.iter().chain(&STAYS_EXTRA).map(|field| format!("{field}\r\n")).collect();
         for (path, body, expected) in [
-            (CHAT, ASK, vec!["host", "authorization", "user-agent", "accept-encoding", "content-type", "content-length"]),
+            (
+                CHAT,
+                ASK,
+                vec![
+                    "host",
+                    "authorization",
+                    "user-agent",
+                    "accept-encoding",
+                    "content-type",
+                    "content-length",
+                ],
+            ),
             (
                 MESSAGES,
                 r#"{"model":"claude-x"}"#,
-                vec!["host", "x-api-key", "user-agent", "accept-encoding", "content-type", "anthropic-version", "content-length"],
+                vec![
+                    "host",
+                    "x-api-key",
+                    "user-agent",
+                    "accept-encoding",
+                    "content-type",
+                    "anthropic-version",
+                    "content-length",
+                ],
             ),
         ] {
             caller.send(request(path, &fields, body));
@@ -98,16 +117,31 @@ fn what_is_allowed_goes_up_as_it_is() {
         ("Idempotency-Key", "a b;c"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ];
-    let openai = [("OpenAI-Organization", "org-1"), ("openai-beta", "assistants=v2"), ("Accept", "text/event-stream"), ("X-Stainless-Lang", "python")];
-    let anthropic = [("anthropic-version", "2024-01-01"), ("Anthropic-Beta", "a,b"), ("x-stainless-os", "Linux"), ("accept", "application/json")];
+    let openai = [
+        ("OpenAI-Organization", "org-1"),
+        ("openai-beta", "assistants=v2"),
+        ("Accept", "text/event-stream"),
+        ("X-Stainless-Lang", "python"),
+    ];
+    let anthropic = [
+        ("anthropic-version", "2024-01-01"),
+        ("Anthropic-Beta", "a,b"),
+        ("x-stainless-os", "Linux"),
+        ("accept", "application/json"),
+    ];
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         for (path, body, own) in [(CHAT, ASK, openai), (MESSAGES, r#"{"model":"claude-x"}"#, anthropic)] {
             let allowed: Vec<_> = common.iter().chain(&own).collect();
-            let fields: String = allowed.iter().map(|(name, value)| format!("{name}:  {value} \r\n")).collect();
-            caller.send(request(path, &format!("{fields}x-bf-eh-foo: bar\r\nX-Bf-Eh-X-Team: blue\r\n"), body));
+            let fields: String =
+                allowed.iter().map(|(name, value)| format!("{name}:  {value} \r\n")).collect();
+            caller.send(request(
+                path,
+                &format!("{fields}x-bf-eh-foo: bar\r\nX-Bf-Eh-X-Team: blue\r\n"),
+                body,
+            ));
             assert_eq!(caller.answer().status, 200);
             let received = upstream.last();
             for (name, value) in allowed {
@@ -130,7 +164,10 @@ fn one_dialects_headers_do_not_reach_another() {
         caller.answer();
         let received = upstream.last();
         assert!(!received.head.contains("LEAK"), "{}", received.head);
-        assert_eq!((received.value("x-api-key"), received.value("anthropic-version")), ("sk-ant-under-test", "2023-06-01"));
+        assert_eq!(
+            (received.value("x-api-key"), received.value("anthropic-version")),
+            ("sk-ant-under-test", "2023-06-01")
+        );
         assert!(received.values("authorization").is_empty());
     });
 }
@@ -175,7 +212,18 @@ fn answers_bring_back_all_but_the_connections_own() {
         ("openai-processing-ms", "4"),
         ("request-id", "req_2"),
     ];
-    let kept = ["Set-Cookie: LEAK=1", "connection: x-hop", "keep-alive: timeout=LEAK", "server: LEAK", "alt-svc: LEAK", "strict-transport-security: LEAK", "proxy-authenticate: LEAK", "date: LEAK", "trailer: LEAK", "upgrade: LEAK"];
+    let kept = [
+        "Set-Cookie: LEAK=1",
+        "connection: x-hop",
+        "keep-alive: timeout=LEAK",
+        "server: LEAK",
+        "alt-svc: LEAK",
+        "strict-transport-security: LEAK",
+        "proxy-authenticate: LEAK",
+        "date: LEAK",
+        "trailer: LEAK",
+        "upgrade: LEAK",
+    ];
     let mut fields: String = returned.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     kept.iter().for_each(|field| fields.push_str(&format!("{field}\r\n")));
     fields.push_str("content-type: application/json; charset=utf-8\r\n");
@@ -190,7 +238,11 @@ fn answers_bring_back_all_but_the_connections_own() {
                 for (name, value) in returned {
                     assert_eq!(answer.value(name), Some(value), "{}", answer.head);
                 }
-                assert!(!answer.head.contains("LEAK") && answer.value("connection").is_none(), "{}", answer.head);
+                assert!(
+                    !answer.head.contains("LEAK") && answer.value("connection").is_none(),
+                    "{}",
+                    answer.head
+                );
                 assert!(answer.value("x-corelane-request-id").is_some_and(|id| id.len() == 36));
             }
         }

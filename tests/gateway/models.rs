@@ -40,7 +40,8 @@ fn named_models_are_listed_without_asking() {
 #[test]
 fn an_open_keys_list_is_asked_for_once() {
     on_both(|driver| {
-        let upstream = Upstream::answering(ok(r#"{"object":"list","data":[{"id":"b"},{"id":"a"},{"id":"b"}]}"#));
+        let upstream =
+            Upstream::answering(ok(r#"{"object":"list","data":[{"id":"b"},{"id":"a"},{"id":"b"}]}"#));
         let mut config = config(upstream.address);
         config["providers"]["openai"]["keys"][0]["models"] = json!(["*"]);
         let node = Node::start_on(&config.to_string(), driver, 1);
@@ -85,7 +86,10 @@ fn a_provider_that_fails_is_left_out_and_asked_again() {
         }
         let none: [&str; 0] = [];
         let lists = lists.into_inner().unwrap();
-        assert_eq!((&lists[0][..], &lists[1][..]), (&none.map(String::from)[..], &none.map(String::from)[..]));
+        assert_eq!(
+            (&lists[0][..], &lists[1][..]),
+            (&none.map(String::from)[..], &none.map(String::from)[..])
+        );
         assert_eq!(lists[3], ["openai/late"], "{lists:?}");
     });
 }
@@ -96,6 +100,9 @@ fn a_key_without_a_value_lists_nothing() {
         let upstream = Upstream::answering(ok("{}"));
         let variables = [("OPENAI_API_KEY", "sk-openai-under-test")];
         let node = Node::try_start(&config(upstream.address).to_string(), driver, &variables).unwrap();
-        assert_eq!(ids(&Caller::new(&node).get("/v1/models").json()), ["openai/gpt-4o", "openai/gpt-4o-mini"]);
+        assert_eq!(
+            ids(&Caller::new(&node).get("/v1/models").json()),
+            ["openai/gpt-4o", "openai/gpt-4o-mini"]
+        );
     });
 }

@@ -50,6 +50,9 @@ fn a_panic_ends_one_request_and_no_stream() {
         let metrics = Caller::new(&node).get("/metrics");
         assert!(metrics.text().contains("\ncorelane_panics_total 4\n"), "{}", metrics.text());
         let said = node.said();
-        assert!(said.iter().any(|line| line.contains("\"message\":\"panic\"") && line.contains("place")), "{said:#?}");
+        assert!(
+            said.iter().any(|line| line.contains("\"message\":\"panic\"") && line.contains("place")),
+            "{said:#?}"
+        );
     });
 }

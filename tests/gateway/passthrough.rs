@@ -15,12 +15,18 @@ fn bodies() -> Vec<(Vec<u8>, Vec<u8>)> {
         ),
         (r#"{"model":"open\u0061i\/gpt-4o"}"#, r#"{"model":"gpt-4o"}"#),
         (r#"{"mod\u0065l":"openai/gpt-4o","z":1}"#, r#"{"mod\u0065l":"gpt-4o","z":1}"#),
-        (r#"{"a":1,"a":2,"a":{"a":1,"a":1},"model":"openai/gpt-4o"}"#, r#"{"a":1,"a":2,"a":{"a":1,"a":1},"model":"gpt-4o"}"#),
+        (
+            r#"{"a":1,"a":2,"a":{"a":1,"a":1},"model":"openai/gpt-4o"}"#,
+            r#"{"a":1,"a":2,"a":{"a":1,"a":1},"model":"gpt-4o"}"#,
+        ),
         (
             r#"{"seed":12345678901234567890123,"f":1e999,"model":"openai/gpt-4o"}"#,
             r#"{"seed":12345678901234567890123,"f":1e999,"model":"gpt-4o"}"#,
         ),
-        (r#"{"u":"\ud800","e":"\u0000\"\\","model":"openai/gpt-4o"}"#, r#"{"u":"\ud800","e":"\u0000\"\\","model":"gpt-4o"}"#),
+        (
+            r#"{"u":"\ud800","e":"\u0000\"\\","model":"openai/gpt-4o"}"#,
+            r#"{"u":"\ud800","e":"\u0000\"\\","model":"gpt-4o"}"#,
+        ),
         (
             r#"{"model":"openai/gpt-4o","tools":[{"model":"openai/x","fallbacks":["y"]}]}"#,
             r#"{"model":"gpt-4o","tools":[{"model":"openai/x","fallbacks":["y"]}]}"#,
@@ -64,10 +70,30 @@ fn each_dialects_own_path_takes_bare_names() {
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         for (path, sent, line, body) in [
-            (OPENAI_CHAT, r#"{"model":"gpt-4o"}"#, "POST /v1/chat/completions HTTP/1.1", r#"{"model":"gpt-4o"}"#),
-            ("/openai/chat/completions", r#"{"model":"openai/gpt-4o"}"#, "POST /v1/chat/completions HTTP/1.1", r#"{"model":"gpt-4o"}"#),
-            (MESSAGES, r#"{"model":"claude-x","max_tokens":1}"#, "POST /v1/messages HTTP/1.1", r#"{"model":"claude-x","max_tokens":1}"#),
-            (MESSAGES, r#"{"model":"anthropic/claude-x"}"#, "POST /v1/messages HTTP/1.1", r#"{"model":"claude-x"}"#),
+            (
+                OPENAI_CHAT,
+                r#"{"model":"gpt-4o"}"#,
+                "POST /v1/chat/completions HTTP/1.1",
+                r#"{"model":"gpt-4o"}"#,
+            ),
+            (
+                "/openai/chat/completions",
+                r#"{"model":"openai/gpt-4o"}"#,
+                "POST /v1/chat/completions HTTP/1.1",
+                r#"{"model":"gpt-4o"}"#,
+            ),
+            (
+                MESSAGES,
+                r#"{"model":"claude-x","max_tokens":1}"#,
+                "POST /v1/messages HTTP/1.1",
+                r#"{"model":"claude-x","max_tokens":1}"#,
+            ),
+            (
+                MESSAGES,
+                r#"{"model":"anthropic/claude-x"}"#,
+                "POST /v1/messages HTTP/1.1",
+                r#"{"model":"claude-x"}"#,
+            ),
         ] {
             let answer = caller.post(path, sent);
             assert_eq!((answer.status, answer.text()), (200, ANSWER));
@@ -140,14 +166,20 @@ fn nothing_behind_a_refused_body_is_served() {
         );
         for front in [
             begun.into_bytes(),
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec(),
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+                .to_vec(),
             b"GET / HTTP/1.1\r\n\r\n".to_vec(),
             b"GET /health HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n".to_vec(),
         ] {
             let mut caller = Caller::new(&node);
             caller.send([front, good.clone()].concat());
             let answer = caller.answer();
-            assert_eq!((answer.status, answer.value("connection")), (400, Some("close")), "{}", answer.text());
+            assert_eq!(
+                (answer.status, answer.value("connection")),
+                (400, Some("close")),
+                "{}",
+                answer.text()
+            );
             caller.half_close();
             assert_eq!(caller.rest(), b"");
         }

@@ -15,10 +15,8 @@ fn mixed(upstream: &Upstream) -> Value {
         "network_config": { "base_url": format!("http://{}/openai/", upstream.address) }
     });
     config["providers"]["groq"] = groq;
-    config["providers"]["cohere"] =
-        json!({ "keys": [{ "name": "c", "value": "env.COHERE_API_KEY", "models": ["command-r"], "weight": 1 }] });
-    config["providers"]["mistral"] =
-        json!({ "keys": [{ "name": "keyless", "value": "env.MISSING_KEY", "models": ["small"], "weight": 1 }] });
+    config["providers"]["cohere"] = json!({ "keys": [{ "name": "c", "value": "env.COHERE_API_KEY", "models": ["command-r"], "weight": 1 }] });
+    config["providers"]["mistral"] = json!({ "keys": [{ "name": "keyless", "value": "env.MISSING_KEY", "models": ["small"], "weight": 1 }] });
     config
 }
 
@@ -39,11 +37,41 @@ fn a_name_leads_to_its_provider() {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = Node::try_start(&mixed(&upstream).to_string(), driver, &VARIABLES).unwrap();
         for (path, model, line, wire, credential) in [
-            (CHAT, "llama", "POST /openai/v1/chat/completions HTTP/1.1", "llama", "Bearer sk-groq-under-test"),
-            (CHAT, "GROQ/llama", "POST /openai/v1/chat/completions HTTP/1.1", "llama", "Bearer sk-groq-under-test"),
-            (CHAT, "groq/gpt-4o", "POST /openai/v1/chat/completions HTTP/1.1", "gpt-4o", "Bearer sk-groq-under-test"),
-            (CHAT, "gpt-4o-mini", "POST /v1/chat/completions HTTP/1.1", "gpt-4o-mini", "Bearer sk-openai-under-test"),
-            (OPENAI_CHAT, "gpt-4o", "POST /v1/chat/completions HTTP/1.1", "gpt-4o", "Bearer sk-openai-under-test"),
+            (
+                CHAT,
+                "llama",
+                "POST /openai/v1/chat/completions HTTP/1.1",
+                "llama",
+                "Bearer sk-groq-under-test",
+            ),
+            (
+                CHAT,
+                "GROQ/llama",
+                "POST /openai/v1/chat/completions HTTP/1.1",
+                "llama",
+                "Bearer sk-groq-under-test",
+            ),
+            (
+                CHAT,
+                "groq/gpt-4o",
+                "POST /openai/v1/chat/completions HTTP/1.1",
+                "gpt-4o",
+                "Bearer sk-groq-under-test",
+            ),
+            (
+                CHAT,
+                "gpt-4o-mini",
+                "POST /v1/chat/completions HTTP/1.1",
+                "gpt-4o-mini",
+                "Bearer sk-openai-under-test",
+            ),
+            (
+                OPENAI_CHAT,
+                "gpt-4o",
+                "POST /v1/chat/completions HTTP/1.1",
+                "gpt-4o",
+                "Bearer sk-openai-under-test",
+            ),
         ] {
             assert_eq!(ask(&node, path, model).status, 200, "{model}");
             let received = upstream.last();
@@ -94,9 +122,7 @@ fn keys_are_drawn_by_weight() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
         let mut config = config(upstream.address);
-        let key = |name: &str, weight: f64, models: Value| {
-            json!({ "name": name, "value": format!("sk-of-{name}"), "models": models, "weight": weight })
-        };
+        let key = |name: &str, weight: f64, models: Value| json!({ "name": name, "value": format!("sk-of-{name}"), "models": models, "weight": weight });
         config["providers"]["openai"]["keys"] = json!([
             key("three", 3.0, json!(["gpt-4o"])),
             key("one", 1.0, json!(["gpt-4o", "alone"])),

@@ -127,12 +127,23 @@ fn wrong_words_are_exit_2() {
 fn the_start_line_says_what_runs() {
     on_both(|driver| {
         let folder = folder(&config(free_address()).to_string());
-        let lines = first_lines(corelane(folder.path()).args(["serve", "--port", "0", "--workers", "2", "--driver", driver]));
+        let lines = first_lines(corelane(folder.path()).args([
+            "serve",
+            "--port",
+            "0",
+            "--workers",
+            "2",
+            "--driver",
+            driver,
+        ]));
         let line: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
         assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
         let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
         assert!(address.ip().is_loopback() && address.port() != 0);
-        assert_eq!((&line["workers"], &line["driver"], &line["generation"]), (&2.into(), &driver.into(), &1.into()));
+        assert_eq!(
+            (&line["workers"], &line["driver"], &line["generation"]),
+            (&2.into(), &driver.into(), &1.into())
+        );
         assert!(line["config"].as_str().unwrap().ends_with("config.json"));
         assert!(line["digest"].as_str().unwrap().len() >= 8);
         assert!(line["log_store"].as_str().unwrap().starts_with("none"));
@@ -194,7 +205,10 @@ fn a_key_without_a_value_is_named_and_the_rest_serves() {
         let mut command = corelane(folder.path());
         command.env_remove("ANTHROPIC_API_KEY").args(["serve", "--port", "0", "--driver", driver]);
         let lines = first_lines(&mut command);
-        assert!(lines.iter().any(|line| line.contains("second") && line.contains("ANTHROPIC_API_KEY")), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.contains("second") && line.contains("ANTHROPIC_API_KEY")),
+            "{lines:?}"
+        );
         let none = Node::try_start(&config(upstream.address).to_string(), driver, &[]);
         assert!(none.err().unwrap().iter().any(|line| line.contains("OPENAI_API_KEY")));
     });

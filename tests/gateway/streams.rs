@@ -79,7 +79,10 @@ fn a_translated_stream_goes_on_event_by_event() {
         let answer = caller.answer();
         assert!(answer.is_whole && answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
         assert_eq!(answer.value("content-type"), Some("text/event-stream"));
-        assert_eq!((answer.value("x-accel-buffering"), answer.value("cache-control")), (Some("no"), Some("no-cache")));
+        assert_eq!(
+            (answer.value("x-accel-buffering"), answer.value("cache-control")),
+            (Some("no"), Some("no-cache"))
+        );
         let sent: serde_json::Value = serde_json::from_str(upstream.last().text()).unwrap();
         assert_eq!((&sent["model"], &sent["stream"]), (&"claude-x".into(), &true.into()));
     });
@@ -119,19 +122,29 @@ fn check_cut(answer: &Answer, is_anthropic: bool, end: &str, what: &str) {
     }
     assert!(!answer.text().contains(end), "{what}: a false end in {}", answer.text());
     let last = answer.text().trim_end().rsplit("\n\n").next().unwrap();
-    let data = if is_anthropic { last.strip_prefix("event: error\ndata: ") } else { last.strip_prefix("data: ") };
+    let data =
+        if is_anthropic { last.strip_prefix("event: error\ndata: ") } else { last.strip_prefix("data: ") };
     let data = data.unwrap_or_else(|| panic!("{what}: no error event in {}", answer.text()));
-    let error: serde_json::Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{what}: {error} in {data}"));
+    let error: serde_json::Value =
+        serde_json::from_str(data).unwrap_or_else(|error| panic!("{what}: {error} in {data}"));
     assert!(error["error"]["message"].is_string(), "{what}: {data}");
     assert!(answer.text().ends_with("\n\n") && answer.is_whole, "{what}");
 }
 
 /// Cuts the stream at every byte, once for each request of one connection.
-fn cut_everywhere(driver: &str, path: &str, ask: &str, stream: &str, end: &'static str, framing: &'static str) {
+fn cut_everywhere(
+    driver: &str,
+    path: &str,
+    ask: &str,
+    stream: &str,
+    end: &'static str,
+    framing: &'static str,
+) {
     let whole = stream.to_owned();
     let upstream = Upstream::start(move |line| {
         let Some(request) = line.receive() else { return };
-        let cut: usize = request.head.split("cut: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+        let cut: usize =
+            request.head.split("cut: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
         match framing {
             "chunked" => {
                 let mut bytes = STREAM_HEAD.as_bytes().to_vec();
@@ -143,7 +156,11 @@ fn cut_everywhere(driver: &str, path: &str, ask: &str, stream: &str, end: &'stat
                 }
             }
             _ => {
-                let length = if framing == "length" { format!("content-length: {}\r\n", whole.len()) } else { String::new() };
+                let length = if framing == "length" {
+                    format!("content-length: {}\r\n", whole.len())
+                } else {
+                    String::new()
+                };
                 line.send(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{length}\r\n"));
                 line.send(&whole.as_bytes()[..cut]);
             }
@@ -209,7 +226,11 @@ fn a_silent_stream_ends_with_an_error() {
             line.send(STREAM_HEAD);
             if !request.text().contains("mute") {
                 let is_claude = request.text().contains("claude");
-                line.send(chunk(if is_claude { SHORT_CLAUDE.split_inclusive("\n\n").next().unwrap().to_owned() } else { event("one") }));
+                line.send(chunk(if is_claude {
+                    SHORT_CLAUDE.split_inclusive("\n\n").next().unwrap().to_owned()
+                } else {
+                    event("one")
+                }));
             }
             assert!(line.silence() < Duration::from_secs(5));
         });
@@ -253,7 +274,8 @@ fn a_whole_answer_to_a_stream_request_passes() {
 
 #[test]
 fn an_error_event_of_the_provider_passes_and_the_stream_goes_on() {
-    let stream = [event("one"), "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n".into()].concat();
+    let stream =
+        [event("one"), "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n".into()].concat();
     on_both(|driver| {
         let text = stream.clone();
         let upstream = Upstream::answering([STREAM_HEAD.as_bytes(), &chunk(&text), b"0\r\n\r\n"].concat());

@@ -188,6 +188,16 @@ impl Line {
         }
     }
 
+    /// Waits for a head and leaves its body unread; `false`: the peer closed.
+    pub(crate) fn receive_head(&mut self) -> bool {
+        while !self.inbox.windows(4).any(|four| four == b"\r\n\r\n") {
+            if !self.fill() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Sends bytes; a peer that has gone does not matter.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.as_mut().map(|stream| stream.write_all(bytes.as_ref()));
