@@ -159,19 +159,21 @@ fn a_second_death_is_told() {
 #[test]
 fn a_kept_connection_that_dies_inside_its_answer_is_not_asked_again() {
     on_both(|driver| {
-        let upstream = Upstream::start(|line| {
-            if line.receive().is_some() {
-                line.send(ok(ANSWER));
-            }
-            if line.receive().is_some() {
-                line.send("HTTP/1.1 2");
-            }
-        });
-        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
-        let mut caller = Caller::new(&node);
-        assert_eq!(caller.post(CHAT, ASK).status, 200);
-        assert_eq!(caller.post(CHAT, ASK).code(), "upstream_invalid_response");
-        assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
+        for beginning in ["HTTP/1.1 2", "HTTP/1.1 100 Continue\r\n\r\n"] {
+            let upstream = Upstream::start(move |line| {
+                if line.receive().is_some() {
+                    line.send(ok(ANSWER));
+                }
+                if line.receive().is_some() {
+                    line.send(beginning);
+                }
+            });
+            let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+            let mut caller = Caller::new(&node);
+            assert_eq!(caller.post(CHAT, ASK).status, 200);
+            assert_eq!(caller.post(CHAT, ASK).code(), "upstream_invalid_response");
+            assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
+        }
     });
 }
 
