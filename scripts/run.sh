@@ -45,11 +45,14 @@ if [ "$openai_url" = "$mock_url" ] || [ "$anthropic_url" = "$mock_url" ]; then
 fi
 export OPENAI_API_KEY=${OPENAI_API_KEY:-mock-key} ANTHROPIC_API_KEY=${ANTHROPIC_API_KEY:-mock-key}
 
-# The quickstart's file names the mock's usual address for both providers; each gets the one chosen above.
-awk -v openai="$openai_url" -v anthropic="$anthropic_url" '
+# The quickstart's file names the mock's usual address for both providers; each gets the one chosen above. The rows
+# stay in the clone's own target folder.
+logs=$PWD/target/run/logs.db
+mkdir -p "${logs%/*}"
+awk -v openai="$openai_url" -v anthropic="$anthropic_url" -v logs="$logs" '
 	/"openai"[[:space:]]*:/ { url = openai }
 	/"anthropic"[[:space:]]*:/ { url = anthropic }
-	{ gsub(/http:\/\/127\.0\.0\.1:9100/, url); print }
+	{ gsub(/http:\/\/127\.0\.0\.1:9100/, url); gsub(/\.\/logs\.db/, logs); print }
 ' deploy/quickstart/config.json >"$folder/config.json"
 
 port=$(free_port "${APP_PORT:-8080}")
@@ -70,6 +73,6 @@ corelane serves on http://127.0.0.1:$port (openai: $openai_url, anthropic: $anth
 
 curl http://127.0.0.1:$port/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}'
 
-Ctrl-C ends it.
+Its log rows are in $logs (SQLite, table logs). Ctrl-C ends it.
 TEXT
 wait -n || true

@@ -59,6 +59,8 @@ pub enum Kind {
     UpstreamTimeout,
     /// The caller closed the connection before the answer was whole.
     ClientGone,
+    /// The node ended while it served the request.
+    ShuttingDown,
     /// A panic or a broken invariant of our own.
     Internal,
 }
@@ -101,6 +103,7 @@ impl Kind {
             Self::UpstreamInvalidResponse => (502, "upstream_invalid_response"),
             Self::UpstreamStatus => (502, "upstream_status"),
             Self::Overloaded => (503, "overloaded"),
+            Self::ShuttingDown => (503, "shutting_down"),
             Self::UpstreamTimeout => (504, "request_timed_out"),
             Self::VersionNotSupported => (505, "version_not_supported"),
         }

@@ -10,7 +10,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use corelane::chat::Usage;
@@ -71,7 +71,7 @@ fn quick() -> Settings {
 
 fn started(store: Box<dyn Store>, settings: Settings, rings: usize) -> (Handle, Vec<Producer>) {
     let (producers, consumers): (Vec<Producer>, Vec<Consumer>) = (0..rings).map(|_| ring()).unzip();
-    (Log::start(settings, store, consumers).unwrap(), producers)
+    (Log::start(settings, StoreState::Ready(store), consumers).unwrap(), producers)
 }
 
 fn ready(store: &LogsStore) -> Box<dyn Store> {
@@ -370,22 +370,27 @@ fn a_table_that_is_not_ours_is_left_alone() {
 #[test]
 fn three_nodes_start_at_once_on_an_empty_database() {
     let postgres = Postgres::shared();
-    postgres.database("three");
-    let nodes: Vec<_> = (0..3)
-        .map(|_| {
-            let config = postgres.logs_store("three");
-            std::thread::spawn(move || {
-                let mut store = ready(&config);
-                for _ in 0..5 {
+    // The race is narrow: some rounds, each begun together.
+    for round in 0..4 {
+        let name = format!("three_{round}");
+        postgres.database(&name);
+        let together = Arc::new(Barrier::new(3));
+        let nodes: Vec<_> = (0..3)
+            .map(|_| {
+                let (config, together) = (postgres.logs_store(&name), Arc::clone(&together));
+                std::thread::spawn(move || {
+                    together.wait();
+                    let mut store = ready(&config);
                     store.write(&[row(record()), row(record())]).unwrap();
-                }
+                    store.write(&[row(record())]).unwrap();
+                })
             })
-        })
-        .collect();
-    for node in nodes {
-        node.join().unwrap();
+            .collect();
+        for node in nodes {
+            node.join().unwrap();
+        }
+        assert_eq!(postgres.number(&name, "SELECT count(*) FROM logs"), 9);
     }
-    assert_eq!(postgres.number("three", "SELECT count(*) FROM logs"), 30);
 }
 
 #[test]

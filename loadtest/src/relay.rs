@@ -26,7 +26,10 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr) -> io::Result<()> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "an address, not a name, and the future is never dropped midway")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an address, not a name, and the future is never dropped midway"
+)]
 async fn join(downstream: TcpStream, upstream: SocketAddr) -> io::Result<()> {
     let upstream = TcpStream::connect_addr(upstream).await?;
     downstream.set_nodelay(true)?;

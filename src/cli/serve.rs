@@ -16,7 +16,7 @@ use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::ring::{self, Producer};
-use crate::telemetry::store::{self, START_TIMEOUT, StoreState};
+use crate::telemetry::store::{self, START_TIMEOUT};
 use crate::telemetry::writer::{self, Log};
 use crate::worker::runtime::Built;
 use crate::worker::{self, Plan, Worker};
@@ -114,13 +114,10 @@ fn open_log(
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
     let (producers, consumers): (Vec<_>, Vec<_>) = (0..workers).map(|_| ring::ring()).unzip();
-    let store = match store::open_store(store, START_TIMEOUT)? {
-        StoreState::Ready(store) => store,
-        StoreState::Unreachable(store, reason) => {
-            tracing::warn!(reason, "the log store cannot be reached; serving, and trying on");
-            store
-        }
-    };
+    let store = store::open_store(store, START_TIMEOUT)?;
+    if let Some(reason) = store.unreachable() {
+        tracing::warn!(reason, "the log store cannot be reached; serving, and trying on");
+    }
     let log = Log::start(writer::Settings::new(facts.node.clone()), store, consumers)?;
     Ok((Some(log), producers.into_iter().map(Some).collect()))
 }

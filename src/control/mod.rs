@@ -185,7 +185,7 @@ async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-async fn sample(posts: &[Post<Message>]) -> Vec<crate::telemetry::cells::Sample> {
+async fn sample(posts: &[Post<Message>]) -> Vec<crate::telemetry::sample::Sample> {
     let mut samples = Vec::with_capacity(posts.len());
     for post in posts {
         let (sender, receiver) = oneshot::channel();

@@ -5,6 +5,7 @@
 //! in its own dialect is only watched (`observe`).
 
 mod anthropic;
+mod counts;
 mod error_body;
 mod json;
 pub mod log_content;

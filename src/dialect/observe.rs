@@ -1,9 +1,11 @@
 //! Looks at answers that pass through in the provider's own dialect and changes nothing: tokens, the first content,
 //! the end, an error. It searches for words and parses only what stands behind them.
 
-use memchr::memmem::{Finder, rfind};
+use memchr::memmem::Finder;
+use memchr::memrchr_iter;
 use serde::Deserialize;
 
+use super::counts::{self, Counts};
 use super::json;
 use super::{Dialect, anthropic, decode_error, openai};
 use crate::chat::Usage;
@@ -29,35 +31,27 @@ struct WithUsage<T> {
     usage: Option<T>,
 }
 
-/// The last `"usage"` is parsed alone when what follows shows that it belongs to the outermost object; else the body is
+/// The last `"usage"` is read alone when what follows shows that it belongs to the outermost object; else the body is
 /// read from its start (a tool's arguments may hold a `usage` of their own).
-fn top_level_usage<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Option<T> {
-    let at = rfind(body, USAGE)?;
-    match last_usage(body, at) {
-        Some(span) => serde_json::from_slice(span).ok(),
-        None => serde_json::from_slice::<WithUsage<T>>(body).ok()?.usage,
+fn top_level_usage<T: Counts + for<'a> Deserialize<'a>>(body: &[u8]) -> Option<T> {
+    let at = last_usage(body)?;
+    // Behind a backslash the quote is part of a text.
+    let is_key = at.checked_sub(1).and_then(|before| body.get(before)) != Some(&b'\\');
+    let read = value_at(body, at + USAGE.len()).filter(|_| is_key).and_then(counts::read);
+    match read {
+        Some((usage, after)) if ends_outermost(after) => Some(usage),
+        _ => serde_json::from_slice::<WithUsage<T>>(body).ok()?.usage,
     }
 }
 
-/// The object behind the `"usage"` at `at`, if that is a key of the outermost object.
-fn last_usage(body: &[u8], at: usize) -> Option<&[u8]> {
-    // Behind a backslash the quote is part of a text.
-    if at.checked_sub(1).and_then(|before| body.get(before)) == Some(&b'\\') {
-        return None;
-    }
-    let value = value_at(body, at + USAGE.len())?;
-    let after = after_object(value).filter(|after| ends_outermost(after))?;
-    value.get(..value.len() - after.len())
+/// Where the last `"usage"` stands; providers send it last or nearly so.
+fn last_usage(body: &[u8]) -> Option<usize> {
+    let starts = memrchr_iter(b'u', body).filter_map(|at| at.checked_sub(1));
+    starts.into_iter().find(|&at| body.get(at..).is_some_and(|rest| rest.starts_with(USAGE)))
 }
 
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
-
-/// What follows the object that begins `bytes`, by counting brackets outside strings.
-fn after_object(bytes: &[u8]) -> Option<&[u8]> {
-    let inside = bytes.strip_prefix(b"{")?;
-    inside.get(closing(inside)? + 1..)
-}
 
 /// Whether nothing but the end of one object, and perhaps more of its fields, is in `tail`: then what stood before it
 /// was that object's field, and no other is around it.

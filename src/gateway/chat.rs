@@ -69,9 +69,11 @@ async fn receive(
     check_content(request)?;
     let mut look = Look::new(&KEYS);
     let bytes_max = exchange.snapshot.client.body_bytes_max;
-    let before = Instant::now();
+    let waits = !request.is_whole();
     downstream.read_body(request, bytes_max, |piece| look.push(piece)).await?;
-    exchange.waited += before.elapsed();
+    if waits {
+        exchange.waited_since(exchange.now());
+    }
     exchange.body_pending = false;
     exchange.log_input(request.body());
     asked(request.body(), &look.finish()?)
@@ -156,9 +158,12 @@ async fn prepare(
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));
     }
-    let (body, model, stream) = (request.body().to_vec(), wire_model.to_owned(), asked.stream);
-    let encoded =
-        compute(core, body.len(), move || dialect::translate_request(from, to, &body, &model, stream));
+    let (length, model, stream) = (request.body().len(), wire_model.to_owned(), asked.stream);
+    let (bytes, start) = (std::mem::take(&mut request.bytes), request.head.head_bytes);
+    let encoded = compute(core, length, move || {
+        let body = bytes.get(start..).unwrap_or_default();
+        dialect::translate_request(from, to, body, &model, stream)
+    });
     let encoded = encoded.await??;
     let translation =
         Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };
@@ -190,10 +195,10 @@ async fn attempt(
     exchange.attempts += 1;
     let sent = Instant::now();
     let deadline = sent + provider.request_timeout;
-    let answer = client::exchange(&core.net, &provider.origin, &mut outgoing);
+    let answer = client::exchange(&core.net, &provider.origin, &mut outgoing, sent);
     let answered = race(until(deadline, answer), downstream.gone()).await;
-    exchange.waited += sent.elapsed();
-    exchange.upstream = Some(sent.elapsed());
+    exchange.waited_since(sent);
+    exchange.upstream = Some(exchange.now() - sent);
     let (upstream, head) = match answered {
         Raced::First(Some(answered)) => answered?,
         Raced::First(None) => return Err(relay::timed_out(provider)),

@@ -38,6 +38,7 @@ pub struct Core {
     snapshot: RefCell<Shared>,
     random: RefCell<fastrand::Rng>,
     draining: Cell<bool>,
+    cut: Cell<bool>,
     /// Of every open connection's task, to be woken by a drain; `None` is free and its index is in `free`.
     wakers: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
@@ -56,6 +57,7 @@ impl Core {
             snapshot: RefCell::new(Rc::new(snapshot)),
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
+            cut: Cell::new(false),
             wakers: RefCell::default(),
             free: RefCell::default(),
         }
@@ -92,25 +94,55 @@ impl Core {
     /// Begins the drain, and wakes every connection to see it.
     pub fn drain(&self) {
         self.draining.set(true);
+        self.wake_all();
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.wakers.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Whether every connection must end now, whatever it serves.
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
+    /// Ends every connection.
+    pub fn cut(&self) {
+        self.cut.set(true);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
     }
 
-    /// Enrols a connection's task, to be woken by a drain.
-    pub fn enrol(&self, waker: Waker) -> usize {
+    /// Counts a connection that was accepted, and enrols its task to be woken by a drain; both until what is returned
+    /// is dropped.
+    pub fn enrol(self: &Rc<Self>, waker: Waker) -> Enrolled {
+        self.cells.connection_opened();
         let mut wakers = self.wakers.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(wakers.len());
         match wakers.get_mut(index) {
             Some(slot) => *slot = Some(waker),
             None => wakers.push(Some(waker)),
         }
-        index
+        Enrolled { core: Rc::clone(self), index }
     }
+}
 
-    /// Strikes an ended connection.
-    pub fn strike(&self, enrolled: usize) {
-        if let Some(slot) = self.wakers.borrow_mut().get_mut(enrolled) {
+/// An open connection's entry; dropped, the connection counts as closed.
+pub struct Enrolled {
+    core: Rc<Core>,
+    index: usize,
+}
+
+impl Drop for Enrolled {
+    fn drop(&mut self) {
+        if let Some(slot) = self.core.wakers.borrow_mut().get_mut(self.index) {
             *slot = None;
-            self.free.borrow_mut().push(enrolled);
+            self.core.free.borrow_mut().push(self.index);
         }
+        self.core.cells.connection_closed();
     }
 }

@@ -1,7 +1,6 @@
 //! What is known of one request while it is served, and its one observation and one record when it ends, however it
 //! ends.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -59,7 +58,7 @@ pub(super) struct Exchange<'a> {
     /// When the first content was there.
     pub(super) first_token: Option<Instant>,
     /// Time spent waiting on sockets.
-    pub(super) waited: Duration,
+    waited: Duration,
     /// Of it, for the provider; set once a provider was asked.
     pub(super) upstream: Option<Duration>,
     /// Body bytes sent to the caller.
@@ -69,6 +68,8 @@ pub(super) struct Exchange<'a> {
     output: Option<Vec<u8>>,
     truncated: bool,
     active: Option<Active>,
+    /// When the last wait ended.
+    now: Instant,
     settled: bool,
 }
 
@@ -107,6 +108,7 @@ impl<'a> Exchange<'a> {
             output: None,
             truncated: false,
             active: None,
+            now: request.began,
             settled: false,
         }
     }
@@ -114,6 +116,17 @@ impl<'a> Exchange<'a> {
     /// Counts the request as under way until it ends.
     pub(super) fn activate(&mut self) {
         self.active = Some(self.core.cells.begin(self.request_type()));
+    }
+
+    /// When the last wait ended: the time, as near as it is needed without asking the clock.
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Counts a wait that began at `before` and ends now.
+    pub(super) fn waited_since(&mut self, before: Instant) {
+        self.now = Instant::now();
+        self.waited += self.now - before;
     }
 
     /// When the request began.
@@ -227,7 +240,7 @@ impl<'a> Exchange<'a> {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let latency = self.began.elapsed();
+        let latency = self.now.saturating_duration_since(self.began);
         self.observe(latency);
         if let Some(dialect) = self.dialect()
             && self.logs()
@@ -308,10 +321,7 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(
-                Kind::Internal,
-                Cow::Borrowed("the node ended while it served this request"),
-            ));
+            self.fail(&Error::new(Kind::ShuttingDown, "the node ended while it served this request"));
             self.settle_once();
         }
     }

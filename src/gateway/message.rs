@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::net::ask::Answer;
-use crate::telemetry::cells::Sample;
+use crate::telemetry::sample::Sample;
 
 /// What a core is told.
 pub enum Message {

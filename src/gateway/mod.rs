@@ -20,6 +20,7 @@ pub use message::Message;
 pub use models::ModelsCache;
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::error::{Error, Kind};
@@ -136,7 +137,7 @@ pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error
         duration_us: 0,
         inference: None,
     });
-    if downstream.send(bytes).await.is_ok() {
+    if downstream.send(bytes, Instant::now()).await.is_ok() {
         downstream.linger().await;
     }
 }

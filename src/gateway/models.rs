@@ -65,14 +65,14 @@ pub(super) async fn serve(
     shape: Dialect,
 ) -> Result<(), Error> {
     let snapshot = exchange.snapshot.clone();
-    let before = Instant::now();
+    let before = exchange.now();
     let lists: Vec<Listing<'_>> =
         open_keys(&snapshot).map(|(provider, key)| list(core, &snapshot, provider, key)).collect();
     let lists = match race(join(lists), downstream.gone()).await {
         Raced::First(lists) => lists,
         Raced::Second(()) => return Err(reply::gone(Gone)),
     };
-    exchange.waited += before.elapsed();
+    exchange.waited_since(before);
     let entries = entries(&snapshot, &lists, exchange.created_s());
     let body = dialect::encode_models(shape, &entries);
     reply::send(downstream, exchange, 200, "application/json", &body).await
@@ -146,7 +146,8 @@ async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String
     let Some(path) = &provider.models_path else { return Ok(Vec::new()) };
     let head = outgoing::head(Method::Get, path, provider, Some(key), dialect, None);
     let mut outgoing = outgoing::bodyless(head);
-    let (mut upstream, head) = client::exchange(&core.net, &provider.origin, &mut outgoing).await?;
+    let (mut upstream, head) =
+        client::exchange(&core.net, &provider.origin, &mut outgoing, Instant::now()).await?;
     let mut body = Vec::new();
     while upstream.read_body(&mut body).await? == Progress::More {
         if body.len() > LIST_BYTES_MAX {

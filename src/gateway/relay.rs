@@ -96,7 +96,7 @@ async fn whole(
         return long(core, downstream, exchange, answer, out, body).await;
     }
     exchange.usage = dialect::usage_of(answer.translation.from, &body);
-    answer.release(core);
+    answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &body).await
 }
 
@@ -114,19 +114,7 @@ async fn send_whole(
     reply::finish(out, exchange);
     out.extend_from_slice(body);
     exchange.log_output(body);
-    timed_send(downstream, exchange, std::mem::take(out)).await.map(drop)
-}
-
-/// Sends, counting the wait.
-pub(super) async fn timed_send(
-    downstream: &mut Downstream,
-    exchange: &mut Exchange<'_>,
-    bytes: Vec<u8>,
-) -> Result<Vec<u8>, Error> {
-    let before = Instant::now();
-    let sent = downstream.send(bytes).await;
-    exchange.waited += before.elapsed();
-    sent.map_err(reply::gone)
+    reply::timed_send(downstream, exchange, std::mem::take(out)).await.map(drop).map_err(reply::gone)
 }
 
 /// A long whole answer: passed on as it comes in, its usage read from its end.
@@ -146,7 +134,7 @@ async fn long(
         tail.push(&piece);
         exchange.log_output(&piece);
         framing.frame(&mut out, &piece);
-        out = timed_send(downstream, exchange, out).await?;
+        out = reply::timed_send(downstream, exchange, out).await.map_err(reply::gone)?;
         piece.clear();
         match answer.collect(downstream, exchange, &mut piece, HOLD_BYTES_MAX).await? {
             Progress::More => {}
@@ -158,8 +146,8 @@ async fn long(
     exchange.usage = tail.usage(answer.translation.from);
     framing.frame(&mut out, &piece);
     framing.end(&mut out);
-    answer.release(core);
-    timed_send(downstream, exchange, out).await.map(drop)
+    answer.release(core, exchange.now());
+    reply::timed_send(downstream, exchange, out).await.map(drop).map_err(reply::gone)
 }
 
 async fn translated(
@@ -184,22 +172,14 @@ async fn translated(
         }
     }
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
+    let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);
-    let length = hold_bytes(&answer.head);
     let response = compute(core, length, work).await??;
     exchange.usage = response.usage;
     exchange.status = answer.head.status;
     let mut out = returned_head(&answer, true);
-    answer.release(core);
+    answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &response.body).await
-}
-
-/// How long the body is, as far as its head says.
-fn hold_bytes(head: &ResponseHead) -> usize {
-    match head.framing {
-        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-        _ => 0,
-    }
 }
 
 /// An error status: the provider's words in the caller's shape, its own when the shape is the same.
@@ -226,7 +206,7 @@ async fn failed(
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
         encode::field(&mut out, "content-type", b"application/json");
     }
-    answer.release(core);
+    answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &body).await
 }
 
@@ -283,11 +263,14 @@ impl Answer<'_> {
         sink: &mut Vec<u8>,
         bytes_max: usize,
     ) -> Result<Progress, Error> {
-        let before = Instant::now();
+        if self.upstream.take_body(sink)? == Progress::Done {
+            return Ok(Progress::Done);
+        }
+        let before = exchange.now();
         let reading = until(self.deadline, read_to(&mut self.upstream, sink, bytes_max));
         let read = race(reading, downstream.gone()).await;
-        exchange.waited += before.elapsed();
-        exchange.upstream = Some(self.sent.elapsed());
+        exchange.waited_since(before);
+        exchange.upstream = Some(exchange.now() - self.sent);
         match read {
             Raced::First(Some(progress)) => progress,
             Raced::First(None) => Err(timed_out(self.provider)),
@@ -296,9 +279,9 @@ impl Answer<'_> {
     }
 
     /// Gives the connection back, if it may carry another request.
-    pub(super) fn release(self, core: &Core) {
+    pub(super) fn release(self, core: &Core, now: Instant) {
         if self.upstream.is_reusable() {
-            let until = Instant::now() + self.provider.keep_alive_timeout;
+            let until = now + self.provider.keep_alive_timeout;
             core.net.pool.release(&self.provider.origin, self.upstream, until);
         }
     }

@@ -1,10 +1,8 @@
 //! A stream of events on its way to the caller: whole events are sent on as they come in, as they are or translated.
 //! A stream that breaks ends with an error event, never with a false end.
 
-use std::time::Instant;
-
 use super::exchange::Exchange;
-use super::relay::{Answer, BodyFraming, returned_head, timed_send};
+use super::relay::{Answer, BodyFraming, returned_head};
 use super::{Core, reply};
 use crate::chat::Usage;
 use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
@@ -50,7 +48,7 @@ pub(super) async fn relay(
     match result {
         Ok(()) => {
             relay.passage.note_error(exchange);
-            relay.answer.release(core);
+            relay.answer.release(core, exchange.now());
         }
         Err(error) if error.kind == Kind::ClientGone || !downstream.has_started() => return Err(error),
         Err(error) => {
@@ -58,7 +56,7 @@ pub(super) async fn relay(
             exchange.fail(&error);
         }
     }
-    timed_send(downstream, exchange, relay.out).await.map(drop)
+    reply::timed_send(downstream, exchange, relay.out).await.map(drop).map_err(reply::gone)
 }
 
 impl<'a> Relay<'a> {
@@ -93,7 +91,7 @@ impl<'a> Relay<'a> {
             if !self.text.is_empty() {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
-                self.out = timed_send(downstream, exchange, out).await?;
+                self.out = reply::timed_send(downstream, exchange, out).await.map_err(reply::gone)?;
             }
         }
     }
@@ -103,12 +101,12 @@ impl<'a> Relay<'a> {
         downstream: &mut Downstream,
         exchange: &mut Exchange<'_>,
     ) -> Result<Progress, Error> {
-        let before = Instant::now();
+        let before = exchange.now();
         let silence = self.answer.provider.stream_idle_timeout;
         let reading = until(before + silence, self.answer.upstream.read_body(&mut self.pending));
         let read = race(reading, downstream.gone()).await;
-        exchange.waited += before.elapsed();
-        exchange.upstream = Some(self.answer.sent.elapsed());
+        exchange.waited_since(before);
+        exchange.upstream = Some(exchange.now() - self.answer.sent);
         match read {
             Raced::First(Some(progress)) => progress,
             Raced::First(None) => {
@@ -127,7 +125,7 @@ impl<'a> Relay<'a> {
         self.pending.drain(..end);
         self.boundary.consumed(end);
         if exchange.first_token.is_none() && self.passage.has_content() {
-            exchange.first_token = Some(Instant::now());
+            exchange.first_token = Some(exchange.now());
         }
         result
     }

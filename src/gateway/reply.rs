@@ -1,6 +1,6 @@
 //! Answers of our own: heads, errors, health, metrics. What a provider answered is `relay`'s.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::exchange::Exchange;
@@ -73,7 +73,19 @@ pub(super) async fn send(
         exchange.response_bytes += body.len() as u64;
     }
     exchange.status = status;
-    downstream.send(out).await.map(drop).map_err(gone)
+    timed_send(downstream, exchange, out).await.map(drop).map_err(gone)
+}
+
+/// Sends, counting the wait.
+pub(super) async fn timed_send(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, Gone> {
+    let before = Instant::now();
+    let sent = downstream.send(bytes, before).await;
+    exchange.waited_since(before);
+    sent
 }
 
 /// Our own headers, then the end of the head.
@@ -114,7 +126,7 @@ pub(super) async fn error(
         exchange.log_output(&body);
         out.extend_from_slice(&body);
     }
-    downstream.send(out).await.map(drop)
+    timed_send(downstream, exchange, out).await.map(drop)
 }
 
 /// The answer to a head that never became a request.

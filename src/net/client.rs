@@ -54,14 +54,15 @@ enum HeadFault {
     Broken(Error),
 }
 
-/// Sends a request on a pooled or a new connection, and reads the head of the answer. There is no deadline for the
+/// Sends a request, at `now`, on a pooled or a new connection, and reads the head of the answer. There is no deadline for the
 /// answer here; the caller sets one. Errors: unreachable, or an answer that is not HTTP.
 pub async fn exchange(
     net: &Net,
     origin: &Origin,
     outgoing: &mut Outgoing,
+    now: Instant,
 ) -> Result<(Box<Upstream>, ResponseHead), Error> {
-    if let Some(mut upstream) = net.pool.acquire(origin, Instant::now()) {
+    if let Some(mut upstream) = net.pool.acquire(origin, now) {
         match upstream.ask(outgoing).await {
             Ok(head) => return Ok((upstream, head)),
             Err(HeadFault::Silent) => {}
@@ -207,13 +208,18 @@ impl Upstream {
         }
     }
 
+    /// Appends what has come of the body to `sink`, without waiting. Errors: its framing is broken.
+    pub fn take_body(&mut self, sink: &mut Vec<u8>) -> Result<Progress, Error> {
+        self.decode(sink)?;
+        Ok(if self.decoder.is_done() { Progress::Done } else { Progress::More })
+    }
+
     /// Appends the next piece of the body to `sink`: at least a byte, unless the body is done. Errors: the connection
     /// ended inside the body, or its framing is broken.
     pub async fn read_body(&mut self, sink: &mut Vec<u8>) -> Result<Progress, Error> {
         let before = sink.len();
         loop {
-            self.decode(sink)?;
-            if self.decoder.is_done() {
+            if self.take_body(sink)? == Progress::Done {
                 return Ok(Progress::Done);
             }
             if sink.len() > before {

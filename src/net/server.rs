@@ -52,6 +52,15 @@ impl Request {
         self.bytes.get(self.head.head_bytes..).unwrap_or_default()
     }
 
+    /// Whether the body has come with the head, so that reading it waits for nothing.
+    pub fn is_whole(&self) -> bool {
+        match self.head.framing {
+            Framing::Length(length) => self.body().len() as u64 >= length,
+            Framing::Chunked => false,
+            _ => true,
+        }
+    }
+
     /// A header's first value.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.head.field(&self.bytes, name)
@@ -79,6 +88,8 @@ pub struct Downstream {
     closed: bool,
     started: bool,
     receiving: bool,
+    /// When it was accepted, or its last answer sent.
+    resting_since: Instant,
     /// The caller's address.
     pub peer: SocketAddr,
 }
@@ -94,6 +105,7 @@ impl Downstream {
             closed: false,
             started: false,
             receiving: false,
+            resting_since: Instant::now(),
             peer,
         }
     }
@@ -113,7 +125,7 @@ impl Downstream {
         self.started = false;
         if !self.receiving
             && self.inbox.is_empty()
-            && !self.fill_until(Instant::now() + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
+            && !self.fill_until(self.resting_since + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
         {
             return Ok(None);
         }
@@ -247,7 +259,7 @@ impl Downstream {
         if !request.head.expect_continue {
             return Ok(());
         }
-        let sent = self.write(encode::CONTINUE.to_vec()).await;
+        let sent = self.write(encode::CONTINUE.to_vec(), Instant::now()).await;
         sent.map(drop).map_err(|Gone| client_gone())
     }
 
@@ -273,16 +285,17 @@ impl Downstream {
         }
     }
 
-    /// Sends bytes of the answer. The buffer comes back empty.
-    pub async fn send(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
+    /// Sends bytes of the answer, at `now`. The buffer comes back empty.
+    pub async fn send(&mut self, bytes: Vec<u8>, now: Instant) -> Result<Vec<u8>, Gone> {
         self.started = true;
-        let mut bytes = self.write(bytes).await?;
+        self.resting_since = now;
+        let mut bytes = self.write(bytes, now).await?;
         bytes.clear();
         Ok(bytes)
     }
 
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
-        let deadline = Instant::now() + send_timeout(bytes.len());
+    async fn write(&mut self, bytes: Vec<u8>, now: Instant) -> Result<Vec<u8>, Gone> {
+        let deadline = now + send_timeout(bytes.len());
         match until(deadline, self.stream.write_all(bytes)).await {
             Some((Ok(()), bytes)) => Ok(bytes),
             _ => {
@@ -296,6 +309,15 @@ impl Downstream {
     pub fn recycle(&mut self, request: Request) {
         if request.bytes.capacity() <= READ_BYTES_MAX && self.spare.capacity() == 0 {
             self.spare = request.bytes;
+        }
+    }
+
+    /// Ends the sending side, so that the caller sees the end of the answer without waiting for the read in flight to
+    /// be cancelled.
+    pub async fn close(&mut self) {
+        if !self.closed {
+            // A caller that has left needs no end.
+            let _ = self.stream.shutdown().await;
         }
     }
 

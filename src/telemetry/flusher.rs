@@ -94,7 +94,10 @@ impl Flusher {
         let mut backoff = BACKOFF_MIN;
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.store.write(rows))) {
-                Ok(Ok(())) => return Ok(Ok(self.is_up())),
+                Ok(Ok(())) => {
+                    self.is_up();
+                    return Ok(Ok(()));
+                }
                 Ok(Err(StoreError::Row(reason))) => return Ok(Err(reason)),
                 Ok(Err(StoreError::Unavailable(reason))) => self.is_down(&reason),
                 Err(_) => self.is_down("a panic in the store"),

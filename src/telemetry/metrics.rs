@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::cells::{HttpLabels, HttpSample, InferenceLabels, InferenceSample, OTHER, Sample};
+use super::cells::OTHER;
 use super::histogram::HistogramSample;
+use super::sample::{HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
 use super::writer::LogGauges;
 
 /// The `Content-Type` of what [`render`] gives.
@@ -51,7 +52,7 @@ pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo) -> String 
 /// Bifrost's closed set of error types, from our fault's code and the status.
 pub fn error_type(code: &str, status: u16) -> String {
     match code {
-        "overloaded" => "bifrost_dropped".to_owned(),
+        "overloaded" | "shutting_down" => "bifrost_dropped".to_owned(),
         "internal_error" => "bifrost_internal".to_owned(),
         "origin_not_allowed" => "policy_origin_not_allowed".to_owned(),
         "client_gone" => "caller_cancelled".to_owned(),

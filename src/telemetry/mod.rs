@@ -13,6 +13,7 @@ mod postgres_tls;
 pub mod record;
 pub mod ring;
 pub mod row;
+pub mod sample;
 pub mod sqlite;
 pub mod store;
 pub mod writer;

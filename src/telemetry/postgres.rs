@@ -27,8 +27,10 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Idle time before TCP asks whether the peer is there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 
-/// Limits of the server's own on each of our transactions: a locked table must not hold a batch for ever.
-const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s';";
+/// How each of our transactions begins. A locked table must not hold a batch for ever; and each statement sees what
+/// others committed before it, whatever the server's default, as the checks behind a lock need.
+const LIMITS: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+                      SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s';";
 
 /// `server_version_num` of the oldest server that is known to do.
 const SERVER_VERSION_MIN: u32 = 130_000;

@@ -120,8 +120,13 @@ fn missing(transaction: &mut Transaction<'_>, days: &[i64]) -> Result<Vec<i64>, 
     Ok(days.iter().copied().filter(|day| !attached.contains(&partition(*day).as_str())).collect())
 }
 
+/// Asks the catalogue's rows. `to_regclass` asks a cache that may, within one transaction, still say what was true
+/// before the lock was ours.
 fn exists(transaction: &mut Transaction<'_>, table: &str) -> Result<bool, Error> {
-    let answer = transaction.simple_query(&format!("SELECT to_regclass('{table}')"))?;
+    let answer = transaction.simple_query(&format!(
+        "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+         WHERE relname = '{table}' AND nspname = ANY (current_schemas(false))"
+    ))?;
     Ok(answer.iter().find_map(first_field).is_some())
 }
 

@@ -7,7 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Statement, params_from_iter, types::Value};
+use rusqlite::{Connection, ErrorCode, Statement, ToSql};
+use uuid::Uuid;
 
 use super::row::{COLUMNS, Row};
 use super::store::{StartError, Store, StoreError};
@@ -129,46 +130,57 @@ fn write(connection: &mut Connection, insert: &str, rows: &[Row]) -> rusqlite::R
 }
 
 fn write_row(statement: &mut Statement<'_>, row: &Row) -> rusqlite::Result<()> {
-    let text = |text: &str| Value::Text(text.to_owned());
-    let optional = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
     let tokens = row.tokens.as_ref();
-    let count = |count: Option<i32>| count.map_or(Value::Null, |count| Value::Integer(count.into()));
-    let values = [
-        text(row.id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
-        Value::Text(timestamp(row.timestamp_us)),
-        text(row.object_type),
-        text(&row.provider),
-        text(&row.model),
-        Value::Integer(row.number_of_retries.into()),
-        Value::Integer(row.fallback_index.into()),
-        text(&row.selected_key_id),
-        text(&row.selected_key_name),
-        optional(&row.content.input_history),
-        optional(&row.content.output_message),
-        optional(&row.content.params),
-        optional(&row.content.tools),
-        optional(&row.content.tool_calls),
-        Value::Real(row.latency_ms),
-        tokens.map_or(Value::Null, |tokens| text(&tokens.usage)),
-        count(tokens.map(|tokens| tokens.prompt)),
-        count(tokens.map(|tokens| tokens.completion)),
-        count(tokens.map(|tokens| tokens.total)),
-        count(tokens.map(|tokens| tokens.cached_read)),
-        Value::Null,
-        text(row.status),
-        optional(&row.content.error_details),
-        Value::Integer(row.stream.into()),
-        Value::Integer(row.status_code.into()),
-        row.error_kind.map_or(Value::Null, text),
-        Value::Integer(row.attempts.into()),
-        text(&row.node),
-        Value::Integer(row.core.into()),
-        Value::Integer(row.generation),
-        row.first_token_ms.map_or(Value::Null, Value::Real),
-        Value::Integer(row.overhead_us),
-        Value::Integer(row.content_truncated.into()),
-    ];
-    statement.execute(params_from_iter(values)).map(drop)
+    let content = &row.content;
+    let mut buffer = Uuid::encode_buffer();
+    let mut fields = Fields { statement, at: 0 };
+    fields.bind(&*row.id.hyphenated().encode_lower(&mut buffer))?;
+    fields.bind(timestamp(row.timestamp_us))?;
+    fields.bind(row.object_type)?;
+    fields.bind(&row.provider)?;
+    fields.bind(&row.model)?;
+    fields.bind(row.number_of_retries)?;
+    fields.bind(row.fallback_index)?;
+    fields.bind(&row.selected_key_id)?;
+    fields.bind(&row.selected_key_name)?;
+    fields.bind(&content.input_history)?;
+    fields.bind(&content.output_message)?;
+    fields.bind(&content.params)?;
+    fields.bind(&content.tools)?;
+    fields.bind(&content.tool_calls)?;
+    fields.bind(row.latency_ms)?;
+    fields.bind(tokens.map(|tokens| tokens.usage.as_str()))?;
+    fields.bind(tokens.map(|tokens| tokens.prompt))?;
+    fields.bind(tokens.map(|tokens| tokens.completion))?;
+    fields.bind(tokens.map(|tokens| tokens.total))?;
+    fields.bind(tokens.map(|tokens| tokens.cached_read))?;
+    fields.bind(None::<f64>)?;
+    fields.bind(row.status)?;
+    fields.bind(&content.error_details)?;
+    fields.bind(row.stream)?;
+    fields.bind(row.status_code)?;
+    fields.bind(row.error_kind)?;
+    fields.bind(row.attempts)?;
+    fields.bind(&*row.node)?;
+    fields.bind(row.core)?;
+    fields.bind(row.generation)?;
+    fields.bind(row.first_token_ms)?;
+    fields.bind(row.overhead_us)?;
+    fields.bind(row.content_truncated)?;
+    fields.statement.raw_execute().map(drop)
+}
+
+/// The statement's parameters in their order.
+struct Fields<'a, 'connection> {
+    statement: &'a mut Statement<'connection>,
+    at: usize,
+}
+
+impl Fields<'_, '_> {
+    fn bind(&mut self, value: impl ToSql) -> rusqlite::Result<()> {
+        self.at += 1;
+        self.statement.raw_bind_parameter(self.at, value)
+    }
 }
 
 /// RFC 3339 in UTC with six places: sorts as text, and SQLite's date functions read it.

@@ -39,6 +39,22 @@ pub enum StoreState {
     Unreachable(Box<dyn Store>, String),
 }
 
+impl StoreState {
+    /// Why the store could not be reached, if it could not.
+    pub fn unreachable(&self) -> Option<&str> {
+        match self {
+            Self::Ready(_) => None,
+            Self::Unreachable(_, why) => Some(why),
+        }
+    }
+
+    pub(super) fn into_store(self) -> Box<dyn Store> {
+        match self {
+            Self::Ready(store) | Self::Unreachable(store, _) => store,
+        }
+    }
+}
+
 impl std::fmt::Debug for StoreState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

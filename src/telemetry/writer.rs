@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::flusher::{Batch, Flusher};
 use super::record::Record;
 use super::ring::{self, Consumer};
-use super::store::Store;
+use super::store::StoreState;
 
 /// Between two looks at the rings. A look costs some ns a ring; a core is never woken for it, nor wakes us.
 const POLL: Duration = Duration::from_millis(10);
@@ -118,12 +118,13 @@ pub(super) enum Message {
 
 impl Log {
     /// Starts the threads `corelane-log` and `corelane-store`. Fails only when the system gives no thread.
-    pub fn start(settings: Settings, store: Box<dyn Store>, consumers: Vec<Consumer>) -> io::Result<Handle> {
+    pub fn start(settings: Settings, store: StoreState, consumers: Vec<Consumer>) -> io::Result<Handle> {
         let gauges = Arc::new(Gauges::default());
-        gauges.is_up.store(true, Ordering::Relaxed);
+        gauges.is_up.store(store.unreachable().is_none(), Ordering::Relaxed);
         let (messages, inbox) = mpsc::channel();
         let (batches, work) = mpsc::sync_channel(1);
-        let flusher = Flusher::new(store, settings.node.clone(), Arc::clone(&gauges), messages.clone());
+        let flusher =
+            Flusher::new(store.into_store(), settings.node.clone(), Arc::clone(&gauges), messages.clone());
         let flusher =
             thread::Builder::new().name("corelane-store".to_owned()).spawn(move || flusher.run(&work))?;
         let taker = Taker::new(settings, consumers, batches, Arc::clone(&gauges));

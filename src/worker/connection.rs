@@ -14,42 +14,28 @@ use crate::net::{Raced, race};
 /// Serves a connection in a task of its own.
 pub(super) fn spawn(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr) {
     let core = Rc::clone(core);
-    core.cells.connection_opened();
     monoio::spawn(async move {
-        let open = Open { core: &core };
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let enrolled = core.enrol(waker);
         // The answer leaves at once; there is nothing to gather behind it.
         let _ = stream.set_nodelay(true);
-        if catch_unwind(serve(&core, Downstream::new(stream, peer))).await.is_err() {
+        let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
+        let served = catch_unwind(serve(&core, Downstream::new(stream, peer)));
+        if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
-        drop(open);
+        drop(enrolled);
     });
 }
 
-/// Counts the connection closed however its task ends.
-struct Open<'a> {
-    core: &'a Core,
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.core.cells.connection_closed();
-    }
-}
-
 async fn serve(core: &Core, mut downstream: Downstream) {
-    let enrolled = core.enrol(poll_fn(|context| Poll::Ready(context.waker().clone())).await);
     while let Some(request) = next(core, &mut downstream).await {
         match gateway::handle(core, &mut downstream, request).await {
             Next::KeepAlive => {}
-            Next::Linger => {
-                downstream.linger().await;
-                break;
-            }
-            Next::Close => break,
+            Next::Linger => return downstream.linger().await,
+            Next::Close => return downstream.close().await,
         }
     }
-    core.strike(enrolled);
 }
 
 /// The next request; `None`: the connection ends.

@@ -27,6 +27,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at a core that is draining, or whose pool may have grown old.
 const TICK: Duration = Duration::from_millis(50);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long connections may take to see that they are cut.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// After an accept failed for want of descriptors, before the next.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
@@ -130,7 +132,14 @@ async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailb
     // On io_uring the ring closes the listener, and only while this runtime turns. Were it to end first, the kernel would
     // go on filling a queue that nobody accepts from.
     monoio::time::sleep(TICK).await;
-    while core.cells.sample().connections_open > 0 && deadline.get().is_some_and(|at| Instant::now() < at) {
+    connections_end(&core, deadline.get()).await;
+    // What still runs is ended in order, so that it leaves a row.
+    core.cut();
+    connections_end(&core, Some(Instant::now() + CUT_TIMEOUT)).await;
+}
+
+async fn connections_end(core: &Core, deadline: Option<Instant>) {
+    while core.open_connections() > 0 && deadline.is_some_and(|at| Instant::now() < at) {
         monoio::time::sleep(TICK).await;
     }
 }

@@ -60,7 +60,7 @@ impl Plan {
         let by_close = script.framing == Framing::Close;
         let framing: Headers<'_> =
             if by_close { &[("connection", "close")] } else { &[("transfer-encoding", "chunked")] };
-        let mut pieces = Vec::with_capacity(events.len() + 1);
+        let mut pieces = Vec::<String>::with_capacity(events.len());
         let mut wire = head(200, headers, "text/event-stream; charset=utf-8", framing);
         let mut content_left = script.cut_after.unwrap_or(usize::MAX);
         for event in events {
@@ -69,13 +69,14 @@ impl Plan {
             }
             content_left -= usize::from(event.is_content);
             wire.push_str(&if by_close { event.text.clone() } else { chunk(&event.text) });
-            pieces.push(Bytes::from(std::mem::take(&mut wire)));
+            pieces.push(std::mem::take(&mut wire));
         }
         let is_cut = script.cut_after.is_some();
-        if !by_close && !is_cut {
-            pieces.push(Bytes::from_static(b"0\r\n\r\n"));
+        if let (false, false, Some(last)) = (by_close, is_cut, pieces.last_mut()) {
+            last.push_str("0\r\n\r\n");
         }
         let closes = by_close || is_cut;
+        let pieces = pieces.into_iter().map(Bytes::from).collect();
         Self { pieces, delay_ms: script.delay_ms, piece_delay_ms: script.chunk_delay_ms, closes }
     }
 
@@ -177,7 +178,7 @@ mod tests {
         assert!(plan.closes);
         assert!(text(&plan).ends_with("3\r\no\n\n\r\n3\r\n1\n\n\r\n"), "{}", text(&plan));
         let plan = Plan::events(&[], &events, &Script::default());
-        assert_eq!(plan.pieces.len(), 4);
+        assert_eq!(plan.pieces.len(), 3);
         assert!(text(&plan).ends_with("3\r\n2\n\n\r\n0\r\n\r\n"));
     }
 

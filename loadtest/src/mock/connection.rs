@@ -45,7 +45,7 @@ pub async fn serve(stream: TcpStream, mock: Rc<Mock>) {
         let plan = mock.answer(&head.method, path, &head.headers, body);
         let closes =
             plan.closes || head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
-        received = match answer(&plan, &mut decoder, &mut writer).await {
+        received = match answer(&plan, closes, &mut decoder, &mut writer).await {
             Ok(received) => received,
             Err(error) => {
                 mock.ledger.borrow_mut().aborted +=
@@ -53,21 +53,20 @@ pub async fn serve(stream: TcpStream, mock: Rc<Mock>) {
                 return;
             }
         };
-        if closes {
-            return;
-        }
     }
 }
 
-/// Writes the answer, then waits for the next request; `ConnectionAborted` when the peer went in the middle.
+/// Writes the answer, then waits for the next request, of which there is none when the connection `closes`;
+/// `ConnectionAborted` when the peer went in the middle.
 async fn answer(
-    plan: &Rc<Plan>,
+    plan: &Plan,
+    closes: bool,
     decoder: &mut RequestDecoder<Tap>,
     writer: &mut OwnedWriteHalf<TcpStream>,
 ) -> io::Result<Option<Result<Request, HttpError>>> {
     if let Some(piece) = plan.at_once() {
         writer.write_all(piece).await.0.map_err(aborted)?;
-        return Ok(if plan.closes { None } else { decoder.next().await });
+        return Ok(if closes { None } else { decoder.next().await });
     }
     // The next request is awaited beside the answer, so that a peer that goes is noticed; its future is never
     // dropped with a read in flight unless the connection ends too.
@@ -81,7 +80,7 @@ async fn answer(
         received = &mut next => Some(received),
     };
     match early {
-        None if plan.closes => Ok(None),
+        None if closes => Ok(None),
         None => Ok(next.await),
         Some(Some(Ok(request))) => {
             sent.await?;
@@ -125,4 +124,73 @@ async fn collect(mut body: impl Body<Data = Bytes, Error = HttpError>) -> Option
 
 fn aborted(error: io::Error) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use monoio::io::{AsyncReadRent, AsyncReadRentExt};
+    use monoio::net::TcpListener;
+
+    use super::*;
+    use crate::mock::settings::Settings;
+    use crate::ring::{self, Driver};
+
+    const HELLO: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
+
+    fn request(extra: &str, body: &str) -> Vec<u8> {
+        let length = body.len();
+        let path = "/v1/chat/completions";
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n{extra}Content-Length: {length}\r\n\r\n{body}")
+            .into_bytes()
+    }
+
+    /// Starts a mock, sends it these bytes on a connection, and hands over that connection.
+    #[expect(clippy::disallowed_methods, reason = "an address, not a name")]
+    fn with_mock<F: Future>(bytes: Vec<u8>, then: impl FnOnce(TcpStream, Rc<Mock>) -> F) {
+        let body = async {
+            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let address = listener.local_addr().unwrap();
+            let mock = Rc::new(Mock::new(Settings::default()));
+            monoio::spawn(super::super::serve(listener, mock.clone()));
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(bytes).await.0.unwrap();
+            monoio::time::timeout(Duration::from_secs(10), then(stream, mock)).await.unwrap();
+        };
+        ring::run(Driver::Epoll, body).unwrap();
+    }
+
+    #[test]
+    fn a_connection_ends_when_asked_to() {
+        with_mock(request("Connection: close\r\n", HELLO), |mut stream, _| async move {
+            let (read, answer) = stream.read_exact(vec![0; 12]).await;
+            read.unwrap();
+            assert_eq!(answer, b"HTTP/1.1 200");
+            while stream.read(vec![0; 4096]).await.0.unwrap() > 0 {}
+        });
+    }
+
+    #[test]
+    fn a_peer_that_goes_in_the_middle_is_counted() {
+        let slow = HELLO.replace("hello", "mock: delay_ms=60000");
+        with_mock(request("", &slow), |stream, mock| async move {
+            while mock.ledger.borrow().requests == 0 {
+                monoio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(stream);
+            while mock.ledger.borrow().aborted == 0 {
+                monoio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+
+    #[test]
+    fn two_requests_at_once_are_answered_in_turn() {
+        let both = [request("", HELLO), request("Connection: close\r\n", HELLO)].concat();
+        with_mock(both, |mut stream, mock| async move {
+            while stream.read(vec![0; 4096]).await.0.unwrap() > 0 {}
+            assert_eq!(mock.ledger.borrow().requests, 2);
+        });
+    }
 }

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::chat::Usage;
+use crate::dialect::counts::Counts;
 
 /// A `usage` object. In a stream they are cumulative and later ones may be partial.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -18,6 +19,21 @@ pub(in crate::dialect) struct WireUsage {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct WireDetails {
     thinking_tokens: Option<u64>,
+}
+
+impl Counts for WireUsage {
+    fn set(&mut self, outer: &[u8], key: &[u8], count: u64) {
+        match (outer, key) {
+            (b"", b"input_tokens") => self.input_tokens = Some(count),
+            (b"", b"output_tokens") => self.output_tokens = Some(count),
+            (b"", b"cache_read_input_tokens") => self.cache_read_input_tokens = Some(count),
+            (b"", b"cache_creation_input_tokens") => self.cache_creation_input_tokens = Some(count),
+            (b"output_tokens_details", b"thinking_tokens") => {
+                self.output_tokens_details = Some(WireDetails { thinking_tokens: Some(count) });
+            }
+            _ => {}
+        }
+    }
 }
 
 impl WireUsage {

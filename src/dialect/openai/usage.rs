@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::chat::Usage;
+use crate::dialect::counts::Counts;
 use crate::dialect::json::Object;
 
 /// A `usage` object of an answer or a stream's last chunk.
@@ -23,6 +24,24 @@ struct WirePromptDetails {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct WireCompletionDetails {
     reasoning_tokens: Option<u64>,
+}
+
+impl Counts for WireUsage {
+    fn set(&mut self, outer: &[u8], key: &[u8], count: u64) {
+        match (outer, key) {
+            (b"", b"prompt_tokens") => self.prompt_tokens = Some(count),
+            (b"", b"completion_tokens") => self.completion_tokens = Some(count),
+            (b"", b"total_tokens") => self.total_tokens = Some(count),
+            (b"prompt_tokens_details", b"cached_tokens") => {
+                self.prompt_tokens_details = Some(WirePromptDetails { cached_tokens: Some(count) });
+            }
+            (b"completion_tokens_details", b"reasoning_tokens") => {
+                self.completion_tokens_details =
+                    Some(WireCompletionDetails { reasoning_tokens: Some(count) });
+            }
+            _ => {}
+        }
+    }
 }
 
 impl WireUsage {

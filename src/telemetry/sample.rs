@@ -1,0 +1,91 @@
+//! One core's counters at one moment, as plain data that goes to another thread. They are counted in `cells`, and worded
+//! in `metrics`.
+
+use super::histogram::HistogramSample;
+
+/// Labels of HTTP metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpLabels {
+    /// Route's template.
+    pub path: &'static str,
+    /// HTTP method.
+    pub method: &'static str,
+    /// HTTP status; 0 stands for `other`.
+    pub status: u16,
+}
+
+/// Labels of inference metrics.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InferenceLabels {
+    /// Provider's name.
+    pub provider: Box<str>,
+    /// Model, or `other`.
+    pub model: Box<str>,
+    /// The `method` label.
+    pub request_type: &'static str,
+    /// Key's id.
+    pub key_id: Box<str>,
+    /// Key's name.
+    pub key_name: Box<str>,
+}
+
+/// What is counted per HTTP label set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSample {
+    /// Request bodies, bytes.
+    pub request_bytes: HistogramSample,
+    /// Answers' bodies, bytes.
+    pub response_bytes: HistogramSample,
+    /// µs; its count is the number of requests.
+    pub duration_us: HistogramSample,
+}
+
+/// What is counted per inference label set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InferenceSample {
+    /// Requests that ended well.
+    pub successes: u64,
+    /// Requests that did not, by status and kind.
+    pub errors: Vec<(u16, &'static str, u64)>,
+    /// Upstream latency of the successes, µs.
+    pub latency_success_us: HistogramSample,
+    /// Upstream latency of the others, µs.
+    pub latency_error_us: HistogramSample,
+    /// Our own share, µs.
+    pub overhead_us: HistogramSample,
+    /// Time to the first token, µs.
+    pub first_token_us: HistogramSample,
+    /// Tokens as in [`Usage`](crate::chat::Usage).
+    pub prompt_tokens: u64,
+    /// See `prompt_tokens`.
+    pub completion_tokens: u64,
+    /// See `prompt_tokens`.
+    pub cached_read_tokens: u64,
+}
+
+/// One core's counters at one moment: plain data for another thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Core index.
+    pub core: u16,
+    /// HTTP counters.
+    pub http: Vec<(HttpLabels, HttpSample)>,
+    /// Inference counters.
+    pub inference: Vec<(InferenceLabels, InferenceSample)>,
+    /// Requests now under way, by request type.
+    pub active: Vec<(&'static str, u64)>,
+    /// Downstream connections now open.
+    pub connections_open: u64,
+    /// Downstream connections accepted since the start.
+    pub connections_accepted: u64,
+    /// Panics caught since the start.
+    pub panics: u64,
+    /// Bodies now held, bytes.
+    pub body_bytes_held: u64,
+    /// Log records handed to the ring since the start.
+    pub records_queued: u64,
+    /// Log records that a full ring refused since the start.
+    pub records_refused: u64,
+    /// Log records whose bodies the ring's byte bound took since the start.
+    pub contents_dropped: u64,
+}
