@@ -68,6 +68,11 @@ impl Caller {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// A second handle to send by, for another thread.
+    pub(crate) fn sender(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// POSTs and reads the answer.
     pub(crate) fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.send(request(path, "", body));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::caller::{Answer, Caller, request};
+use crate::caller::{Answer, Caller, chunked, request};
 use crate::setup::{
     ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, STREAM_HEAD, answer, chunk, event, node, ok,
     on_both,
@@ -35,6 +35,50 @@ fn pipelined_requests_are_answered_in_order() {
             assert_eq!(caller.answer().json()["status"], "ok");
         }
         assert_eq!(upstream.connections(), 1);
+    });
+}
+
+/// Requests of any size and framing, their bytes cut anywhere, some before the answer to the one in front has come.
+#[test]
+fn pipelined_requests_may_be_cut_anywhere() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            while let Some(request) = line.receive() {
+                line.send(ok(request.body));
+            }
+        });
+        let node = node(&upstream, driver);
+        for seed in 0..4 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let bodies: Vec<String> = (0..120)
+                .map(|number| {
+                    let size = [10, 300, 5_000, 70_000][random.usize(..4)];
+                    let text: String = (0..random.usize(..size)).map(|_| random.alphanumeric()).collect();
+                    format!(r#"{{"number":{number},"model":"gpt-4o","text":"{text}"}}"#)
+                })
+                .collect();
+            let mut bytes = Vec::new();
+            for body in &bodies {
+                bytes.extend(match random.bool() {
+                    true => request(CHAT, "", body),
+                    false => chunked(CHAT, body, random.usize(1..9_000)),
+                });
+            }
+            let mut caller = Caller::new(&node);
+            let mut sender = caller.sender();
+            let sending = std::thread::spawn(move || {
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    let (piece, behind) = rest.split_at(random.usize(1..20_000).min(rest.len()));
+                    std::io::Write::write_all(&mut sender, piece).unwrap();
+                    rest = behind;
+                }
+            });
+            for body in &bodies {
+                assert!(caller.answer().text() == body, "seed {seed}: {}", &body[..30]);
+            }
+            sending.join().unwrap();
+        }
     });
 }
 
