@@ -26,6 +26,7 @@ mod headers;
 mod metrics;
 #[path = "gateway/models.rs"]
 mod models;
+#[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;
 #[path = "gateway/passthrough.rs"]
