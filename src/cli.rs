@@ -27,8 +27,8 @@ enum Command {
 /// `corelane serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The config file [default: ./config.json, then /etc/corelane/config.json].
-    #[arg(long, value_name = "PATH", conflicts_with = "app_dir")]
+    /// The config file, whatever --app-dir says [default: ./config.json, then /etc/corelane/config.json].
+    #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// A folder that holds config.json.
     #[arg(long, env = "APP_DIR", value_name = "DIR")]

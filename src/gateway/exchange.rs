@@ -31,6 +31,8 @@ pub(super) struct Exchange<'a> {
     surface: Surface,
     /// The route; `None` until it is found.
     pub(super) route: Option<&'static Route>,
+    /// The methods of the route that was called with another one.
+    pub(super) allow: &'static str,
     /// Whether the connection may serve on.
     pub(super) keep_alive: bool,
     /// Whether some of the request's body was not read.
@@ -85,6 +87,7 @@ impl<'a> Exchange<'a> {
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
             route: None,
+            allow: "",
             keep_alive: request.head.keep_alive && !core.is_draining(),
             body_pending: request.head.framing != Framing::None,
             model: String::new(),
@@ -144,11 +147,6 @@ impl<'a> Exchange<'a> {
     /// Whether only the head of the answer is wanted.
     pub(super) fn is_head(&self) -> bool {
         self.method == Method::Head
-    }
-
-    /// The methods that the route takes, for a 405.
-    pub(super) fn allowed_methods(&self) -> &'static str {
-        self.route.map_or("GET, POST, OPTIONS", Route::allow)
     }
 
     /// The chosen provider and key.

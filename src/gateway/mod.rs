@@ -68,7 +68,7 @@ async fn serve(
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
     provoked_panic(request);
-    let route = route(request)?;
+    let route = route(request, exchange)?;
     exchange.route = Some(route);
     match route.endpoint {
         Endpoint::Chat(_) => return chat::serve(core, downstream, request, exchange).await,
@@ -82,7 +82,7 @@ async fn serve(
     }
 }
 
-fn route(request: &Request) -> Result<&'static Route, Error> {
+fn route(request: &Request, exchange: &mut Exchange<'_>) -> Result<&'static Route, Error> {
     let route = api::find(request.path()).ok_or_else(|| {
         let path = String::from_utf8_lossy(request.path());
         let path: String = path.chars().take(200).collect();
@@ -91,6 +91,7 @@ fn route(request: &Request) -> Result<&'static Route, Error> {
     if route.takes(request.head.method) {
         return Ok(route);
     }
+    exchange.allow = route.allow();
     Err(Error::new(Kind::MethodNotAllowed, format!("{} takes {}", route.path, route.allow())))
 }
 

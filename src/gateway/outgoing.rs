@@ -94,13 +94,20 @@ pub(super) fn head(
     if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {
         credential(&mut out, provider::auth(dialect), secret.expose());
     }
-    encode::field(&mut out, "user-agent", USER_AGENT.as_bytes());
+    // What the operator set stands once: neither a caller nor we add a second value to it.
+    let is_set = |name: &[u8]| {
+        target.extra_headers.iter().any(|(extra, _)| name.eq_ignore_ascii_case(extra.as_bytes()))
+    };
+    if !is_set(b"user-agent") {
+        encode::field(&mut out, "user-agent", USER_AGENT.as_bytes());
+    }
     encode::field(&mut out, "accept-encoding", b"identity");
-    let mut has_version = false;
+    let mut has_version = is_set(b"anthropic-version");
     if let Some((request, same_dialect)) = caller {
         encode::field(&mut out, "content-type", b"application/json");
         for (name, value) in request.fields() {
-            if let Some(name) = fields::upstream_name(name, dialect, same_dialect) {
+            let name = fields::upstream_name(name, dialect, same_dialect);
+            if let Some(name) = name.filter(|name| !is_set(name)) {
                 has_version |= name.eq_ignore_ascii_case(b"anthropic-version");
                 encode::field(&mut out, name, value);
             }

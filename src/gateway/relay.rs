@@ -107,7 +107,10 @@ async fn send_whole(
     out: &mut Vec<u8>,
     body: &[u8],
 ) -> Result<(), Error> {
-    encode::content_length(out, body.len() as u64);
+    // RFC 9110 section 8.6: a 204 has none.
+    if exchange.status != 204 {
+        encode::content_length(out, body.len() as u64);
+    }
     reply::finish(out, exchange);
     out.extend_from_slice(body);
     exchange.log_output(body);
@@ -189,9 +192,7 @@ async fn failed(
     let mut body = Vec::new();
     // An error body that breaks off is still the provider's error.
     let _ = answer.collect(downstream, exchange, &mut body, ERROR_BYTES_MAX).await;
-    if let Some(secret) = exchange.chosen().1.and_then(|key| key.secret.as_ref()) {
-        mask(&mut body, secret.expose().as_bytes());
-    }
+    mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
     exchange.fail(&error);
@@ -199,6 +200,7 @@ async fn failed(
         && exchange.error_shape() != dialect::ErrorShape::Native
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
+    mask_key(&mut out, exchange);
     if !keeps_words {
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
@@ -206,6 +208,13 @@ async fn failed(
     }
     answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &body).await
+}
+
+/// Overwrites the chosen key's value, which providers quote in errors.
+fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
+    if let Some(secret) = exchange.chosen().1.and_then(|key| key.secret.as_ref()) {
+        mask(bytes, secret.expose().as_bytes());
+    }
 }
 
 /// Overwrites every occurrence of `secret`.

@@ -7,9 +7,9 @@ use super::{Core, reply};
 use crate::chat::Usage;
 use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
 use crate::error::{Error, Kind};
-use crate::http::EVENT_BYTES_MAX;
 use crate::http::encode;
 use crate::http::sse::{Boundary, events};
+use crate::http::{EVENT_BYTES_MAX, Framing};
 use crate::net::client::Progress;
 use crate::net::server::{Downstream, Gone};
 use crate::net::{Raced, race, until};
@@ -138,6 +138,14 @@ impl<'a> Relay<'a> {
 
     fn end(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         match &mut self.passage {
+            // That the provider closed proves nothing; its dialect's last word, or its error, does.
+            Passage::Through(observer)
+                if self.answer.head.framing == Framing::Close
+                    && !observer.is_ended()
+                    && observer.error().is_none() =>
+            {
+                return Err(invalid("its stream closed before its last event"));
+            }
             Passage::Through(_) => self.text.append(&mut self.pending),
             Passage::Translated(translator) => translator.finish(&mut self.text)?,
         }

@@ -116,10 +116,7 @@ pub(super) async fn error(
     encode::field(&mut out, "content-type", b"application/json");
     match error.kind {
         Kind::Overloaded => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
-        Kind::MethodNotAllowed => {
-            let allow = exchange.allowed_methods();
-            encode::field(&mut out, "allow", allow.as_bytes());
-        }
+        Kind::MethodNotAllowed => encode::field(&mut out, "allow", exchange.allow.as_bytes()),
         _ => {}
     }
     encode::content_length(&mut out, body.len() as u64);

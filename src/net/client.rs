@@ -138,8 +138,11 @@ impl Upstream {
         if self.stream.reads_ahead() && !self.stream.is_armed() {
             self.arm(READ_BYTES_MIN);
         }
-        self.send(outgoing).await.map_err(|_| HeadFault::Silent)?;
-        self.head().await
+        // A provider may refuse a long body before it took all of it, and close: its answer stands, if one came.
+        let is_sent = self.send(outgoing).await.is_ok();
+        let head = self.head().await;
+        self.keep_alive &= is_sent;
+        head
     }
 
     async fn send(&mut self, outgoing: &mut Outgoing) -> io::Result<()> {
@@ -162,8 +165,14 @@ impl Upstream {
     }
 
     async fn head(&mut self) -> Result<ResponseHead, HeadFault> {
-        for _ in 0..INTERIM_HEADS_MAX {
-            let end = self.find_head().await?;
+        for interim_heads in 0..INTERIM_HEADS_MAX {
+            let end = match self.find_head().await {
+                // An interim answer shows that the request arrived: it must not be sent again.
+                Err(HeadFault::Silent) if interim_heads > 0 => {
+                    return Err(HeadFault::Broken(invalid("the connection closed behind an interim one")));
+                }
+                found => found?,
+            };
             let start = self.consumed;
             let bytes = self.buffer.get(start..end).unwrap_or_default();
             let head = parse_response_head(bytes, false).map_err(HeadFault::Broken)?;

@@ -129,6 +129,9 @@ async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailb
     }
     let _ = canceller.cancel();
     accepting.await;
+    // On io_uring the ring closes the listener, and only while this runtime turns. Were it to end first, the kernel would
+    // go on filling a queue that nobody accepts from.
+    monoio::time::sleep(TICK).await;
     connections_end(&core, deadline.get()).await;
     // What still runs is ended in order, so that it leaves a row.
     core.cut();

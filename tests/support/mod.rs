@@ -4,3 +4,4 @@
 pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod seed;
+pub(crate) mod upstream;

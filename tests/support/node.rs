@@ -45,11 +45,27 @@ impl Node {
         driver: &str,
         variables: &[(&str, &str)],
     ) -> Result<Self, Vec<String>> {
+        Self::try_start_with(config, &["--workers", "2", "--driver", driver], variables)
+    }
+
+    /// With this many cores.
+    pub(crate) fn start_on(config: &str, driver: &str, workers: usize) -> Self {
+        let workers = workers.to_string();
+        Self::try_start_with(config, &["--workers", &workers, "--driver", driver], &KEYS)
+            .unwrap_or_else(|lines| panic!("no start: {lines:#?}"))
+    }
+
+    /// With these flags beside the port and the config.
+    pub(crate) fn try_start_with(
+        config: &str,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Vec<String>> {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.json");
         fs::write(&path, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
-        command.args(["serve", "--port", "0", "--workers", "2", "--driver", driver, "--config"]).arg(&path);
+        command.args(["serve", "--port", "0"]).args(flags).arg("--config").arg(&path);
         command.current_dir(folder.path()).env_clear().envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let lines = lines_of(child.stderr.take().unwrap());

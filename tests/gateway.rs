@@ -1,0 +1,44 @@
+//! The gateway between raw bytes: a scripted provider on one side, a scripted caller on the other, the real binary
+//! between them, on both drivers. What crosses, what must not, and what either side gets when the other breaks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's failure")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "threads of a test share what they saw and wait on conditions"
+)]
+
+#[path = "gateway/bodies.rs"]
+mod bodies;
+#[path = "gateway/broken.rs"]
+mod broken;
+#[path = "gateway/caller.rs"]
+mod caller;
+#[path = "gateway/drain.rs"]
+mod drain;
+#[path = "gateway/edge.rs"]
+mod edge;
+#[path = "gateway/gone.rs"]
+mod gone;
+#[path = "gateway/headers.rs"]
+mod headers;
+#[path = "gateway/metrics.rs"]
+mod metrics;
+#[path = "gateway/models.rs"]
+mod models;
+#[cfg(debug_assertions)]
+#[path = "gateway/panics.rs"]
+mod panics;
+#[path = "gateway/passthrough.rs"]
+mod passthrough;
+#[path = "gateway/routing.rs"]
+mod routing;
+#[path = "gateway/setup.rs"]
+mod setup;
+#[path = "gateway/start.rs"]
+mod start;
+#[path = "gateway/streams.rs"]
+mod streams;
+mod support;
+#[path = "gateway/tls.rs"]
+mod tls;

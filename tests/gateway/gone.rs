@@ -1,0 +1,155 @@
+//! Callers that leave: the provider's connection ends at once, and nothing of the request stays behind.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::caller::{Caller, request};
+use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
+use crate::support::node::{Node, eventually};
+use crate::support::upstream::{Line, Upstream};
+
+/// What an upstream connection may outlive its caller.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn descriptors(node: &Node) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count()
+}
+
+/// Answers nothing, or begins an answer, and waits for the node to go.
+fn stall(line: &mut Line) {
+    while let Some(request) = line.receive() {
+        match request.text() {
+            text if text.contains("stall-stream") => {
+                line.send(STREAM_HEAD);
+                line.send(chunk(event("one")));
+                assert!(line.silence() < CANCEL_TIMEOUT * 20);
+                return;
+            }
+            text if text.contains("stall-body") => {
+                line.send(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000000\r\n\r\n",
+                );
+                line.send("x".repeat(200_000));
+                line.silence();
+                return;
+            }
+            text if text.contains("stall") => {
+                line.silence();
+                return;
+            }
+            _ => line.send(ok(ANSWER)),
+        }
+    }
+}
+
+/// Asks, waits until the answer is as far as it gets, leaves, and waits for the provider's connection to end.
+fn leave(node: &Node, upstream: &Upstream, word: &str, resets: bool) {
+    let (asked, ended) = (upstream.requests().len(), upstream.ended());
+    let ask = if word == "stall-stream" { ASK_STREAM } else { ASK };
+    let mut caller = Caller::new(node);
+    caller.send(request(CHAT, "", ask.replace("hi", word)));
+    upstream.request(asked);
+    match word {
+        "stall-stream" => caller.until("one"),
+        "stall-body" => caller.until("xxxx"),
+        _ => {}
+    }
+    let left = std::time::Instant::now();
+    if resets {
+        caller.reset();
+    } else {
+        drop(caller);
+    }
+    eventually("the provider's connection ends", || (upstream.ended() > ended).then_some(()));
+    assert!(left.elapsed() < CANCEL_TIMEOUT, "{word}: {:?}", left.elapsed());
+}
+
+#[test]
+fn the_providers_connection_ends_with_the_callers() {
+    on_both(|driver| {
+        let upstream = Upstream::start(stall);
+        let node = Node::start(&config(upstream.address).to_string(), driver);
+        for word in ["stall", "stall-stream", "stall-body"] {
+            for resets in [false, true] {
+                leave(&node, &upstream, word, resets);
+            }
+        }
+        assert_eq!(Caller::new(&node).post(CHAT, ASK).status, 200);
+        let metrics = Caller::new(&node).get("/metrics");
+        let gone: u64 = metrics
+            .text()
+            .lines()
+            .filter(|line| line.starts_with("http_requests_total") && line.contains("status=\"499\""))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        assert_eq!(gone, 6, "{}", metrics.text());
+    });
+}
+
+#[test]
+fn two_hundred_that_leave_leave_nothing() {
+    on_both(|driver| {
+        let upstream = Upstream::start(stall);
+        let node = Node::start(&config(upstream.address).to_string(), driver);
+        for word in ["stall", "stall-stream", "stall-body"] {
+            leave(&node, &upstream, word, false);
+        }
+        let before = descriptors(&node);
+        for number in 0..200 {
+            leave(&node, &upstream, ["stall", "stall-stream"][number % 2], number % 4 > 1);
+        }
+        eventually("the descriptors of those who left are closed", || {
+            (descriptors(&node) <= before).then_some(())
+        });
+        assert_eq!(Caller::new(&node).post(CHAT, ASK).status, 200);
+    });
+}
+
+#[test]
+fn a_caller_that_leaves_inside_its_body_asks_nothing() {
+    on_both(|driver| {
+        let upstream = Upstream::start(stall);
+        let node = Node::start(&config(upstream.address).to_string(), driver);
+        assert_eq!(Caller::new(&node).get("/metrics").status, 200);
+        let before = descriptors(&node);
+        for _ in 0..20 {
+            let mut caller = Caller::new(&node);
+            let bytes = request(CHAT, "", ASK);
+            caller.send(&bytes[..bytes.len() - 1]);
+        }
+        eventually("their descriptors are closed", || (descriptors(&node) <= before).then_some(()));
+        assert_eq!(upstream.connections(), 0);
+    });
+}
+
+#[test]
+fn a_caller_that_stops_reading_holds_the_provider_back() {
+    const PIECES: usize = 400;
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            if line.receive().is_none() {
+                return;
+            }
+            line.send(STREAM_HEAD);
+            let piece = chunk(event(&"y".repeat(100_000)));
+            (0..PIECES).for_each(|_| line.send(&piece));
+            line.send(chunk("data: [DONE]\n\n"));
+            line.send("0\r\n\r\n");
+            line.receive();
+        });
+        let node = Node::start(&config(upstream.address).to_string(), driver);
+        let mut caller = Caller::new(&node);
+        caller.send(request(CHAT, "", ASK_STREAM));
+        caller.until("yyyy");
+        let held = eventually("the node's memory is known", || resident_bytes(&node));
+        assert!(held < 200 * 1024 * 1024, "{held} bytes for a caller that does not read");
+        let answer = caller.answer();
+        assert!(answer.is_whole && answer.body.len() > PIECES * 100_000);
+    });
+}
+
+fn resident_bytes(node: &Node) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
+}
