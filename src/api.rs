@@ -90,8 +90,8 @@ impl Route {
     /// The `Allow` header of a 405.
     pub fn allow(&self) -> &'static str {
         match self.method {
-            Method::Get => "GET, HEAD, OPTIONS",
-            _ => "POST, OPTIONS",
+            Method::Get => "GET, HEAD",
+            _ => "POST",
         }
     }
 }

@@ -57,7 +57,8 @@ fn is_private(name: &[u8]) -> bool {
 }
 
 /// Whether a provider's header goes back to the caller. Framing is our own; so are cookies' scope and the server's name.
-pub(super) fn returns(name: &[u8]) -> bool {
+/// What its `connection` header nominates is of that connection alone (RFC 9110 §7.6.1).
+pub(super) fn returns(name: &[u8], connection: Option<&[u8]>) -> bool {
     const OWN: [&[u8]; 16] = [
         b"alt-svc",
         b"cache-control",
@@ -76,7 +77,12 @@ pub(super) fn returns(name: &[u8]) -> bool {
         b"transfer-encoding",
         b"upgrade",
     ];
-    !OWN.iter().any(|own| is(name, own))
+    !OWN.iter().any(|own| is(name, own)) && !connection.is_some_and(|nominated| names(nominated, name))
+}
+
+/// Whether a list of header names holds `name`.
+fn names(list: &[u8], name: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|one| is(one.trim_ascii(), name))
 }
 
 fn is(name: &[u8], expected: &[u8]) -> bool {
@@ -119,8 +125,11 @@ mod tests {
     #[test]
     fn framing_and_cookies_do_not_return() {
         for name in ["Transfer-Encoding", "content-length", "Set-Cookie", "connection"] {
-            assert!(!returns(name.as_bytes()), "{name}");
+            assert!(!returns(name.as_bytes(), None), "{name}");
         }
-        assert!(returns(b"x-request-id") && returns(b"retry-after") && returns(b"content-type"));
+        for name in ["x-request-id", "retry-after", "content-type"] {
+            assert!(returns(name.as_bytes(), Some(b"keep-alive, x-hop")), "{name}");
+        }
+        assert!(!returns(b"X-Hop", Some(b"keep-alive, x-hop")));
     }
 }
