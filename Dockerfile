@@ -3,6 +3,8 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+# Not built here, but the manifest names them.
+COPY benches benches
 RUN cargo build --release --locked --bin corelane
 
 FROM debian:bookworm-slim
