@@ -220,7 +220,8 @@ impl Taker {
                 Ok(Message::Finish(deadline)) => finish = Some(deadline),
                 Ok(Message::BatchEnded) => self.in_flight = None,
                 Err(RecvTimeoutError::Timeout) => {}
-                // The flusher holds a sender, so this is its end; nothing can be written any more.
+                // The handle was dropped without a `finish`, and the store's thread has ended by a panic: those two hold
+                // the senders. Nobody waits for us, and nothing can be written any more.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = Instant::now();
