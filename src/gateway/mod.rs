@@ -7,6 +7,7 @@ mod core;
 mod exchange;
 mod fields;
 mod guard;
+mod mask;
 mod message;
 mod models;
 mod outgoing;

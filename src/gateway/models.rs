@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use super::mask::mask;
 use super::{Core, outgoing, reply};
 use crate::config::snapshot::{Key, Models, Provider, Snapshot};
 use crate::dialect::{self, Dialect, ModelEntry};
@@ -153,6 +154,10 @@ async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String
         if body.len() > LIST_BYTES_MAX {
             return Err(Error::new(Kind::UpstreamInvalidResponse, "the list is over 1 MiB"));
         }
+    }
+    // What follows is decoded into errors, which are logged.
+    if let Some(secret) = &key.secret {
+        mask(&mut body, secret.expose().as_bytes());
     }
     if upstream.is_reusable() {
         core.net.pool.release(&provider.origin, upstream, Instant::now() + provider.keep_alive_timeout);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::setup::{answer, config, node, ok, on_both};
-use crate::support::node::{Node, free_address};
+use crate::support::node::{Node, eventually, free_address};
 use crate::support::upstream::Upstream;
 
 fn ids(body: &Value) -> Vec<String> {
@@ -91,6 +91,26 @@ fn a_provider_that_fails_is_left_out_and_asked_again() {
             (&none.map(String::from)[..], &none.map(String::from)[..])
         );
         assert_eq!(lists[3], ["openai/late"], "{lists:?}");
+    });
+}
+
+#[test]
+fn a_key_that_a_provider_quotes_stays_out_of_the_log() {
+    on_both(|driver| {
+        let body = r#"{"error":{"message":"Incorrect API key: sk-openai-under-test.","code":"sk-openai-under-test"}}"#;
+        let upstream = Upstream::answering(answer(401, "content-type: application/json\r\n", body));
+        let mut config = config(upstream.address);
+        config["providers"]["openai"]["keys"][0]["models"] = json!(["*"]);
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        assert_eq!(Caller::new(&node).get("/v1/models").status, 200);
+        let mut said = Vec::new();
+        eventually("it says that the list is left out", || {
+            said.extend(node.said());
+            said.iter().any(|line| line.contains("left out")).then_some(())
+        });
+        let said = said.join("\n");
+        assert!(said.contains("Incorrect API key: ****"), "{said}");
+        assert!(!said.contains("sk-openai-under-test"), "{said}");
     });
 }
 
