@@ -29,8 +29,10 @@ const TICK: Duration = Duration::from_millis(50);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long connections may take to see that they are cut.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// After an accept failed for want of descriptors, before the next.
+/// After an accept failed for want of descriptors or memory, before the next.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Accepts in a row that may fail for other reasons (a caller that left already) before they count as lasting.
+const ACCEPT_FAILURES_MAX: u32 = 64;
 
 /// What a core starts with.
 pub struct Plan {
@@ -161,22 +163,53 @@ fn open(core: &Core, deadline: &std::cell::Cell<Option<Instant>>, message: Messa
 
 /// Accepts until it is cancelled; a connection that was accepted in that moment is served.
 async fn accept(core: Rc<Core>, listener: monoio::net::TcpListener, cancel: monoio::io::CancelHandle) {
+    let mut failures = 0;
     loop {
         match listener.cancelable_accept(cancel.clone()).await {
-            Ok((stream, peer)) => connection::spawn(&core, stream, peer),
+            Ok((stream, peer)) => {
+                failures = 0;
+                connection::spawn(&core, stream, peer);
+            }
             Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
             Err(_) if core.is_draining() => return,
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
-                monoio::time::sleep(ACCEPT_BACKOFF).await;
+                failures += 1;
+                if must_back_off(&error, failures) {
+                    tracing::warn!(%error, failures, "accept failed");
+                    monoio::time::sleep(ACCEPT_BACKOFF).await;
+                }
             }
         }
     }
+}
+
+/// Whether the next accept would fail as well. Other errors are one caller's own, and those behind it must not wait;
+/// but `failures` in a row are no longer that.
+fn must_back_off(error: &io::Error, failures: u32) -> bool {
+    let lasting = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    failures > ACCEPT_FAILURES_MAX || error.raw_os_error().is_some_and(|code| lasting.contains(&code))
 }
 
 async fn sweep(core: Rc<Core>) {
     loop {
         monoio::time::sleep(SWEEP_INTERVAL).await;
         core.net.pool.sweep(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accept_backs_off_for_what_lasts() {
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert!(must_back_off(&io::Error::from_raw_os_error(code), 1));
+        }
+        for code in [libc::ECONNABORTED, libc::EINTR, libc::EPERM, libc::EHOSTUNREACH] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(!must_back_off(&error, 1) && !must_back_off(&error, ACCEPT_FAILURES_MAX));
+            assert!(must_back_off(&error, ACCEPT_FAILURES_MAX + 1));
+        }
     }
 }
