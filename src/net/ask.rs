@@ -39,6 +39,8 @@ pub enum Answer {
     Metrics(String),
     /// To `Compute`: what the work returned.
     Computed(Box<dyn Any + Send>),
+    /// To `Compute`: the work panicked; where it did went to the panic hook.
+    Panicked,
     /// The control plane is too busy or gone.
     Unavailable,
 }
@@ -56,6 +58,8 @@ pub struct Envelope {
 enum Slot {
     Waiting(Option<Waker>),
     Answered(Answer),
+    /// Nobody waits; this takes the answer.
+    Told(Box<dyn FnOnce(Answer)>),
 }
 
 /// One core's side.
@@ -84,12 +88,36 @@ impl Asker {
         poll_fn(|context| self.poll_answer(ticket, context.waker())).await
     }
 
+    /// Asks without waiting: `then` takes the answer on this core, whoever has gone away meanwhile. Gives the ticket, to
+    /// forget the question by. `None`: too many questions wait, or the control plane is gone; `then` is dropped.
+    pub fn ask_then(&self, question: Question, then: impl FnOnce(Answer) + 'static) -> Option<u64> {
+        let ticket = self.next_ticket.get();
+        self.next_ticket.set(ticket.wrapping_add(1));
+        self.outbox.try_send(Envelope { core: self.core, ticket, question }).ok()?;
+        self.slots.borrow_mut().insert(ticket, Slot::Told(Box::new(then)));
+        Some(ticket)
+    }
+
+    /// Forgets a question; an answer that still comes is dropped.
+    pub fn forget(&self, ticket: u64) {
+        let _slot = self.slots.borrow_mut().remove(&ticket);
+    }
+
     /// Delivers an answer; one that nobody waits for any more is dropped.
     pub fn answer(&self, ticket: u64, answer: Answer) {
-        if let Some(slot) = self.slots.borrow_mut().get_mut(&ticket)
-            && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Answered(answer))
-        {
-            waker.wake();
+        let mut slots = self.slots.borrow_mut();
+        match slots.remove(&ticket) {
+            Some(Slot::Waiting(waker)) => {
+                slots.insert(ticket, Slot::Answered(answer));
+                drop(slots);
+                waker.into_iter().for_each(Waker::wake);
+            }
+            Some(Slot::Told(then)) => {
+                // It may ask again.
+                drop(slots);
+                then(answer);
+            }
+            Some(Slot::Answered(_)) | None => {}
         }
     }
 
@@ -101,7 +129,7 @@ impl Asker {
                 slots.insert(ticket, Slot::Waiting(Some(waker.clone())));
                 Poll::Pending
             }
-            None => Poll::Ready(Answer::Unavailable),
+            Some(Slot::Told(_)) | None => Poll::Ready(Answer::Unavailable),
         }
     }
 }
@@ -114,6 +142,6 @@ struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.asker.slots.borrow_mut().remove(&self.ticket);
+        self.asker.forget(self.ticket);
     }
 }
