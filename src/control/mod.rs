@@ -1,10 +1,12 @@
 //! The control plane: one thread, tokio. It answers what cores ask (names, counters, long work), takes signals, and ends
-//! the node in order. Nothing here is on a request's path.
+//! the node in order, or in time. Nothing here is on a request's path.
 
+mod crew;
+mod desk;
+mod lookups;
 pub mod machine;
 
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,17 +15,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::Message;
-use crate::net::ask::{Answer, Envelope, Question};
+use crate::net::ask::Envelope;
 use crate::net::mailbox::Post;
-use crate::telemetry::metrics::{self, BuildInfo};
+use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::writer::{self, LogGauges};
+use desk::Desk;
 
 /// How long what runs may run on after TERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the log may take to write what it holds, after the last core ended.
 pub const LOG_TIMEOUT: Duration = Duration::from_secs(10);
-/// Threads for names and long work.
-const HELPERS_MAX: usize = 8;
+/// How long a core may take, after the drain's deadline, to cut what still runs and to end. One that takes longer is
+/// wedged, and the node ends without it.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries to tell a core to drain.
+const RETELL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the control plane holds of the node.
 pub struct Node {
@@ -39,51 +45,128 @@ pub struct Node {
     pub build: BuildInfo,
 }
 
-/// Runs until the node has drained; calls `ready` once signals are taken. The exit code is 0 after an orderly end.
-/// Errors: no signals can be taken.
+/// Runs until the node has drained, or a core is wedged past its time; calls `ready` once signals are taken. The exit code
+/// is 0 after an orderly end. Errors: no signals can be taken.
 pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
+    let Node { posts, threads, questions, log, build } = node;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(HELPERS_MAX)
+        .max_blocking_threads(desk::THREADS_MAX)
         .build()?;
     let code = runtime.block_on(async {
-        let signals = Signals::install()?;
+        let signals = Signals::install()?.forwarded();
         ready();
-        steer(node.posts, node.threads, node.questions, signals, node.log.as_ref(), &node.build).await
+        let steering = Steering {
+            ended: join_all(threads),
+            desk: Desk::new(posts.clone(), build),
+            posts,
+            questions,
+            signals,
+            patience: Patience { drain: DRAIN_TIMEOUT, end: END_TIMEOUT },
+        };
+        let gauges = || log.as_ref().map_or_else(LogGauges::default, writer::Handle::gauges);
+        io::Result::Ok(steering.steer(gauges).await)
     })?;
     runtime.shutdown_background();
-    if let Some(log) = node.log {
+    if let Some(log) = log {
         let ended = log.finish(Instant::now() + LOG_TIMEOUT);
         tracing::info!(?ended, "log ended");
     }
     Ok(code)
 }
 
-async fn steer(
+/// How long the node's end may take.
+#[derive(Clone, Copy)]
+struct Patience {
+    drain: Duration,
+    end: Duration,
+}
+
+struct Steering {
+    ended: oneshot::Receiver<bool>,
+    desk: Desk,
     posts: Vec<Post<Message>>,
-    threads: Vec<JoinHandle<()>>,
-    mut questions: mpsc::Receiver<Envelope>,
-    mut signals: Signals,
-    log: Option<&writer::Handle>,
-    build: &BuildInfo,
-) -> io::Result<ExitCode> {
-    let mut ended = join_all(threads);
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            Some(envelope) = questions.recv() => answer(&posts, envelope, log, build),
-            name = signals.next() => {
-                let Some(name) = name else { continue };
-                if draining {
-                    tracing::warn!(signal = name, "second signal: ending at once");
-                    return Ok(ExitCode::FAILURE);
+    questions: mpsc::Receiver<Envelope>,
+    signals: mpsc::Receiver<&'static str>,
+    patience: Patience,
+}
+
+impl Steering {
+    async fn steer(mut self, gauges: impl Fn() -> LogGauges) -> ExitCode {
+        let mut drain: Option<Drain> = None;
+        loop {
+            tokio::select! {
+                Some(envelope) = self.questions.recv() => self.desk.take(envelope, gauges()),
+                Some(()) = self.desk.work() => {}
+                Some(name) = self.signals.recv() => {
+                    if drain.is_some() {
+                        tracing::warn!(signal = name, "second signal: ending at once");
+                        return ExitCode::FAILURE;
+                    }
+                    tracing::info!(signal = name, deadline_s = self.patience.drain.as_secs(), "draining");
+                    drain = Some(Drain::begin(self.posts.clone(), self.patience));
                 }
-                draining = true;
-                tracing::info!(signal = name, deadline_s = DRAIN_TIMEOUT.as_secs(), "draining");
-                drain(&posts);
+                () = until_next(drain.as_ref()) => {
+                    if drain.as_mut().is_some_and(|drain| !drain.goes_on()) {
+                        return ExitCode::FAILURE;
+                    }
+                }
+                crashed = &mut self.ended => return ending(drain.is_some(), crashed.unwrap_or(true)),
             }
-            crashed = &mut ended => return Ok(ending(draining, crashed.unwrap_or(true))),
         }
+    }
+}
+
+async fn until_next(drain: Option<&Drain>) {
+    match drain {
+        Some(drain) => tokio::time::sleep_until(drain.next().into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A drain under way.
+struct Drain {
+    /// When cores cut what still runs.
+    deadline: Instant,
+    /// When a core that has not ended is wedged.
+    given_up: Instant,
+    /// The cores that could not be told yet.
+    untold: Vec<Post<Message>>,
+    /// When they are told again.
+    retell: Instant,
+}
+
+impl Drain {
+    fn begin(posts: Vec<Post<Message>>, patience: Patience) -> Self {
+        let now = Instant::now();
+        let deadline = now + patience.drain;
+        let mut drain = Self { deadline, given_up: deadline + patience.end, untold: posts, retell: now };
+        drain.tell(now);
+        if !drain.untold.is_empty() {
+            tracing::warn!(cores = drain.untold.len(), "a core's mailbox is full; telling it again to drain");
+        }
+        drain
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let deadline = self.deadline;
+        self.untold.retain(|post| post.send(Message::Drain { deadline }).is_err());
+        self.retell = now + RETELL_INTERVAL;
+    }
+
+    fn next(&self) -> Instant {
+        if self.untold.is_empty() { self.given_up } else { self.given_up.min(self.retell) }
+    }
+
+    /// `false`: it has taken too long.
+    fn goes_on(&mut self) -> bool {
+        let now = Instant::now();
+        if now >= self.given_up {
+            tracing::error!("a core did not end in its time after the drain; ending the node without it");
+            return false;
+        }
+        self.tell(now);
+        true
     }
 }
 
@@ -112,15 +195,6 @@ fn join_all(threads: Vec<JoinHandle<()>>) -> oneshot::Receiver<bool> {
     receiver
 }
 
-fn drain(posts: &[Post<Message>]) {
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
-    for post in posts {
-        if post.send(Message::Drain { deadline }).is_err() {
-            tracing::error!("a core's mailbox is full; it was not told to drain");
-        }
-    }
-}
-
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -136,6 +210,21 @@ impl Signals {
         })
     }
 
+    /// The names of signals that end the node, as they come.
+    fn forwarded(mut self) -> mpsc::Receiver<&'static str> {
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(async move {
+            loop {
+                if let Some(name) = self.next().await
+                    && sender.send(name).await.is_err()
+                {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
     /// The name of a signal that ends the node; `None` for one that does not.
     async fn next(&mut self) -> Option<&'static str> {
         tokio::select! {
@@ -149,51 +238,80 @@ impl Signals {
     }
 }
 
-/// Answers in a task of its own, so that a slow name holds up nobody.
-fn answer(posts: &[Post<Message>], envelope: Envelope, log: Option<&writer::Handle>, build: &BuildInfo) {
-    let Envelope { core, ticket, question } = envelope;
-    let Some(post) = posts.get(core).cloned() else { return };
-    match question {
-        Question::Resolve { host, port } => {
-            tokio::spawn(async move { reply(&post, ticket, Answer::Addresses(resolve(host, port).await)) });
-        }
-        Question::Compute(work) => {
-            tokio::task::spawn_blocking(move || reply(&post, ticket, Answer::Computed(work())));
-        }
-        Question::Metrics => {
-            let (posts, gauges, build) =
-                (posts.to_vec(), log.map_or_else(LogGauges::default, writer::Handle::gauges), build.clone());
-            tokio::spawn(async move {
-                let samples = sample(&posts).await;
-                let text = metrics::render(&samples, &gauges, &build);
-                reply(&post, ticket, Answer::Metrics(text));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Driver;
+    use crate::net::mailbox::mailbox;
+
+    /// The steering of a core whose thread and mailbox hang, and what keeps them so.
+    fn wedged() -> (Steering, mpsc::Sender<&'static str>, impl Sized) {
+        let (post, mailbox) = mailbox().unwrap();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || held.iter().for_each(drop));
+        let (signals, heard) = mpsc::channel(4);
+        let (version, driver, digest) = Default::default();
+        let build = BuildInfo { version, driver, digest, generation: 0 };
+        let steering = Steering {
+            ended: join_all(vec![thread]),
+            desk: Desk::new(vec![post.clone()], build),
+            posts: vec![post],
+            questions: mpsc::channel(1).1,
+            signals: heard,
+            patience: Patience { drain: Duration::from_millis(100), end: Duration::from_millis(100) },
+        };
+        (steering, signals, (hold, mailbox))
+    }
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    }
+
+    fn fill(post: &Post<Message>) {
+        while post.send(Message::Sample(oneshot::channel().0)).is_ok() {}
+    }
+
+    #[test]
+    fn a_wedged_core_does_not_keep_the_node() {
+        for is_full in [false, true] {
+            let (steering, signals, _kept) = wedged();
+            if is_full {
+                fill(&steering.posts[0]);
+            }
+            let began = Instant::now();
+            let code = run(async {
+                signals.send("TERM").await.unwrap();
+                tokio::time::timeout(Duration::from_secs(9), steering.steer(LogGauges::default)).await
             });
+            assert_eq!(code.ok(), Some(ExitCode::FAILURE));
+            assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
         }
     }
-}
 
-fn reply(post: &Post<Message>, ticket: u64, answer: Answer) {
-    if post.send(Message::Answer { ticket, answer }).is_err() {
-        tracing::warn!("a core's mailbox is full; an answer to it is lost");
+    #[test]
+    fn a_core_whose_mailbox_is_full_is_told_again() {
+        let (post, mailbox) = mailbox().unwrap();
+        fill(&post);
+        let patience = Patience { drain: Duration::from_secs(9), end: Duration::from_secs(9) };
+        let mut drain = Drain::begin(vec![post], patience);
+        assert!(drain.next() < drain.deadline && drain.goes_on());
+        assert_eq!(drain.untold.len(), 1);
+        let (told, deadlines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build();
+            let served = mailbox.serve(Driver::Epoll, move |message| match message {
+                Message::Drain { deadline } => told.send(deadline).is_ok(),
+                _ => true,
+            });
+            runtime.unwrap().block_on(served)
+        });
+        run(async {
+            while !drain.untold.is_empty() {
+                tokio::time::sleep_until(drain.next().into()).await;
+                assert!(drain.goes_on());
+            }
+        });
+        assert_eq!(deadlines.recv(), Ok(drain.deadline));
+        assert_eq!(drain.next(), drain.given_up);
     }
-}
-
-async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, String> {
-    match tokio::net::lookup_host((host, port)).await {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-async fn sample(posts: &[Post<Message>]) -> Vec<crate::telemetry::sample::Sample> {
-    let mut samples = Vec::with_capacity(posts.len());
-    for post in posts {
-        let (sender, receiver) = oneshot::channel();
-        if post.send(Message::Sample(sender)).is_ok()
-            && let Ok(sample) = receiver.await
-        {
-            samples.push(sample);
-        }
-    }
-    samples
 }

@@ -7,11 +7,15 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 /// Questions of all cores that may wait for the control plane.
 pub const QUESTIONS_MAX: usize = 4096;
+
+/// How long a piece of work may wait for its turn, and who asked for its end.
+pub const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a core asks.
 pub enum Question {
