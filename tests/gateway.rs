@@ -26,6 +26,8 @@ mod headers;
 mod metrics;
 #[path = "gateway/models.rs"]
 mod models;
+#[path = "gateway/names.rs"]
+mod names;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;

@@ -296,7 +296,7 @@ mod tests {
         run(async {
             let mut scene = Scene::new();
             let now = Instant::now();
-            let two = both(scene.resolve(now), scene.resolve(now));
+            let two = Box::pin(both(scene.resolve(now), scene.resolve(now)));
             let ((first, second), ()) = both(two, async { scene.asker.answer(0, found(1)) }).await;
             assert_eq!((first, second), (Ok(addresses(1)), Ok(addresses(1))));
             assert_eq!(scene.tickets(), [0]);
@@ -308,7 +308,7 @@ mod tests {
         run(async {
             let mut scene = Scene::new();
             let now = Instant::now();
-            let two = both(scene.resolve(now), scene.resolve(now));
+            let two = Box::pin(both(scene.resolve(now), scene.resolve(now)));
             let ((first, second), ()) = both(two, async { scene.asker.answer(0, failed()) }).await;
             assert_eq!((first, second), (Err("no such name".to_owned()), Err("no such name".to_owned())));
             let (again, ()) = both(scene.resolve(now), async { scene.asker.answer(1, found(2)) }).await;
