@@ -134,7 +134,7 @@ pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error
         status: error.status(),
         request_bytes: 0,
         response_bytes: bytes.len() as u64,
-        duration_us: 0,
+        duration_us: u64::try_from(downstream.receiving_for().as_micros()).unwrap_or(u64::MAX),
         inference: None,
     });
     if downstream.send(bytes, Instant::now()).await.is_ok() {
