@@ -31,6 +31,8 @@ mod models;
 mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
+#[path = "gateway/review.rs"]
+mod review;
 #[path = "gateway/routing.rs"]
 mod routing;
 #[path = "gateway/setup.rs"]
