@@ -33,6 +33,8 @@ mod names;
 mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
+#[path = "gateway/review.rs"]
+mod review;
 #[path = "gateway/routing.rs"]
 mod routing;
 #[path = "gateway/setup.rs"]

@@ -14,7 +14,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
 use crate::http::Method;
 use crate::net::client::{self, Outgoing};
-use crate::net::server::{Downstream, Request};
+use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, until};
 use crate::routing::{draw, target};
 
@@ -56,7 +56,8 @@ pub(super) async fn serve(
     exchange.model = target.model.to_owned();
     let draw = draw::draw(provider, target.model, core.chance())?;
     exchange.key = draw.key;
-    let (outgoing, translation) = prepare(core, request, exchange, provider, &asked, draw.wire_model).await?;
+    let (outgoing, translation) =
+        prepare(core, downstream, request, exchange, (provider, &asked, draw.wire_model)).await?;
     attempt(core, downstream, exchange, provider, outgoing, translation).await
 }
 
@@ -70,10 +71,11 @@ async fn receive(
     let mut look = Look::new(&KEYS);
     let bytes_max = exchange.snapshot.client.body_bytes_max;
     let waits = !request.is_whole();
-    downstream.read_body(request, bytes_max, |piece| look.push(piece)).await?;
+    let read = downstream.read_body(request, bytes_max, |piece| look.push(piece)).await;
     if waits {
         exchange.waited_since(exchange.now());
     }
+    read?;
     exchange.body_pending = false;
     exchange.log_input(request.body());
     asked(request.body(), &look.finish()?)
@@ -143,11 +145,10 @@ fn includes_usage(stream_options: &[u8]) -> bool {
 /// The request as the provider will get it, and what its answer must be turned into.
 async fn prepare(
     core: &Core,
+    downstream: &mut Downstream,
     request: &mut Request,
     exchange: &mut Exchange<'_>,
-    provider: &Provider,
-    asked: &Asked,
-    wire_model: &str,
+    (provider, asked, wire_model): (&Provider, &Asked, &str),
 ) -> Result<(Outgoing, Translation), Error> {
     let from = exchange.caller_dialect().ok_or_else(no_provider)?;
     let to = provider.dialect.ok_or_else(no_provider)?;
@@ -164,7 +165,10 @@ async fn prepare(
         let body = bytes.get(start..).unwrap_or_default();
         dialect::translate_request(from, to, body, &model, stream)
     });
-    let encoded = encoded.await??;
+    let encoded = match race(Box::pin(encoded), downstream.gone()).await {
+        Raced::First(encoded) => encoded??,
+        Raced::Second(()) => return Err(reply::gone(Gone)),
+    };
     let translation =
         Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };
     Ok((outgoing::whole(head, encoded.body), translation))
@@ -192,17 +196,17 @@ async fn attempt(
     mut outgoing: Outgoing,
     translation: Translation,
 ) -> Result<(), Error> {
-    exchange.attempts += 1;
     let sent = Instant::now();
     let deadline = sent + provider.request_timeout;
     let answer = client::exchange(&core.net, &provider.origin, &mut outgoing, sent);
     let answered = race(until(deadline, answer), downstream.gone()).await;
+    exchange.attempts += outgoing.sends;
     exchange.waited_since(sent);
     exchange.upstream = Some(exchange.now() - sent);
     let (upstream, head) = match answered {
         Raced::First(Some(answered)) => answered?,
         Raced::First(None) => return Err(relay::timed_out(provider)),
-        Raced::Second(()) => return Err(reply::gone(crate::net::server::Gone)),
+        Raced::Second(()) => return Err(reply::gone(Gone)),
     };
     drop(outgoing);
     let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };

@@ -39,7 +39,8 @@ pub struct Core {
     random: RefCell<fastrand::Rng>,
     draining: Cell<bool>,
     cut: Cell<bool>,
-    /// Of every open connection's task, to be woken by a drain; `None` is free and its index is in `free`.
+    /// Of every open connection's task, to be woken by a drain; `None` before its task ran, and when its
+    /// index is in `free`.
     wakers: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
 }
@@ -117,15 +118,14 @@ impl Core {
         self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
     }
 
-    /// Counts a connection that was accepted, and enrols its task to be woken by a drain; both until what is returned
-    /// is dropped.
-    pub fn enrol(self: &Rc<Self>, waker: Waker) -> Enrolled {
+    /// Counts a connection that was accepted, until what is returned is dropped.
+    pub fn enrol(self: &Rc<Self>) -> Enrolled {
         self.cells.connection_opened();
         let mut wakers = self.wakers.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(wakers.len());
         match wakers.get_mut(index) {
-            Some(slot) => *slot = Some(waker),
-            None => wakers.push(Some(waker)),
+            Some(slot) => *slot = None,
+            None => wakers.push(None),
         }
         Enrolled { core: Rc::clone(self), index }
     }
@@ -135,6 +135,15 @@ impl Core {
 pub struct Enrolled {
     core: Rc<Core>,
     index: usize,
+}
+
+impl Enrolled {
+    /// Names the connection's task, to be woken by a drain.
+    pub fn wake_by(&self, waker: Waker) {
+        if let Some(slot) = self.core.wakers.borrow_mut().get_mut(self.index) {
+            *slot = Some(waker);
+        }
+    }
 }
 
 impl Drop for Enrolled {

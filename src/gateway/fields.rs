@@ -59,7 +59,7 @@ fn is_private(name: &[u8]) -> bool {
 /// Whether a provider's header goes back to the caller. Framing is our own; so are cookies' scope and the server's name.
 /// What its `connection` header nominates is of that connection alone (RFC 9110 §7.6.1).
 pub(super) fn returns(name: &[u8], connection: Option<&[u8]>) -> bool {
-    const OWN: [&[u8]; 16] = [
+    const OWN: [&[u8]; 18] = [
         b"alt-svc",
         b"cache-control",
         b"connection",
@@ -76,6 +76,8 @@ pub(super) fn returns(name: &[u8], connection: Option<&[u8]>) -> bool {
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
+        b"x-accel-buffering",
+        b"x-corelane-request-id",
     ];
     !OWN.iter().any(|own| is(name, own)) && !connection.is_some_and(|nominated| names(nominated, name))
 }

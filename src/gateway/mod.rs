@@ -72,14 +72,19 @@ async fn serve(
     let route = route(request, exchange)?;
     exchange.route = Some(route);
     match route.endpoint {
-        Endpoint::Chat(_) => return chat::serve(core, downstream, request, exchange).await,
-        _ => skip_body(downstream, request, exchange).await?,
-    }
-    match route.endpoint {
-        Endpoint::Health => reply::health(core, downstream, exchange).await,
-        Endpoint::Metrics => reply::metrics(core, downstream, exchange).await,
-        Endpoint::Models(dialect) => models::serve(core, downstream, exchange, dialect).await,
-        Endpoint::Chat(_) => Ok(()),
+        Endpoint::Chat(_) => chat::serve(core, downstream, request, exchange).await,
+        Endpoint::Health => {
+            skip_body(downstream, request, exchange).await?;
+            reply::health(core, downstream, exchange).await
+        }
+        Endpoint::Metrics => {
+            skip_body(downstream, request, exchange).await?;
+            reply::metrics(core, downstream, exchange).await
+        }
+        Endpoint::Models(dialect) => {
+            skip_body(downstream, request, exchange).await?;
+            models::serve(core, downstream, exchange, dialect).await
+        }
     }
 }
 
@@ -104,7 +109,6 @@ async fn skip_body(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
-    exchange.body_pending = true;
     downstream.read_body(request, STRAY_BODY_BYTES_MAX, |_| Ok(())).await?;
     exchange.body_pending = false;
     Ok(())
@@ -135,7 +139,7 @@ pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error
         status: error.status(),
         request_bytes: 0,
         response_bytes: bytes.len() as u64,
-        duration_us: 0,
+        duration_us: u64::try_from(downstream.receiving_for().as_micros()).unwrap_or(u64::MAX),
         inference: None,
     });
     if downstream.send(bytes, Instant::now()).await.is_ok() {

@@ -32,14 +32,14 @@ pub(super) fn passthrough(mut head: Vec<u8>, request: &mut Request, edits: &[Edi
     if body.len() <= COPY_BYTES_MAX {
         head.reserve_exact(length);
         append_edited(&mut head, body, edits);
-        return Outgoing { head, body: None };
+        return Outgoing { head, body: None, sends: 0 };
     }
     let mut start = request.head.head_bytes;
     let mut bytes = std::mem::take(&mut request.bytes);
     for edit in edits.iter().rev() {
         replace(&mut bytes, &mut start, edit);
     }
-    Outgoing { head, body: Some((bytes, start)) }
+    Outgoing { head, body: Some((bytes, start)), sends: 0 }
 }
 
 /// A body of our own making.
@@ -47,9 +47,9 @@ pub(super) fn whole(mut head: Vec<u8>, body: Vec<u8>) -> Outgoing {
     finish(&mut head, body.len());
     if body.len() <= COPY_BYTES_MAX {
         head.extend_from_slice(&body);
-        return Outgoing { head, body: None };
+        return Outgoing { head, body: None, sends: 0 };
     }
-    Outgoing { head, body: Some((body, 0)) }
+    Outgoing { head, body: Some((body, 0)), sends: 0 }
 }
 
 fn append_edited(out: &mut Vec<u8>, body: &[u8], edits: &[Edit]) {
@@ -141,7 +141,7 @@ fn finish(head: &mut Vec<u8>, length: usize) {
 /// Ends a head that has no body.
 pub(super) fn bodyless(mut head: Vec<u8>) -> Outgoing {
     encode::end(&mut head);
-    Outgoing { head, body: None }
+    Outgoing { head, body: None, sends: 0 }
 }
 
 #[cfg(test)]

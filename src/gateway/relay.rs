@@ -156,6 +156,8 @@ async fn translated(
     exchange: &mut Exchange<'_>,
     mut answer: Answer<'_>,
 ) -> Result<(), Error> {
+    // Before the body is read, which takes the head's bytes.
+    let mut out = returned_head(&answer, true);
     let mut hold = core.net.budget.hold();
     let mut body = Vec::new();
     let mut step_bytes = HOLD_BYTES_MAX;
@@ -174,10 +176,12 @@ async fn translated(
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
     let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);
-    let response = compute(core, length, work).await??;
+    let response = match race(Box::pin(compute(core, length, work)), downstream.gone()).await {
+        Raced::First(response) => response??,
+        Raced::Second(()) => return Err(reply::gone(Gone)),
+    };
     exchange.usage = response.usage;
     exchange.status = answer.head.status;
-    let mut out = returned_head(&answer, true);
     answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &response.body).await
 }
@@ -189,18 +193,22 @@ async fn failed(
     exchange: &mut Exchange<'_>,
     mut answer: Answer<'_>,
 ) -> Result<(), Error> {
-    let mut body = Vec::new();
-    // An error body that breaks off is still the provider's error.
-    let _ = answer.collect(downstream, exchange, &mut body, ERROR_BYTES_MAX).await;
-    mask_key(&mut body, exchange);
-    let status = answer.head.status;
-    let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
-    exchange.fail(&error);
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
     mask_key(&mut out, exchange);
+    let mut body = Vec::new();
+    // An error body that breaks off is still the provider's error.
+    if let Err(error) = answer.collect(downstream, exchange, &mut body, ERROR_BYTES_MAX).await
+        && error.kind == Kind::ClientGone
+    {
+        return Err(error);
+    }
+    mask_key(&mut body, exchange);
+    let status = answer.head.status;
+    let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
+    exchange.fail(&error);
     if !keeps_words {
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
@@ -217,7 +225,8 @@ fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
     }
 }
 
-/// The status line and the headers that return to the caller, without framing and without an end.
+/// The status line and the headers that return to the caller, without framing and without an end. To be called before
+/// the body is read, which takes the head's bytes.
 pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
     encode::status_line(&mut out, answer.head.status);

@@ -10,9 +10,13 @@ use crate::error::{Error, Kind};
 use crate::http::encode;
 use crate::http::sse::{Boundary, events};
 use crate::http::{EVENT_BYTES_MAX, Framing};
+use crate::net::budget::Hold;
 use crate::net::client::Progress;
 use crate::net::server::{Downstream, Gone};
 use crate::net::{Raced, race, until};
+
+/// Shorter events are part of what every request may hold, bytes.
+const EVENT_BYTES_UNCOUNTED: usize = 64 * 1024;
 
 /// What is done with events.
 enum Passage {
@@ -33,6 +37,8 @@ struct Relay<'a> {
     out: Vec<u8>,
     /// Event bytes of the caller's dialect, before framing.
     text: Vec<u8>,
+    /// For an event that is not whole yet.
+    hold: Hold,
 }
 
 /// Moves the stream to the caller.
@@ -42,7 +48,7 @@ pub(super) async fn relay(
     exchange: &mut Exchange<'_>,
     answer: Answer<'_>,
 ) -> Result<(), Error> {
-    let mut relay = Relay::begin(exchange, answer)?;
+    let mut relay = Relay::begin(core, exchange, answer)?;
     let result = relay.run(downstream, exchange).await;
     exchange.usage = relay.passage.usage();
     match result {
@@ -60,7 +66,7 @@ pub(super) async fn relay(
 }
 
 impl<'a> Relay<'a> {
-    fn begin(exchange: &mut Exchange<'_>, answer: Answer<'a>) -> Result<Self, Error> {
+    fn begin(core: &Core, exchange: &mut Exchange<'_>, answer: Answer<'a>) -> Result<Self, Error> {
         let passage = passage(exchange, &answer)?;
         let through = answer.translation.is_none();
         let mut out = returned_head(&answer, through);
@@ -73,8 +79,8 @@ impl<'a> Relay<'a> {
         framing.write(&mut out);
         reply::finish(&mut out, exchange);
         exchange.status = answer.head.status;
-        let (pending, text) = (Vec::new(), Vec::new());
-        Ok(Self { answer, passage, framing, boundary: Boundary::new(), pending, out, text })
+        let (pending, text, hold) = (Vec::new(), Vec::new(), core.net.budget.hold());
+        Ok(Self { answer, passage, framing, boundary: Boundary::new(), pending, out, text, hold })
     }
 
     /// Until the provider's stream ends; what is left to send then stands in `out`.
@@ -85,15 +91,30 @@ impl<'a> Relay<'a> {
             if progress == Progress::Done {
                 return self.end(exchange);
             }
-            if self.pending.len() > EVENT_BYTES_MAX {
-                return Err(invalid("an event of its stream is over 16 MiB"));
-            }
+            self.check_pending()?;
             if !self.text.is_empty() {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
                 self.out = reply::timed_send(downstream, exchange, out).await.map_err(reply::gone)?;
             }
         }
+    }
+
+    /// An event that is not whole is held up to its limit, a long one within the budget of all bodies.
+    fn check_pending(&mut self) -> Result<(), Error> {
+        let bytes = self.pending.len();
+        if bytes > EVENT_BYTES_MAX {
+            return Err(invalid("an event of its stream is over 16 MiB"));
+        }
+        if bytes > EVENT_BYTES_UNCOUNTED || self.hold.bytes() > 0 {
+            let counted = if bytes > EVENT_BYTES_UNCOUNTED { bytes } else { 0 };
+            if !self.hold.resize(counted) {
+                let message =
+                    "an event of the stream is long, and the bodies in flight use all of this core's budget";
+                return Err(Error::new(Kind::Overloaded, message));
+            }
+        }
+        Ok(())
     }
 
     async fn read(

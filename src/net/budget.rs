@@ -1,5 +1,5 @@
-//! The byte budget that all bodies of a core share. Full means that a new body is refused; one that was admitted is
-//! never cut for it.
+//! The byte budget that all bodies of a core share. Full means that a new body is refused, and one of
+//! unknown length that outgrows what is left; one whose length was admitted is never cut for it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -36,6 +36,11 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// Bytes held now.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Holds `bytes` in all, more or less than now. `false`: the budget has not that much left; nothing changed.
     pub fn resize(&mut self, bytes: usize) -> bool {
         let others = self.budget.held.get() - self.bytes;

@@ -2,7 +2,7 @@
 //! before its first byte is replaced once; any other retry is `routing`'s to decide.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monoio::buf::IoBuf;
 
@@ -15,6 +15,9 @@ use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_he
 /// First read of an answer, bytes; a longer body is read in pieces of `READ_BYTES_MAX`.
 const READ_BYTES_MIN: usize = 8 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// A kept connection that dies this soon after a request had been closed by its peer before: the request may be sent
+/// again. One that dies later may have been at work on it.
+const STALE_WITHIN: Duration = Duration::from_millis(100);
 /// Interim (1xx) heads skipped before the final one.
 const INTERIM_HEADS_MAX: usize = 8;
 
@@ -24,6 +27,8 @@ pub struct Outgoing {
     pub head: Vec<u8>,
     /// The body, from this offset of this buffer, when it was too large to copy.
     pub body: Option<(Vec<u8>, usize)>,
+    /// How often it was sent.
+    pub sends: u32,
 }
 
 /// A connection to an origin.
@@ -65,7 +70,8 @@ pub async fn exchange(
     if let Some(mut upstream) = net.pool.acquire(origin, now) {
         match upstream.ask(outgoing).await {
             Ok(head) => return Ok((upstream, head)),
-            Err(HeadFault::Silent) => {}
+            Err(HeadFault::Silent) if now.elapsed() < STALE_WITHIN => {}
+            Err(HeadFault::Silent) => return Err(closed_early(origin)),
             Err(HeadFault::Broken(error)) => return Err(error),
         }
     }
@@ -115,6 +121,11 @@ impl Upstream {
     pub(super) fn rest(&mut self) {
         self.consumed = 0;
         self.buffer.clear();
+        // What a long answer needed is not kept while it rests.
+        if self.buffer.capacity() > READ_BYTES_MIN {
+            self.buffer = Vec::new();
+        }
+        self.read_bytes = READ_BYTES_MIN;
         if self.stream.reads_ahead() {
             self.arm(READ_BYTES_MIN);
         }
@@ -138,6 +149,7 @@ impl Upstream {
         if self.stream.reads_ahead() && !self.stream.is_armed() {
             self.arm(READ_BYTES_MIN);
         }
+        outgoing.sends += 1;
         // A provider may refuse a long body before it took all of it, and close: its answer stands, if one came.
         let is_sent = self.send(outgoing).await.is_ok();
         let head = self.head().await;
@@ -147,21 +159,15 @@ impl Upstream {
 
     async fn send(&mut self, outgoing: &mut Outgoing) -> io::Result<()> {
         let head = std::mem::take(&mut outgoing.head);
-        let (result, head) = self.write(head).await;
+        let (result, head) = self.stream.write_all(head).await;
         outgoing.head = head;
         result?;
         if let Some((body, start)) = outgoing.body.take() {
-            let (result, body) = self.write(body.slice(start..)).await;
+            let (result, body) = self.stream.write_all(body.slice(start..)).await;
             outgoing.body = Some((body.into_inner(), start));
             result?;
         }
         Ok(())
-    }
-
-    /// A write in pieces would be needed to tell a slow peer from a stalled one; the stall limit holds for all of it,
-    /// stretched by its length.
-    async fn write<T: IoBuf + 'static>(&mut self, buffer: T) -> (io::Result<()>, T) {
-        self.stream.write_all(buffer).await
     }
 
     async fn head(&mut self) -> Result<ResponseHead, HeadFault> {
@@ -267,8 +273,8 @@ impl Upstream {
 }
 
 /// The time that sending `bytes` may take: the stall limit, and more for what a slow line needs (64 KiB a second).
-pub fn send_timeout(bytes: usize) -> std::time::Duration {
-    WRITE_STALL_TIMEOUT + std::time::Duration::from_secs(bytes as u64 / (64 * 1024))
+pub fn send_timeout(bytes: usize) -> Duration {
+    WRITE_STALL_TIMEOUT + Duration::from_secs(bytes as u64 / (64 * 1024))
 }
 
 fn invalid(reason: &str) -> Error {
@@ -276,5 +282,6 @@ fn invalid(reason: &str) -> Error {
 }
 
 fn closed_early(origin: &Origin) -> Error {
-    unreachable(origin, "the connection closed before the answer")
+    let message = format!("{}:{} closed the connection without an answer", origin.host, origin.port);
+    Error::new(Kind::UpstreamUnreachable, message)
 }

@@ -19,6 +19,9 @@ use crate::http::{BodyDecoder, Framing, HeadEnd, RequestHead, encode, parse_requ
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence inside a body.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body must come at this rate, after the first [`BODY_IDLE_TIMEOUT`], bytes a second: a drip must not hold its part of
+/// the budget for ever.
+pub const BODY_RATE_MIN: u64 = 16 * 1024;
 /// Longest silence between two requests.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// A refused request's bytes are read and dropped for this long and this far, so that the answer is not lost in a reset.
@@ -87,7 +90,8 @@ pub struct Downstream {
     read_bytes: usize,
     closed: bool,
     started: bool,
-    receiving: bool,
+    receiving_since: Option<Instant>,
+    has_served: bool,
     /// When it was accepted, or its last answer sent.
     resting_since: Instant,
     /// The caller's address.
@@ -104,7 +108,8 @@ impl Downstream {
             read_bytes: READ_BYTES_MIN,
             closed: false,
             started: false,
-            receiving: false,
+            receiving_since: None,
+            has_served: false,
             resting_since: Instant::now(),
             peer,
         }
@@ -115,27 +120,36 @@ impl Downstream {
         self.started
     }
 
+    /// Whether it was answered before: one that was not has its request still to come.
+    pub fn has_served(&self) -> bool {
+        self.has_served
+    }
+
+    /// How long the request that is coming in has been coming in.
+    pub fn receiving_for(&self) -> Duration {
+        self.receiving_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// Whether a request has begun to come in: a drain waits for it.
     pub fn is_receiving(&self) -> bool {
-        self.receiving
+        self.receiving_since.is_some()
     }
 
     /// Reads the next head; may be dropped and called again. `None`: the caller closed, or stayed silent, between requests. Errors: a head to refuse.
     pub async fn next_request(&mut self, budget: &Budget) -> Result<Option<Request>, Error> {
         self.started = false;
-        if !self.receiving
+        if self.receiving_since.is_none()
             && self.inbox.is_empty()
             && !self.fill_until(self.resting_since + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
         {
             return Ok(None);
         }
-        self.receiving = true;
-        let began = Instant::now();
+        let began = *self.receiving_since.get_or_insert_with(Instant::now);
         let mut search = HeadEnd::request();
         loop {
             if let Some(end) = search.find(&self.inbox)? {
                 let head = parse_request_head(self.inbox.get(..end).unwrap_or_default())?;
-                self.receiving = false;
+                self.receiving_since = None;
                 return Ok(Some(self.take_request(head, began, budget)));
             }
             match self.fill_until(began + HEAD_TIMEOUT).await {
@@ -214,7 +228,7 @@ impl Downstream {
             let mut bytes = std::mem::take(&mut request.bytes);
             bytes.reserve_exact(end - had);
             let later = std::mem::replace(&mut self.inbox, bytes);
-            let filled = self.fill_body().await;
+            let filled = self.fill_body(request.began, had).await;
             request.bytes = std::mem::replace(&mut self.inbox, later);
             filled?;
             if let Some(rest) = request.bytes.get(end..) {
@@ -250,7 +264,7 @@ impl Downstream {
             if decoder.is_done() {
                 return Ok(());
             }
-            self.fill_body().await?;
+            self.fill_body(request.began, request.bytes.len()).await?;
         }
     }
 
@@ -263,13 +277,16 @@ impl Downstream {
         sent.map(drop).map_err(|Gone| client_gone())
     }
 
-    async fn fill_body(&mut self) -> Result<(), Error> {
-        match self.fill_until(Instant::now() + BODY_IDLE_TIMEOUT).await {
+    async fn fill_body(&mut self, began: Instant, received_bytes: usize) -> Result<(), Error> {
+        let due = began + HEAD_TIMEOUT + BODY_IDLE_TIMEOUT;
+        let due = due + Duration::from_secs(received_bytes as u64 / BODY_RATE_MIN);
+        match self.fill_until(due.min(Instant::now() + BODY_IDLE_TIMEOUT)).await {
             Ok(0) => Err(client_gone()),
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(Error::new(Kind::RequestTimeout, "no byte of the request's body came for 30 s"))
-            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Error::new(
+                Kind::RequestTimeout,
+                "the request's body came too slowly: none of it for 30 s, or under 16 KiB a second",
+            )),
             Err(_) => Err(client_gone()),
         }
     }
@@ -288,6 +305,7 @@ impl Downstream {
     /// Sends bytes of the answer, at `now`. The buffer comes back empty.
     pub async fn send(&mut self, bytes: Vec<u8>, now: Instant) -> Result<Vec<u8>, Gone> {
         self.started = true;
+        self.has_served = true;
         self.resting_since = now;
         let mut bytes = self.write(bytes, now).await?;
         bytes.clear();
@@ -309,15 +327,6 @@ impl Downstream {
     pub fn recycle(&mut self, request: Request) {
         if request.bytes.capacity() <= READ_BYTES_MAX && self.spare.capacity() == 0 {
             self.spare = request.bytes;
-        }
-    }
-
-    /// Ends the sending side, so that the caller sees the end of the answer without waiting for the read in flight to
-    /// be cancelled.
-    pub async fn close(&mut self) {
-        if !self.closed {
-            // A caller that has left needs no end.
-            let _ = self.stream.shutdown().await;
         }
     }
 

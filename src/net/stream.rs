@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut, SliceMut};
 use monoio::io::{
@@ -21,7 +22,15 @@ pub type Filled = (io::Result<usize>, Vec<u8>);
 /// One connection.
 pub struct Stream {
     inner: Inner,
+    /// Bytes read since a read last had to wait. On epoll a read that is ready ends within its poll: a peer that always
+    /// has more would keep the core to itself.
+    ready_bytes: usize,
 }
+
+/// After so many bytes without a wait, others have their turn.
+const READY_BYTES_MAX: usize = 256 * 1024;
+/// The shortest time that monoio's timer knows.
+const YIELD: Duration = Duration::from_millis(1);
 
 enum Inner {
     Plain { pump: Pump<OwnedReadHalf<TcpStream>>, writer: OwnedWriteHalf<TcpStream> },
@@ -37,12 +46,13 @@ impl Stream {
     /// A plain TCP connection.
     pub fn plain(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { inner: Inner::Plain { pump: Pump::new(reader), writer } }
+        Self { inner: Inner::Plain { pump: Pump::new(reader), writer }, ready_bytes: 0 }
     }
 
     /// A TLS connection. `probe` is a second descriptor of its socket, to look at without reading.
     pub fn tls(stream: ClientTlsStream<TcpStream>, probe: Socket) -> Self {
-        Self { inner: Inner::Tls(Box::new(Tls { pump: Pump::new(stream), probe })) }
+        let inner = Inner::Tls(Box::new(Tls { pump: Pump::new(stream), probe }));
+        Self { inner, ready_bytes: 0 }
     }
 
     /// Whether reads may stay in flight while something is written.
@@ -69,15 +79,28 @@ impl Stream {
 
     /// Waits for the armed read. Dropping this future leaves the read in flight.
     pub async fn filled(&mut self) -> Filled {
-        poll_fn(|context| self.poll_filled(context)).await
+        if self.ready_bytes >= READY_BYTES_MAX {
+            // By a timer, since a task that wakes itself starves monoio's loop.
+            Box::pin(monoio::time::sleep(YIELD)).await;
+            self.ready_bytes = 0;
+        }
+        let filled = poll_fn(|context| self.poll_filled(context)).await;
+        if let Ok(count) = filled.0 {
+            self.ready_bytes += count;
+        }
+        filled
     }
 
     /// [`Stream::filled`] as a poll. Without an armed read this is an error, never a wait.
     pub fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
-        match &mut self.inner {
+        let filled = match &mut self.inner {
             Inner::Plain { pump, .. } => pump.poll_filled(context),
             Inner::Tls(tls) => tls.pump.poll_filled(context),
+        };
+        if filled.is_pending() {
+            self.ready_bytes = 0;
         }
+        filled
     }
 
     /// Writes all of `buffer`, which comes back. Dropped half-way, the connection must be closed.
@@ -197,9 +220,8 @@ impl<R: AsyncWriteRent> Pump<R> {
             Ok(_) => stream.flush().await,
             Err(error) => Err(error),
         };
-        if result.is_ok() {
-            self.state = State::Idle(stream);
-        }
+        // Also after an error: the peer may have said why it takes no more.
+        self.state = State::Idle(stream);
         (result, buffer)
     }
 }

@@ -94,9 +94,9 @@ fn run(plan: Plan, mailbox: Mailbox<Message>, ready: &Ready) {
 async fn serve(plan: Plan, mailbox: Mailbox<Message>, ready: &Ready, built: runtime::Built) {
     let driver = built.driver;
     match prepare(plan, driver) {
-        Ok((core, listener)) => {
+        Ok((core, listeners)) => {
             let _ = ready.send(Ok(built));
-            live(core, listener, mailbox, driver).await;
+            live(core, listeners, mailbox, driver).await;
         }
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -104,17 +104,24 @@ async fn serve(plan: Plan, mailbox: Mailbox<Message>, ready: &Ready, built: runt
     }
 }
 
-fn prepare(plan: Plan, driver: Driver) -> io::Result<(Rc<Core>, monoio::net::TcpListener)> {
+/// The core, its listener, and a second descriptor of it for the drain.
+fn prepare(plan: Plan, driver: Driver) -> io::Result<(Rc<Core>, (monoio::net::TcpListener, TcpListener))> {
     let asker = Asker::new(usize::from(plan.index), plan.questions);
     let net = Net::new(driver, asker, Budget::new(plan.body_bytes_max)).map_err(io::Error::other)?;
     plan.listener.set_nonblocking(driver == Driver::Epoll)?;
+    let backlog = plan.listener.try_clone()?;
     let listener = monoio::net::TcpListener::from_std(plan.listener)?;
     let core = Core::new(plan.index, plan.facts, plan.snapshot, net, plan.log);
-    Ok((Rc::new(core), listener))
+    Ok((Rc::new(core), (listener, backlog)))
 }
 
 /// From readiness to the end of the drain.
-async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailbox<Message>, driver: Driver) {
+async fn live(
+    core: Rc<Core>,
+    (listener, backlog): (monoio::net::TcpListener, TcpListener),
+    mailbox: Mailbox<Message>,
+    driver: Driver,
+) {
     let deadline = Rc::new(std::cell::Cell::new(None));
     let canceller = Canceller::new();
     let accepting = monoio::spawn(accept(Rc::clone(&core), listener, canceller.handle()));
@@ -131,6 +138,8 @@ async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailb
     }
     let _ = canceller.cancel();
     accepting.await;
+    empty_backlog(&core, &backlog, driver);
+    drop(backlog);
     // On io_uring the ring closes the listener, and only while this runtime turns. Were it to end first, the kernel would
     // go on filling a queue that nobody accepts from.
     monoio::time::sleep(TICK).await;
@@ -138,6 +147,20 @@ async fn live(core: Rc<Core>, listener: monoio::net::TcpListener, mailbox: Mailb
     // What still runs is ended in order, so that it leaves a row.
     core.cut();
     connections_end(&core, Some(Instant::now() + CUT_TIMEOUT)).await;
+}
+
+/// Accepts what the kernel has accepted for us: these callers were told that they are connected.
+fn empty_backlog(core: &Rc<Core>, backlog: &TcpListener, driver: Driver) {
+    if backlog.set_nonblocking(true).is_err() {
+        return;
+    }
+    while let Ok((stream, peer)) = backlog.accept() {
+        let stream = stream.set_nonblocking(driver == Driver::Epoll).map(|()| stream);
+        match stream.and_then(monoio::net::TcpStream::from_std) {
+            Ok(stream) => connection::spawn(core, stream, peer),
+            Err(error) => tracing::warn!(%error, "a connection was lost in the drain"),
+        }
+    }
 }
 
 async fn connections_end(core: &Core, deadline: Option<Instant>) {

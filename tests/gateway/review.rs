@@ -1,0 +1,127 @@
+//! Faults that a review found, each kept from coming back.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::caller::{Caller, request};
+use crate::setup::{
+    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, STREAM_HEAD, answer, chunk, config, event, node, ok, on_both,
+};
+use crate::support::node::{Node, pause};
+use crate::support::upstream::Upstream;
+
+/// Sends an answer whose head and body come in two segments, as those of a far provider do.
+fn in_two(answer: Vec<u8>) -> Upstream {
+    Upstream::start(move |line| {
+        while line.receive().is_some() {
+            let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+            line.send(&answer[..end]);
+            wait(Duration::from_millis(50));
+            line.send(&answer[end..]);
+        }
+    })
+}
+
+/// Lets time pass on a provider's side.
+fn wait(duration: Duration) {
+    let (_sender, receiver) = mpsc::channel::<()>();
+    let _ = receiver.recv_timeout(duration);
+}
+
+#[test]
+fn an_errors_head_is_its_own_when_the_body_comes_later() {
+    on_both(|driver| {
+        let body = r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"},"own":1}"#;
+        let fields = "content-type: application/json\r\nretry-after: 7\r\nrequest-id: r1\r\n";
+        let upstream = in_two(answer(429, fields, body));
+        let node = node(&upstream, driver);
+        let native =
+            Caller::new(&node).post(MESSAGES, r#"{"model":"claude-x","max_tokens":1,"messages":[]}"#);
+        assert_eq!((native.status, native.text()), (429, body));
+        assert_eq!((native.value("retry-after"), native.value("request-id")), (Some("7"), Some("r1")));
+        let ours = Caller::new(&node).post(CHAT, ASK);
+        assert_eq!((ours.status, ours.value("retry-after")), (429, Some("7")));
+    });
+}
+
+#[test]
+fn a_translated_answers_head_is_its_own_when_the_body_comes_later() {
+    on_both(|driver| {
+        let body = r#"{"id":"m","type":"message","role":"assistant","model":"claude-x","content":[{"type":"text","text":"ho"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
+        let upstream = in_two(answer(200, "content-type: application/json\r\nrequest-id: r1\r\n", body));
+        let ask = r#"{"model":"anthropic/claude-x","messages":[{"role":"user","content":"hi"}]}"#;
+        let answer = Caller::new(&node(&upstream, driver)).post(CHAT, ask);
+        assert_eq!(answer.json()["choices"][0]["message"]["content"], "ho");
+        assert_eq!(answer.value("content-type"), Some("application/json"));
+        assert_eq!(answer.value("request-id"), Some("r1"));
+    });
+}
+
+/// One core, one provider that always has more, one caller that always takes it: others are served all the same.
+#[test]
+fn an_endless_stream_does_not_keep_a_core_to_itself() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            line.receive();
+            line.send(STREAM_HEAD);
+            let burst = chunk(event("flood")).repeat(1000);
+            for _ in 0..200_000 {
+                line.send(&burst);
+            }
+        });
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut flood = Caller::new(&node);
+        flood.send(request(CHAT, "", ASK_STREAM));
+        flood.until("flood");
+        let mut sink: TcpStream = flood.sender();
+        let taker = std::thread::spawn(move || {
+            let mut bytes = vec![0; 1 << 20];
+            while sink.read(&mut bytes).is_ok_and(|count| count > 0) {}
+        });
+        for _ in 0..5 {
+            assert_eq!(Caller::new(&node).get("/health").status, 200);
+        }
+        drop(node);
+        taker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_caller_that_was_connected_when_the_drain_began_is_answered() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let node = node(&upstream, driver);
+        let mut early: Vec<Caller> = (0..8).map(|_| Caller::new(&node)).collect();
+        node.signal("TERM");
+        let mut said = Vec::new();
+        while !said.iter().any(|line: &String| line.contains("draining")) {
+            said.extend(node.said());
+            pause();
+        }
+        for caller in &mut early {
+            let answer = caller.post(CHAT, ASK);
+            assert_eq!((answer.status, answer.value("connection")), (200, Some("close")));
+        }
+    });
+}
+
+#[test]
+fn a_kept_connection_that_dies_at_work_is_not_asked_again() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            line.receive();
+            line.send(ok(ANSWER));
+            line.receive();
+            wait(Duration::from_millis(300));
+        });
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        assert_eq!(caller.post(CHAT, ASK).status, 200);
+        let answer = caller.post(CHAT, ASK);
+        assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
+        assert!(answer.text().contains("closed the connection without an answer"), "{}", answer.text());
+        assert_eq!(upstream.requests().len(), 2);
+    });
+}
