@@ -70,7 +70,8 @@ pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
     runtime.shutdown_background();
     if let Some(log) = log {
         let ended = log.finish(Instant::now() + LOG_TIMEOUT);
-        tracing::info!(?ended, "log ended");
+        let dropped = ended.dropped_backlog_full + ended.dropped_store_refused + ended.dropped_shutdown;
+        tracing::info!(rows_written = ended.written, rows_dropped = dropped, "log ended");
     }
     Ok(code)
 }
