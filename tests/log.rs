@@ -249,6 +249,34 @@ fn a_refused_row_is_set_aside_alone() {
 }
 
 #[test]
+fn a_column_that_we_do_not_know_and_must_not_be_null_keeps_rows_waiting() {
+    let postgres = Postgres::shared();
+    postgres.database("foreign_column");
+    let store = ready(&postgres.logs_store("foreign_column"));
+    postgres.run("foreign_column", "ALTER TABLE logs ADD team text NOT NULL");
+    let (handle, producers) = started(store, quick(), 1);
+    producers[0].push(record());
+    eventually(&handle, "the write fails", |gauges| gauges.failures > 0 && !gauges.is_up);
+    postgres.run("foreign_column", "ALTER TABLE logs ALTER team SET DEFAULT ''");
+    let counts = handle.finish(soon());
+    assert_eq!((counts.written, counts.dropped_store_refused), (1, 0));
+}
+
+#[test]
+fn a_table_that_was_dropped_is_made_again() {
+    let postgres = Postgres::shared();
+    postgres.database("table_gone");
+    let (handle, producers) = started(ready(&postgres.logs_store("table_gone")), quick(), 1);
+    producers[0].push(record());
+    eventually(&handle, "the first row is written", |gauges| gauges.written == 1);
+    postgres.run("table_gone", "DROP TABLE logs");
+    producers[0].push(record());
+    let counts = handle.finish(soon());
+    assert_eq!((counts.written, counts.dropped_store_refused), (2, 0));
+    assert_eq!(postgres.number("table_gone", "SELECT count(*) FROM logs"), 1);
+}
+
+#[test]
 fn rows_wait_for_a_database_that_died_and_came_back() {
     let postgres = Postgres::started();
     postgres.database("logs");

@@ -149,9 +149,13 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
 }
 
 fn with_system(system: &str, messages: &str) -> String {
-    let rest = messages.trim_start_matches('[').trim_ascii_start();
-    let comma = if rest.starts_with(']') { "" } else { "," };
-    json_text(&format!(r#"[{{"role":"system","content":{system}}}{comma}{rest}"#))
+    let system = format!(r#"{{"role":"system","content":{system}}}"#);
+    json_text(&match messages.strip_prefix('[').map(str::trim_ascii_start) {
+        Some("]") => format!("[{system}]"),
+        Some(rest) => format!("[{system},{rest}"),
+        // What is no list is still a JSON value.
+        None => format!("[{system},{messages}]"),
+    })
 }
 
 fn params(dialect: Dialect, members: &Members<'_>) -> Option<String> {
@@ -308,6 +312,14 @@ mod tests {
     #[test]
     fn a_system_prompt_before_no_messages_leaves_no_comma() {
         assert_eq!(with_system("\"s\"", "[ ]"), r#"[{"role":"system","content":"s"}]"#);
+    }
+
+    #[test]
+    fn messages_of_any_shape_stay_json() {
+        for messages in ["[[1]]", "\"x\"", "{}", "[]", "null", "[[]]"] {
+            let text = with_system("\"s\"", messages);
+            assert!(serde_json::from_str::<Vec<serde_json::Value>>(&text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -149,8 +149,7 @@ impl StreamObserver {
         if let Some(usage) = self.usage_finder.find(data).and_then(|at| object_at(data, at + USAGE.len())) {
             self.openai_usage = Some(usage);
         }
-        let has_error =
-            || self.error_finder.find(data).is_some_and(|at| opens_object(data, at + ERROR.len()));
+        let has_error = || self.error_finder.find(data).is_some() && has_top_level_error(data);
         if self.error.is_none() && (name == Some(b"error") || has_error()) {
             let mut error = decode_error(Dialect::OpenAi, 500, data);
             error.status = openai::error::status(&error);
@@ -206,8 +205,15 @@ fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
     data.get(at..)?.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start)
 }
 
-fn opens_object(data: &[u8], at: usize) -> bool {
-    value_at(data, at).is_some_and(|value| value.first() == Some(&b'{'))
+/// Whether a chunk is an error: an `error` object of its own, not one inside a choice (a content filter's, say).
+fn has_top_level_error(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct WithError<'a> {
+        #[serde(borrow)]
+        error: Option<&'a serde_json::value::RawValue>,
+    }
+    let error = serde_json::from_slice::<WithError<'_>>(data).ok().and_then(|chunk| chunk.error);
+    error.is_some_and(|error| error.get().starts_with('{'))
 }
 
 fn object_at<'a, T: Deserialize<'a>>(data: &'a [u8], at: usize) -> Option<T> {

@@ -203,6 +203,35 @@ fn watching_openai() {
 }
 
 #[test]
+fn a_later_report_takes_no_tokens_away() {
+    let mut observer = StreamObserver::new(Dialect::Anthropic);
+    let start = br#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    observer.observe(Some(b"message_start"), start);
+    let later = br#"{"type":"message_delta","delta":{},"usage":{"input_tokens":0,"output_tokens":5}}"#;
+    observer.observe(Some(b"message_delta"), later);
+    let usage = observer.usage().unwrap();
+    assert_eq!((usage.prompt_tokens, usage.completion_tokens), (9, 5));
+}
+
+#[test]
+fn allowed_tools_are_picked_by_name() {
+    let tool = |name: &str| format!(r#"{{"type":"function","function":{{"name":"{name}"}}}}"#);
+    let body = format!(
+        r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{},{},{}],"tool_choice":{{"type":"allowed_tools","allowed_tools":{{"mode":"auto","tools":[{},{}]}}}}}}"#,
+        tool("a"),
+        tool("b"),
+        tool("c"),
+        tool("c"),
+        tool("a"),
+    );
+    let encoded =
+        translate_request(Dialect::OpenAi, Dialect::Anthropic, body.as_bytes(), "m", false).unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&encoded.body).unwrap();
+    let names: Vec<_> = sent["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
+
+#[test]
 fn each_kind_of_content_counts() {
     for delta in [
         r#"{"tool_calls":[{"index":0}]}"#,
@@ -229,6 +258,9 @@ fn errors_are_seen_in_a_watched_stream() {
     assert_eq!(openai(r#"{"id":"x","error":{"code":429,"message":"m"},"choices":[]}"#), Some(429));
     assert_eq!(openai(r#"{"error":{"message":"m","code":"rate_limit_exceeded"}}"#), Some(429));
     assert_eq!(openai(r#"{"error":null,"choices":[]}"#), None);
+    let filtered =
+        r#"{"choices":[{"delta":{"content":"x"},"content_filter_results":{"error":{"code":"f"}}}]}"#;
+    assert_eq!(openai(filtered), None, "an error inside a choice is not the stream's");
     assert_eq!(seen(Dialect::OpenAi, Some(b"error"), "gone"), Some(500));
     let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     assert_eq!(seen(Dialect::Anthropic, Some(b"error"), overloaded), Some(529));

@@ -112,16 +112,17 @@ impl PostgresStore {
         self.buffer.clear();
         postgres_copy::encode(rows, &mut self.buffer);
         copy(client, &self.buffer).map_err(|error| {
-            // A partition that was dropped behind our back is made again by the next try.
-            let has_no_partition = words(&error).contains("no partition of relation");
-            if has_no_partition {
-                self.days.clear()
-            };
-            if has_no_partition { StoreError::Unavailable(words(&error)) } else { store_error(&error) }
+            if lacks_partition(&error) {
+                // One that was dropped behind our back is made again by the next try.
+                self.days.clear();
+                return StoreError::Unavailable(words(&error));
+            }
+            store_error(&error)
         })
     }
 
-    /// Partitions for the rows' days, today and tomorrow.
+    /// Partitions for the rows' days, today and tomorrow. What goes wrong here is no row's fault, but for a day that the
+    /// server's calendar does not have.
     fn ensure_days(&mut self, client: &mut Client, rows: &[Row]) -> Result<(), StoreError> {
         let today = postgres_schema::today();
         let wanted = rows.iter().map(Row::day).chain([today, today + 1]);
@@ -131,10 +132,10 @@ impl PostgresStore {
         }
         let mut missing: Vec<i64> = missing.into_iter().collect();
         missing.sort_unstable();
-        let mut transaction = client.transaction().map_err(|error| store_error(&error))?;
-        transaction.batch_execute(LIMITS).map_err(|error| store_error(&error))?;
-        postgres_schema::make_days(&mut transaction, &missing).map_err(|error| store_error(&error))?;
-        transaction.commit().map_err(|error| store_error(&error))?;
+        make_days(client, &missing).map_err(|error| match error.code().map_or("", SqlState::code) {
+            code if code.starts_with("22") => StoreError::Row(words(&error)),
+            _ => StoreError::Unavailable(words(&error)),
+        })?;
         self.days.extend(missing);
         Ok(())
     }
@@ -312,9 +313,25 @@ fn is_lasting(error: &postgres::Error) -> bool {
 
 /// Classes of SQLSTATE that are about a row: its data, a constraint, a limit on its size; and the server's own
 /// stumbling over it. Everything else may pass, and the batch waits.
+fn make_days(client: &mut Client, days: &[i64]) -> Result<(), postgres::Error> {
+    let mut transaction = client.transaction()?;
+    transaction.batch_execute(LIMITS)?;
+    postgres_schema::make_days(&mut transaction, days)?;
+    transaction.commit()
+}
+
+/// "No partition of relation found for row": a check violation without a constraint's name, in any language.
+fn lacks_partition(error: &postgres::Error) -> bool {
+    error
+        .as_db_error()
+        .is_some_and(|answer| *answer.code() == SqlState::CHECK_VIOLATION && answer.constraint().is_none())
+}
+
+/// Whose fault an error of COPY or INSERT is. A column that we do not know and that must not be null is the schema's.
 fn store_error(error: &postgres::Error) -> StoreError {
     let code = error.code().map_or("", SqlState::code);
-    if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) || code == "XX000" {
+    let is_schemas = code == SqlState::NOT_NULL_VIOLATION.code();
+    if !is_schemas && (["22", "23", "54"].iter().any(|class| code.starts_with(class)) || code == "XX000") {
         StoreError::Row(words(error))
     } else {
         StoreError::Unavailable(words(error))

@@ -13,7 +13,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7165071312105336421)";
 /// JSON stays text: `jsonb` costs several times the CPU and refuses what it can't hold. Partitioned columns are in the
 /// primary key, as PostgreSQL demands; a row's timestamp never changes, so the pair is as unique as the id.
 const SCHEMA: &str = "
-CREATE TABLE corelane_schema (
+CREATE TABLE IF NOT EXISTS corelane_schema (
     part text PRIMARY KEY,
     version integer NOT NULL
 );
@@ -54,20 +54,18 @@ CREATE TABLE logs (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (timestamp, id)
 ) PARTITION BY RANGE (timestamp);
-INSERT INTO corelane_schema VALUES ('logs', 1);
+INSERT INTO corelane_schema VALUES ('logs', 1) ON CONFLICT DO NOTHING;
 ";
 
-/// Makes the table unless it is there; `false`: a table of that name is there which is not ours.
+/// Makes the table unless it is there, also where it was dropped or renamed since; `false`: a table of that name is there
+/// which is not ours.
 pub(super) fn make_table(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
-    if exists(transaction, "corelane_schema")? {
+    if exists(transaction, "corelane_schema")? && exists(transaction, "logs")? {
         return Ok(true);
     }
     transaction.batch_execute(LOCK)?;
-    if exists(transaction, "corelane_schema")? {
-        return Ok(true);
-    }
     if exists(transaction, "logs")? {
-        return Ok(false);
+        return exists(transaction, "corelane_schema");
     }
     transaction.batch_execute(SCHEMA)?;
     Ok(true)

@@ -103,7 +103,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version >= SCHEMA_VERSION {
-        return Ok(true);
+        // Another program's file may have a version of its own.
+        return transaction.table_exists(None, "logs");
     }
     if transaction.table_exists(None, "logs")? {
         return Ok(false);

@@ -2,6 +2,7 @@
 //! left out and named; what would change the answer's shape is refused.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::message;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
@@ -82,7 +83,8 @@ fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, 
     let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice else {
         return Ok(request.tools.iter().collect());
     };
-    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(&tool.name)).collect();
+    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
+    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(tool.name.as_ref())).collect();
     if tools.is_empty() {
         let message = "`tool_choice.allowed_tools` names no tool of `tools`";
         return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));

@@ -37,13 +37,14 @@ impl Counts for WireUsage {
 }
 
 impl WireUsage {
-    /// Takes over what a later report of the same stream says.
+    /// Takes over what a later report of the same stream says. Counts only grow; one that is smaller, or 0 where it was
+    /// known, is a report that leaves it out.
     pub(in crate::dialect) fn update(&mut self, later: Self) {
-        self.input_tokens = later.input_tokens.or(self.input_tokens);
-        self.output_tokens = later.output_tokens.or(self.output_tokens);
-        self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.input_tokens = later.input_tokens.max(self.input_tokens);
+        self.output_tokens = later.output_tokens.max(self.output_tokens);
+        self.cache_read_input_tokens = later.cache_read_input_tokens.max(self.cache_read_input_tokens);
         self.cache_creation_input_tokens =
-            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+            later.cache_creation_input_tokens.max(self.cache_creation_input_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 

@@ -41,7 +41,12 @@ fn each_event(sse: &str, mut take: impl FnMut(&str)) {
             let value = value.strip_prefix(' ').unwrap_or(value);
             data = Some(match data.take() {
                 None => Cow::Borrowed(value),
-                Some(before) => Cow::Owned(format!("{before}\n{value}")),
+                Some(before) => {
+                    let mut joined = before.into_owned();
+                    joined.push('\n');
+                    joined.push_str(value);
+                    Cow::Owned(joined)
+                }
             });
         }
     }
@@ -52,8 +57,8 @@ fn each_event(sse: &str, mut take: impl FnMut(&str)) {
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Vec<ChunkChoice<'a>>,
+    #[serde(borrow)]
+    choices: Option<Vec<ChunkChoice<'a>>>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -72,8 +77,11 @@ struct Delta<'a> {
     content: Option<Text<'a>>,
     #[serde(borrow)]
     refusal: Option<Text<'a>>,
-    #[serde(borrow, alias = "reasoning")]
+    /// Two names of one thing; some providers send both.
+    #[serde(borrow)]
     reasoning_content: Option<Text<'a>>,
+    #[serde(borrow)]
+    reasoning: Option<Text<'a>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolDelta<'a>>>,
 }
@@ -120,7 +128,7 @@ impl OpenAiAnswer {
         if chunk.error.is_some() {
             self.error = Some(json_text(data));
         }
-        for choice in chunk.choices {
+        for choice in chunk.choices.unwrap_or_default() {
             if let (0, Some(delta)) = (choice.index, choice.delta) {
                 self.delta(delta);
             }
@@ -131,7 +139,7 @@ impl OpenAiAnswer {
         self.seen = true;
         append(&mut self.content, delta.content);
         append(&mut self.refusal, delta.refusal);
-        append(&mut self.reasoning, delta.reasoning_content);
+        append(&mut self.reasoning, delta.reasoning_content.or(delta.reasoning));
         for tool in delta.tool_calls.unwrap_or_default() {
             let Some(call) = part(&mut self.calls, tool.index) else { continue };
             if let Some(id) = tool.id {
@@ -379,6 +387,19 @@ mod tests {
         assert_eq!(content.tool_calls.as_deref(), Some(calls));
         let message = format!(r#"{{"role":"assistant","content":"He\"y é","tool_calls":{calls}}}"#);
         assert_eq!(content.output_message, Some(message));
+    }
+
+    #[test]
+    fn two_names_of_reasoning_and_null_choices_lose_nothing() {
+        let sse = concat!(
+            r#"data: {"choices":[{"delta":{"content":"hi","reasoning":null,"reasoning_content":null}}]}"#,
+            "\n\n",
+            r#"data: {"choices":null,"error":{"message":"m"}}"#,
+            "\n\n",
+        );
+        let content = content(Dialect::OpenAi, sse.as_bytes());
+        assert_eq!(content.output_message.as_deref(), Some(r#"{"role":"assistant","content":"hi"}"#));
+        assert!(content.error_details.is_some());
     }
 
     #[test]
