@@ -156,6 +156,11 @@ impl Error {
         Self { kind: Kind::UpstreamStatus, message, param: None, upstream: Some(Box::new(error)) }
     }
 
+    /// A provider's answer that breaks HTTP, its dialect, or a limit of ours.
+    pub fn unusable_answer(reason: &str) -> Self {
+        Self::new(Kind::UpstreamInvalidResponse, format!("the provider's answer cannot be used: {reason}"))
+    }
+
     /// The HTTP status of the answer: the provider's own when it gave one.
     pub fn status(&self) -> u16 {
         self.upstream.as_ref().map_or(self.kind.status(), |upstream| upstream.status)

@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
+use super::Core;
 use super::compute::compute;
 use super::exchange::Exchange;
 use super::outgoing::{self, Edit};
 use super::relay::{self, Translation};
-use super::{Core, reply};
 use crate::config::snapshot::Provider;
 use crate::dialect::look::{self, Look, Members};
 use crate::dialect::{self, Dialect};
@@ -167,7 +167,7 @@ async fn prepare(
     });
     let encoded = match race(Box::pin(encoded), downstream.gone()).await {
         Raced::First(encoded) => encoded??,
-        Raced::Second(()) => return Err(reply::gone(Gone)),
+        Raced::Second(()) => return Err(Gone.into()),
     };
     let translation =
         Translation { from: to, to: from, include_usage: asked.include_usage, dropped: encoded.dropped };
@@ -206,7 +206,7 @@ async fn attempt(
     let (upstream, head) = match answered {
         Raced::First(Some(answered)) => answered?,
         Raced::First(None) => return Err(relay::timed_out(provider)),
-        Raced::Second(()) => return Err(reply::gone(Gone)),
+        Raced::Second(()) => return Err(Gone.into()),
     };
     drop(outgoing);
     let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };

@@ -71,7 +71,7 @@ pub(super) async fn serve(
         open_keys(&snapshot).map(|(provider, key)| list(core, &snapshot, provider, key)).collect();
     let lists = match race(join(lists), downstream.gone()).await {
         Raced::First(lists) => lists,
-        Raced::Second(()) => return Err(reply::gone(Gone)),
+        Raced::Second(()) => return Err(Gone.into()),
     };
     exchange.waited_since(before);
     let entries = entries(&snapshot, &lists, exchange.created_s());

@@ -71,14 +71,14 @@ pub(super) async fn relay(
     answer: Answer<'_>,
 ) -> Result<(), Error> {
     match answer.head.status {
-        _ if answer.head.is_coded => Err(invalid("it is compressed, which was not asked for")),
+        _ if answer.head.is_coded => Err(Error::unusable_answer("it is compressed, which was not asked for")),
         400..=599 => failed(core, downstream, exchange, answer).await,
         200..=299 if exchange.stream && answer.head.is_event_stream => {
             relay_stream::relay(core, downstream, exchange, answer).await
         }
         200..=299 if answer.translation.is_none() => whole(core, downstream, exchange, answer).await,
         200..=299 => translated(core, downstream, exchange, answer).await,
-        status => Err(invalid(&format!("status {status} is no answer to a POST"))),
+        status => Err(Error::unusable_answer(&format!("status {status} is no answer to a POST"))),
     }
 }
 
@@ -114,7 +114,7 @@ async fn send_whole(
     reply::finish(out, exchange);
     out.extend_from_slice(body);
     exchange.log_output(body);
-    reply::timed_send(downstream, exchange, std::mem::take(out)).await.map(drop).map_err(reply::gone)
+    reply::timed_send(downstream, exchange, std::mem::take(out)).await.map(drop).map_err(Error::from)
 }
 
 /// A long whole answer: passed on as it comes in, its usage read from its end.
@@ -134,7 +134,7 @@ async fn long(
         tail.push(&piece);
         exchange.log_output(&piece);
         framing.frame(&mut out, &piece);
-        out = reply::timed_send(downstream, exchange, out).await.map_err(reply::gone)?;
+        out = reply::timed_send(downstream, exchange, out).await?;
         piece.clear();
         match answer.collect(downstream, exchange, &mut piece, HOLD_BYTES_MAX).await? {
             Progress::More => {}
@@ -147,7 +147,7 @@ async fn long(
     framing.frame(&mut out, &piece);
     framing.end(&mut out);
     answer.release(core, exchange.now());
-    reply::timed_send(downstream, exchange, out).await.map(drop).map_err(reply::gone)
+    reply::timed_send(downstream, exchange, out).await.map(drop).map_err(Error::from)
 }
 
 async fn translated(
@@ -164,21 +164,16 @@ async fn translated(
     while answer.collect(downstream, exchange, &mut body, step_bytes).await? == Progress::More {
         step_bytes = body.len() + HOLD_BYTES_MAX;
         if body.len() > TRANSLATED_BYTES_MAX {
-            return Err(invalid("it is over 16 MiB, more than this version translates"));
+            return Err(Error::unusable_answer("it is over 16 MiB, more than this version translates"));
         }
-        if !hold.resize(body.len()) {
-            return Err(Error::new(
-                Kind::Overloaded,
-                "the bodies in flight use all of this core's memory budget",
-            ));
-        }
+        hold.resize(body.len())?;
     }
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
     let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);
     let response = match race(Box::pin(compute(core, length, work)), downstream.gone()).await {
         Raced::First(response) => response??,
-        Raced::Second(()) => return Err(reply::gone(Gone)),
+        Raced::Second(()) => return Err(Gone.into()),
     };
     exchange.usage = response.usage;
     exchange.status = answer.head.status;
@@ -274,7 +269,7 @@ impl Answer<'_> {
         match read {
             Raced::First(Some(progress)) => progress,
             Raced::First(None) => Err(timed_out(self.provider)),
-            Raced::Second(()) => Err(reply::gone(Gone)),
+            Raced::Second(()) => Err(Gone.into()),
         }
     }
 
@@ -388,10 +383,6 @@ pub(super) fn timed_out(provider: &Provider) -> Error {
         provider.request_timeout.as_secs()
     );
     Error::new(Kind::UpstreamTimeout, message)
-}
-
-fn invalid(reason: &str) -> Error {
-    Error::new(Kind::UpstreamInvalidResponse, format!("the provider's answer cannot be used: {reason}"))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(super) async fn relay(
             exchange.fail(&error);
         }
     }
-    reply::timed_send(downstream, exchange, relay.out).await.map(drop).map_err(reply::gone)
+    reply::timed_send(downstream, exchange, relay.out).await.map(drop).map_err(Error::from)
 }
 
 impl<'a> Relay<'a> {
@@ -95,7 +95,7 @@ impl<'a> Relay<'a> {
             if !self.text.is_empty() {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
-                self.out = reply::timed_send(downstream, exchange, out).await.map_err(reply::gone)?;
+                self.out = reply::timed_send(downstream, exchange, out).await?;
             }
         }
     }
@@ -104,15 +104,11 @@ impl<'a> Relay<'a> {
     fn check_pending(&mut self) -> Result<(), Error> {
         let bytes = self.pending.len();
         if bytes > EVENT_BYTES_MAX {
-            return Err(invalid("an event of its stream is over 16 MiB"));
+            return Err(Error::unusable_answer("an event of its stream is over 16 MiB"));
         }
-        if bytes > EVENT_BYTES_UNCOUNTED || self.hold.bytes() > 0 {
-            let counted = if bytes > EVENT_BYTES_UNCOUNTED { bytes } else { 0 };
-            if !self.hold.resize(counted) {
-                let message =
-                    "an event of the stream is long, and the bodies in flight use all of this core's budget";
-                return Err(Error::new(Kind::Overloaded, message));
-            }
+        let counted = if bytes > EVENT_BYTES_UNCOUNTED { bytes } else { 0 };
+        if counted != self.hold.bytes() {
+            self.hold.resize(counted)?;
         }
         Ok(())
     }
@@ -134,7 +130,7 @@ impl<'a> Relay<'a> {
                 let message = format!("the provider's stream was silent for {} s", silence.as_secs());
                 Err(Error::new(Kind::UpstreamTimeout, message))
             }
-            Raced::Second(()) => Err(reply::gone(Gone)),
+            Raced::Second(()) => Err(Gone.into()),
         }
     }
 
@@ -165,7 +161,7 @@ impl<'a> Relay<'a> {
                     && !observer.is_ended()
                     && observer.error().is_none() =>
             {
-                return Err(invalid("its stream closed before its last event"));
+                return Err(Error::unusable_answer("its stream closed before its last event"));
             }
             Passage::Through(_) => self.text.append(&mut self.pending),
             Passage::Translated(translator) => translator.finish(&mut self.text)?,
@@ -239,8 +235,4 @@ impl Passage {
             Self::Translated(translator) => translator.usage(),
         }
     }
-}
-
-fn invalid(reason: &str) -> Error {
-    Error::new(Kind::UpstreamInvalidResponse, format!("the provider's answer cannot be used: {reason}"))
 }

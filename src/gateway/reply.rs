@@ -17,11 +17,6 @@ const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a refused caller is told to wait when this core's budget is spent, seconds.
 const RETRY_AFTER_S: &[u8] = b"1";
 
-/// The caller left while it was being answered.
-pub(super) fn gone(_: Gone) -> Error {
-    Error::new(Kind::ClientGone, "the caller closed the connection")
-}
-
 /// `GET /health`: this node serves. It asks no database.
 pub(super) async fn health(
     core: &Core,
@@ -73,7 +68,7 @@ pub(super) async fn send(
         exchange.response_bytes += body.len() as u64;
     }
     exchange.status = status;
-    timed_send(downstream, exchange, out).await.map(drop).map_err(gone)
+    timed_send(downstream, exchange, out).await.map(drop).map_err(Error::from)
 }
 
 /// Sends, counting the wait.

@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::error::{Error, Kind};
+
 /// One core's budget.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -41,15 +43,18 @@ impl Hold {
         self.bytes
     }
 
-    /// Holds `bytes` in all, more or less than now. `false`: the budget has not that much left; nothing changed.
-    pub fn resize(&mut self, bytes: usize) -> bool {
+    /// Holds `bytes` in all, more or less than now. Errors: the budget has not that much left; nothing
+    /// changed.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), Error> {
         let others = self.budget.held.get() - self.bytes;
         let fits = others.checked_add(bytes).is_some_and(|sum| sum <= self.budget.bytes_max);
-        if fits {
-            self.budget.held.set(others + bytes);
-            self.bytes = bytes;
+        if !fits {
+            let message = "the bodies in flight use all of this core's memory budget; try again shortly";
+            return Err(Error::new(Kind::Overloaded, message));
         }
-        fits
+        self.budget.held.set(others + bytes);
+        self.bytes = bytes;
+        Ok(())
     }
 }
 
@@ -67,10 +72,10 @@ mod tests {
     fn refuses_one_past_the_limit_and_gives_back() {
         let budget = Budget::new(10);
         let mut first = budget.hold();
-        assert!(first.resize(10));
+        assert!(first.resize(10).is_ok());
         let mut second = budget.hold();
-        assert!(!second.resize(1));
-        assert!(first.resize(9) && second.resize(1));
+        assert_eq!(second.resize(1).map_err(|error| error.kind), Err(Kind::Overloaded));
+        assert!(first.resize(9).is_ok() && second.resize(1).is_ok());
         drop(first);
         assert_eq!(budget.held_bytes(), 1);
     }

@@ -175,7 +175,9 @@ impl Upstream {
             let end = match self.find_head().await {
                 // An interim answer shows that the request arrived: it must not be sent again.
                 Err(HeadFault::Silent) if interim_heads > 0 => {
-                    return Err(HeadFault::Broken(invalid("the connection closed behind an interim one")));
+                    return Err(HeadFault::Broken(Error::unusable_answer(
+                        "the connection closed behind an interim one",
+                    )));
                 }
                 found => found?,
             };
@@ -191,7 +193,9 @@ impl Upstream {
             self.decoder = BodyDecoder::response(head.framing);
             return Ok(head);
         }
-        Err(HeadFault::Broken(invalid("it has more than 8 interim responses before the answer")))
+        Err(HeadFault::Broken(Error::unusable_answer(
+            "it has more than 8 interim responses before the answer",
+        )))
     }
 
     async fn find_head(&mut self) -> Result<usize, HeadFault> {
@@ -209,7 +213,9 @@ impl Upstream {
         let had = if self.stream.is_armed() { 0 } else { self.buffer.len() };
         match self.fill(READ_BYTES_MIN).await {
             Ok(0) | Err(_) if had == 0 => Err(HeadFault::Silent),
-            Ok(0) | Err(_) => Err(HeadFault::Broken(invalid("the connection closed inside its head"))),
+            Ok(0) | Err(_) => {
+                Err(HeadFault::Broken(Error::unusable_answer("the connection closed inside its head")))
+            }
             Ok(_) => Ok(()),
         }
     }
@@ -241,7 +247,7 @@ impl Upstream {
                 }
                 Ok(count) if count >= self.read_bytes => self.read_bytes = READ_BYTES_MAX,
                 Ok(_) => {}
-                Err(_) => return Err(invalid("the connection was lost inside its body")),
+                Err(_) => return Err(Error::unusable_answer("the connection was lost inside its body")),
             }
         }
     }
@@ -275,10 +281,6 @@ impl Upstream {
 /// The time that sending `bytes` may take: the stall limit, and more for what a slow line needs (64 KiB a second).
 pub fn send_timeout(bytes: usize) -> Duration {
     WRITE_STALL_TIMEOUT + Duration::from_secs(bytes as u64 / (64 * 1024))
-}
-
-fn invalid(reason: &str) -> Error {
-    Error::new(Kind::UpstreamInvalidResponse, format!("the provider's answer cannot be used: {reason}"))
 }
 
 fn closed_early(origin: &Origin) -> Error {

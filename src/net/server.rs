@@ -37,6 +37,12 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
+impl From<Gone> for Error {
+    fn from(_: Gone) -> Self {
+        Self::new(Kind::ClientGone, "the caller closed the connection")
+    }
+}
+
 /// A request: its head, and its body once that was read.
 pub struct Request {
     /// The head; its spans refer to the front of `bytes`.
@@ -214,9 +220,7 @@ impl Downstream {
         length: usize,
         look: &mut impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if !request.hold.resize(length) {
-            return Err(overloaded());
-        }
+        request.hold.resize(length)?;
         let end = request.head.head_bytes + length;
         look(request.body())?;
         if request.bytes.len() >= end {
@@ -257,9 +261,7 @@ impl Downstream {
             if request.body().len() > bytes_max {
                 return Err(too_large(bytes_max));
             }
-            if !request.hold.resize(request.body().len()) {
-                return Err(overloaded());
-            }
+            request.hold.resize(request.body().len())?;
             look(request.bytes.get(had..).unwrap_or_default())?;
             if decoder.is_done() {
                 return Ok(());
@@ -274,20 +276,20 @@ impl Downstream {
             return Ok(());
         }
         let sent = self.write(encode::CONTINUE.to_vec(), Instant::now()).await;
-        sent.map(drop).map_err(|Gone| client_gone())
+        Ok(sent.map(drop)?)
     }
 
     async fn fill_body(&mut self, began: Instant, received_bytes: usize) -> Result<(), Error> {
         let due = began + HEAD_TIMEOUT + BODY_IDLE_TIMEOUT;
         let due = due + Duration::from_secs(received_bytes as u64 / BODY_RATE_MIN);
         match self.fill_until(due.min(Instant::now() + BODY_IDLE_TIMEOUT)).await {
-            Ok(0) => Err(client_gone()),
+            Ok(0) => Err(Gone.into()),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Error::new(
                 Kind::RequestTimeout,
                 "the request's body came too slowly: none of it for 30 s, or under 16 KiB a second",
             )),
-            Err(_) => Err(client_gone()),
+            Err(_) => Err(Gone.into()),
         }
     }
 
@@ -376,15 +378,4 @@ impl Downstream {
 fn too_large(bytes_max: usize) -> Error {
     let message = format!("the request's body is over client.max_request_body_size_mb ({bytes_max} bytes)");
     Error::new(Kind::BodyTooLarge, message)
-}
-
-fn overloaded() -> Error {
-    Error::new(
-        Kind::Overloaded,
-        "the bodies in flight use all of this core's memory budget; try again shortly",
-    )
-}
-
-fn client_gone() -> Error {
-    Error::new(Kind::ClientGone, "the caller closed the connection")
 }
