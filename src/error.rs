@@ -33,6 +33,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// The peer did not send its request in time.
     RequestTimeout,
+    /// The request says neither its body's length nor that it is chunked, and the operation needs a body.
+    LengthRequired,
     /// The body is over its limit.
     BodyTooLarge,
     /// The request target is over its limit.
@@ -49,8 +51,12 @@ pub enum Kind {
     VersionNotSupported,
     /// This core's byte budget is spent.
     Overloaded,
+    /// This core serves as many connections as it may.
+    TooManyConnections,
     /// The name did not resolve, or no connection could be made.
     UpstreamUnreachable,
+    /// The provider's address is one that must not be connected to.
+    UpstreamAddressRefused,
     /// The provider's answer breaks HTTP or its own dialect.
     UpstreamInvalidResponse,
     /// The provider answered with an error status; the details are in [`Error::upstream`].
@@ -91,6 +97,7 @@ impl Kind {
             Self::NotFound => (404, "not_found"),
             Self::MethodNotAllowed => (405, "method_not_allowed"),
             Self::RequestTimeout => (408, "request_timeout"),
+            Self::LengthRequired => (411, "length_required"),
             Self::BodyTooLarge => (413, "request_too_large"),
             Self::TargetTooLong => (414, "target_too_long"),
             Self::UnsupportedMediaType => (415, "unsupported_media_type"),
@@ -100,9 +107,11 @@ impl Kind {
             Self::Internal => (500, "internal_error"),
             Self::NotImplemented => (501, "not_implemented"),
             Self::UpstreamUnreachable => (502, "upstream_unreachable"),
+            Self::UpstreamAddressRefused => (502, "upstream_address_refused"),
             Self::UpstreamInvalidResponse => (502, "upstream_invalid_response"),
             Self::UpstreamStatus => (502, "upstream_status"),
             Self::Overloaded => (503, "overloaded"),
+            Self::TooManyConnections => (503, "too_many_connections"),
             Self::ShuttingDown => (503, "shutting_down"),
             Self::UpstreamTimeout => (504, "request_timed_out"),
             Self::VersionNotSupported => (505, "version_not_supported"),

@@ -23,7 +23,7 @@ use std::fmt;
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub use secret::Secret;
-use snapshot::Snapshot;
+use snapshot::{Server, Snapshot};
 
 /// Where `env.NAME` is looked up: the process's environment in `cli`, anything in a test.
 pub trait Environment {
@@ -91,6 +91,9 @@ pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Resu
     read(&root, report, environment)
 }
 
+/// See [`Server::connections_per_core_max`].
+const CONNECTIONS_PER_CORE_DEFAULT: usize = 32_768;
+
 /// UTF-8's, which some editors write and JSON does not know.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -125,6 +128,8 @@ fn read(
         return Err(report.into_faults());
     }
     let digest = digest::digest(&client, &providers, &stores);
-    let snapshot = Snapshot { generation: 1, digest, client, providers, logs_store: stores.logs_store };
+    let server = Server { connections_per_core_max: CONNECTIONS_PER_CORE_DEFAULT, ..Server::default() };
+    let snapshot =
+        Snapshot { generation: 1, digest, client, server, providers, logs_store: stores.logs_store };
     Ok(Loaded { snapshot, warnings: report.into_notices(), unusable_keys })
 }

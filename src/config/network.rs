@@ -1,6 +1,7 @@
 //! `network_config` and `proxy_config` of one provider: where it is reached, with which headers, how long we wait. Which
 //! dialect's paths follow is `providers`'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::document::At;
@@ -67,7 +68,7 @@ pub(crate) fn check_proxy(provider: &At<'_>, report: &mut Report<'_>) {
 
 fn base_url(at: Option<&At<'_>>, default: &str, report: &mut Report<'_>) -> BaseUrl {
     let nowhere = || BaseUrl {
-        origin: Origin { tls: true, host: String::new(), port: 443 },
+        origin: Origin { tls: true, host: String::new(), port: 443, transport: Arc::default() },
         authority: String::new(),
         path: String::new(),
     };

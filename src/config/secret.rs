@@ -6,7 +6,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 /// A secret's text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Box<str>);
 
 impl Secret {

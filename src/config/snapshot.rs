@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 pub use super::secret::Secret;
 use crate::dialect::Dialect;
@@ -17,6 +20,8 @@ pub struct Snapshot {
     pub digest: String,
     /// `client.*`.
     pub client: Client,
+    /// `server.*`.
+    pub server: Server,
     /// Indexed by [`ProviderId`]; sorted by name, so that an id means the same on nodes with equal files.
     pub providers: Vec<Provider>,
     /// `logs_store`, when present and enabled.
@@ -48,6 +53,45 @@ pub struct Client {
     pub allowed_headers: Vec<String>,
 }
 
+/// `server.*` with its defaults: what stands between callers and this node. All but `tls` and the limit is read per
+/// connection; these two take effect at start.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// TLS on the listener; `None`: plain.
+    pub tls: Option<ServerTls>,
+    /// Peers whose `X-Forwarded-For`, `X-Real-IP` and PROXY headers are believed. Empty: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections from [`Server::trusted_proxies`] begin with a PROXY header, v1 or v2; others have none.
+    pub proxy_protocol: bool,
+    /// Open connections of callers that one core serves; one more is answered 503.
+    pub connections_per_core_max: usize,
+}
+
+/// `server.tls`.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// Certificate chain, leaf first.
+    pub cert: Pem,
+    /// Its private key.
+    pub key: Pem,
+    /// Roots of client certificates; present: a client without a valid one is refused.
+    pub client_ca: Option<Pem>,
+}
+
+/// Where PEM text is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// In this file, read again on reload; a relative path is the caller's to resolve.
+    File(PathBuf),
+    /// In the value of this variable.
+    Variable {
+        /// Its name, for messages.
+        name: String,
+        /// Its value.
+        text: Secret,
+    },
+}
+
 /// Where a provider is reached: what makes two connections interchangeable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -57,6 +101,46 @@ pub struct Origin {
     pub host: String,
     /// Port, defaulted by the scheme.
     pub port: u16,
+    /// How; shared by all origins of one provider, compared by value.
+    pub transport: Arc<Transport>,
+}
+
+/// What stands between us and an origin, and what is trusted there: part of a connection's identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Transport {
+    /// Certificates trusted beside the public and the system's roots: PEM text of `network_config.ca_cert_pem` and
+    /// `proxy_config.ca_cert_pem`, checked when the file was read. Empty: none.
+    pub extra_roots_pem: String,
+    /// The provider's certificate is not verified.
+    pub insecure_skip_verify: bool,
+    /// The way there; `None`: straight.
+    pub proxy: Option<Proxy>,
+    /// Whether private addresses may be connected to. Loopback always may, link-local and metadata addresses never.
+    pub allow_private_network: bool,
+    /// Open connections to one origin, all cores of the node together; `None`: no limit.
+    pub connections_max: Option<usize>,
+}
+
+/// `proxy_config`, resolved: `environment` has become one of these, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Proxy {
+    /// What it speaks.
+    pub kind: ProxyKind,
+    /// Host name or address, lower case, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User and password, where it wants them.
+    pub credentials: Option<(String, Secret)>,
+}
+
+/// A proxy's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyKind {
+    /// HTTP/1.1 CONNECT (RFC 9110 §9.3.6).
+    Http,
+    /// SOCKS 5 (RFC 1928), the name resolved by the proxy; user and password by RFC 1929.
+    Socks5,
 }
 
 impl Origin {

@@ -2,13 +2,14 @@
 //! user, no query, no fragment. It resolves nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::snapshot::Origin;
 
 /// A base URL in parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BaseUrl {
-    /// Where to connect.
+    /// Where to connect; its transport is the default one.
     pub(crate) origin: Origin,
     /// The `Host` header's value: the port only where it isn't the scheme's.
     pub(crate) authority: String,
@@ -46,7 +47,7 @@ pub(crate) fn parse(url: &str) -> Result<BaseUrl, &'static str> {
     let port = port.unwrap_or(default_port);
     let named = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let authority = if port == default_port { named } else { format!("{named}:{port}") };
-    Ok(BaseUrl { origin: Origin { tls, host, port }, authority, path: check_path(path)?.to_owned() })
+    Ok(BaseUrl { origin: Origin { tls, host, port, transport: Arc::default() }, authority, path: check_path(path)?.to_owned() })
 }
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
