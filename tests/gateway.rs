@@ -22,6 +22,8 @@ mod edge;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/listener_tls.rs"]
+mod listener_tls;
 #[path = "gateway/metrics.rs"]
 mod metrics;
 #[path = "gateway/models.rs"]
