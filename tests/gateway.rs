@@ -41,6 +41,8 @@ mod review;
 mod routing;
 #[path = "gateway/setup.rs"]
 mod setup;
+#[path = "gateway/spread.rs"]
+mod spread;
 #[path = "gateway/start.rs"]
 mod start;
 #[path = "gateway/streams.rs"]
