@@ -10,6 +10,7 @@ mod names;
 pub mod pool;
 pub mod server;
 mod session;
+pub mod spread;
 pub mod stream;
 pub mod tls;
 pub mod wait;
