@@ -9,7 +9,7 @@ use monoio::buf::IoBuf;
 use rustls::pki_types::ServerName;
 
 use super::stream::Stream;
-use super::{CONNECT_TIMEOUT, Net, WRITE_STALL_TIMEOUT, connect, unreachable, until};
+use super::{CONNECT_TIMEOUT, Net, connect, unreachable, until};
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_head};
@@ -278,11 +278,6 @@ impl Upstream {
         self.buffer = buffer;
         result
     }
-}
-
-/// The time that sending `bytes` may take: the stall limit, and more for what a slow line needs (64 KiB a second).
-pub fn send_timeout(bytes: usize) -> Duration {
-    WRITE_STALL_TIMEOUT + Duration::from_secs(bytes as u64 / (64 * 1024))
 }
 
 fn closed_early(origin: &Origin) -> Error {

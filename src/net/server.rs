@@ -7,9 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::budget::{Budget, Hold};
-use super::client::send_timeout;
 use super::stream::Stream;
-use super::until;
+use super::{WRITE_STALL_TIMEOUT, until};
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, RequestHead, encode, parse_request_head};
 
@@ -26,6 +25,17 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// See [`LINGER_TIMEOUT`].
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long the closing word of a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a caller that has closed its sending side is asked whether it has left.
+const ASK_INTERVAL: Duration = Duration::from_millis(50);
+/// After so long it is sent something harmless, since only what reaches a closed socket is answered with a reset.
+const ASK_AFTER: Duration = Duration::from_millis(300);
+/// How long the reset may take that answers the last bytes of an answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(50);
+/// Between two looks for it.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(5);
 
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Also the most that is kept of further requests while one is served.
@@ -92,7 +102,12 @@ pub struct Downstream {
     /// A request's buffer, kept for the next one.
     spare: Vec<u8>,
     read_bytes: usize,
+    /// Nothing can be written any more.
     closed: bool,
+    /// When the caller's end of file was read: it may have left, or only have closed its sending side.
+    ended_since: Option<Instant>,
+    /// What may be sent without harm where the answer stands; empty: nothing.
+    harmless: &'static [u8],
     started: bool,
     receiving_since: Option<Instant>,
     has_served: bool,
@@ -112,6 +127,8 @@ impl Downstream {
             spare: Vec::new(),
             read_bytes: READ_BYTES_MIN,
             closed: false,
+            ended_since: None,
+            harmless: b"",
             started: false,
             receiving_since: None,
             has_served: false,
@@ -186,6 +203,8 @@ impl Downstream {
             self.inbox.extend_from_slice(rest);
             bytes.truncate(end);
         }
+        // RFC 9110 §15.2: a caller of HTTP/1.0 knows no interim answers.
+        self.harmless = if head.minor_version > 0 { encode::CONTINUE } else { b"" };
         let decoder = (head.framing == Framing::Chunked).then(|| BodyDecoder::request(head.framing));
         Request { head, bytes, began, decoder, hold: budget.hold() }
     }
@@ -274,7 +293,7 @@ impl Downstream {
         if !request.head.expect_continue {
             return Ok(());
         }
-        let sent = self.write(encode::CONTINUE.to_vec(), Instant::now()).await;
+        let sent = self.write(encode::CONTINUE.to_vec()).await;
         Ok(sent.map(drop)?)
     }
 
@@ -292,15 +311,62 @@ impl Downstream {
         }
     }
 
-    /// Resolves when the caller has closed or reset. Once bytes of a further request are here, nothing more is read,
-    /// and leaving is noticed by the next write: so at most one read's bytes are kept.
+    /// Resolves when the caller has left: reset, or closed and refused what was sent since. An end of file alone may be a
+    /// caller that has closed its sending side and waits for its answer. Once bytes of a further request are here, nothing
+    /// more is read, and leaving is noticed by the next write: so at most one read's bytes are kept.
     pub async fn gone(&mut self) {
-        while !self.closed {
+        while !self.closed && self.ended_since.is_none() {
             if !self.inbox.is_empty() {
                 return pending().await;
             }
-            self.closed = !matches!(self.fill().await, Ok(1..));
+            match self.fill().await {
+                Ok(1..) => {}
+                Ok(0) => self.ended_since = Some(Instant::now()),
+                // On TLS, an end without its closing word.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.ended_since = Some(Instant::now());
+                }
+                Err(_) => self.closed = true,
+            }
         }
+        if !self.closed {
+            Box::pin(self.refused()).await;
+        }
+    }
+
+    /// Asks a caller whose end of file was read until it refuses. Silence of ours would tell nothing: to a socket that was
+    /// closed it looks as to one that waits. So after a while it gets something that a caller ignores: a further interim
+    /// answer (RFC 9110 §15.2.1), or a comment in a stream of events.
+    async fn refused(&mut self) {
+        while !self.closed {
+            monoio::time::sleep(ASK_INTERVAL).await;
+            if !self.harmless.is_empty() && self.ended_since.is_some_and(|since| since.elapsed() > ASK_AFTER)
+            {
+                self.stream.say(std::mem::take(&mut self.harmless));
+            }
+            self.closed = self.stream.is_refused().await;
+        }
+    }
+
+    /// Whether a caller whose end of file was read refused the answer that was just sent. One that waited for it has it.
+    pub async fn has_refused(&mut self) -> bool {
+        if self.ended_since.is_some() {
+            Box::pin(self.look_for_refusal()).await;
+        }
+        self.closed
+    }
+
+    async fn look_for_refusal(&mut self) {
+        let deadline = Instant::now() + REFUSAL_TIMEOUT;
+        while !self.closed && Instant::now() < deadline {
+            monoio::time::sleep(REFUSAL_INTERVAL).await;
+            self.closed = self.stream.is_refused().await;
+        }
+    }
+
+    /// What a caller ignores where the answer stands now, to ask it by; until the next bytes of the answer.
+    pub fn ask_by(&mut self, harmless: &'static [u8]) {
+        self.harmless = harmless;
     }
 
     /// Sends bytes of the answer, at `now`. The buffer comes back empty.
@@ -308,20 +374,17 @@ impl Downstream {
         self.started = true;
         self.has_served = true;
         self.resting_since = now;
-        let mut bytes = self.write(bytes, now).await?;
+        self.harmless = b"";
+        let mut bytes = self.write(bytes).await?;
         bytes.clear();
         Ok(bytes)
     }
 
-    async fn write(&mut self, bytes: Vec<u8>, now: Instant) -> Result<Vec<u8>, Gone> {
-        let deadline = now + send_timeout(bytes.len());
-        match until(deadline, self.stream.write_all(bytes)).await {
-            Some((Ok(()), bytes)) => Ok(bytes),
-            _ => {
-                self.closed = true;
-                Err(Gone)
-            }
-        }
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
+        self.stream.send(bytes, WRITE_STALL_TIMEOUT).await.map_err(|_| {
+            self.closed = true;
+            Gone
+        })
     }
 
     /// Keeps a served request's buffer for the next one.
@@ -331,12 +394,24 @@ impl Downstream {
         }
     }
 
+    /// Nothing more is said on this connection, not even that it ends: an answer was broken off, and must not look whole.
+    pub fn break_off(&mut self) {
+        self.closed = true;
+    }
+
+    /// Ends the connection in order: on TLS the caller is told that nothing is missing (RFC 8446 §6.1).
+    pub async fn close(&mut self) {
+        if !self.closed && self.stream.is_tls() {
+            let _ = until(Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
+        }
+    }
+
     /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
     pub async fn linger(&mut self) {
-        if self.closed || self.stream.shutdown().await.is_err() {
+        let deadline = Instant::now() + LINGER_TIMEOUT;
+        if self.closed || !matches!(until(deadline, self.stream.shutdown()).await, Some(Ok(()))) {
             return;
         }
-        let deadline = Instant::now() + LINGER_TIMEOUT;
         let mut dropped_bytes = 0;
         while dropped_bytes < LINGER_BYTES_MAX {
             self.inbox.clear();

@@ -4,20 +4,17 @@
 use std::future::poll_fn;
 use std::io::{self, BufRead, Write};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::Connection;
 
 use super::stream::Filled;
-use super::until;
 use super::wire::{PIECE_BYTES_MAX, Wire, lost};
 
 /// A read of ciphertext at rest, bytes, and one after a read that was filled: a record as long as they come
 /// (RFC 8446 §5.2) fits in one.
 const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 17 * 1024;
-/// How long the last word of a session that failed may take to be sent; nobody waits for it.
-const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A session.
 pub(super) struct Session {
@@ -269,11 +266,17 @@ impl Session {
     /// Tells the peer why the session failed, as far as that can be without waiting for it.
     fn say_fault(&mut self) {
         let mut alert = Vec::new();
-        if !matches!(self.end, Some(End::Fault(_))) || self.drain(&mut alert).is_err() || alert.is_empty() {
-            return;
+        if matches!(self.end, Some(End::Fault(_))) && self.drain(&mut alert).is_ok() && !alert.is_empty() {
+            self.wire.say(alert);
         }
-        if let Some(writing) = self.wire.last_word(alert) {
-            monoio::spawn(async move { until(Instant::now() + LAST_WORD_TIMEOUT, writing).await });
+    }
+
+    /// See [`Wire::say`].
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        let mut sealed = Vec::new();
+        // What was sealed must be sent: the peer counts the records.
+        if self.wire.is_silent() && self.seal(bytes, &mut sealed).is_ok() {
+            self.wire.say(sealed);
         }
     }
 }

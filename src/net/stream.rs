@@ -91,6 +91,11 @@ impl Stream {
         Ok(Self { inner: Inner::Tls(session) })
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.inner, Inner::Tls(_))
+    }
+
     /// Starts a read into the free capacity of `buffer`, behind its content. The buffer comes back with
     /// [`Stream::filled`]. A second read is not started while one is in flight: then the buffer is handed back.
     pub fn arm(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
@@ -144,6 +149,21 @@ impl Stream {
                 Ok(bytes)
             }
         }
+    }
+
+    /// Begins to write bytes that nobody waits for. The next write waits for them; dropped, they go with the connection.
+    /// Nothing happens while such are on their way already.
+    pub fn say(&mut self, bytes: &[u8]) {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.say(bytes.to_vec()),
+            Inner::Tls(session) => session.say(bytes),
+        }
+    }
+
+    /// Whether the peer refuses what was written, having closed altogether and not its sending side alone. It answers so
+    /// when something reaches it, and not before.
+    pub async fn is_refused(&mut self) -> bool {
+        self.wire().is_refused().await
     }
 
     /// Ends the sending side; the peer reads an end of file. On TLS it is told so first, which waits while the peer takes

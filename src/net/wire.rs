@@ -4,7 +4,6 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
@@ -33,11 +32,16 @@ const YIELD: Duration = Duration::from_millis(1);
 /// A connection's halves.
 pub(super) struct Wire {
     state: State,
-    writer: OwnedWriteHalf<TcpStream>,
+    /// The writing half; `word` has it while that lasts.
+    writer: Option<OwnedWriteHalf<TcpStream>>,
     turn: Turn,
-    /// Set from a write's begin to its end: one that was dropped half-way leaves it set.
+    /// Set from a write's begin to its end: one that failed, or was dropped half-way, leaves it set.
     is_writing: bool,
+    /// A write that nobody waits for.
+    word: Option<Word>,
 }
+
+type Word = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<()>)>>>;
 
 type Reading = Pin<Box<dyn Future<Output = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>)>>>;
 
@@ -53,7 +57,8 @@ impl Wire {
     /// Over a connected socket.
     pub(super) fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { state: State::Idle(reader), writer, turn: Turn::default(), is_writing: false }
+        let (state, writer) = (State::Idle(reader), Some(writer));
+        Self { state, writer, turn: Turn::default(), is_writing: false, word: None }
     }
 
     /// Whether a read is in flight, or has ended and was not taken.
@@ -125,6 +130,9 @@ impl Wire {
         if let Err(error) = self.begin_write() {
             return (Err(error), buffer);
         }
+        if let Err(error) = self.finish_word().await {
+            return (Err(error), buffer);
+        }
         while written < end {
             let (result, slice) = self.write_piece(piece(buffer, written, end)).await;
             buffer = slice.into_inner();
@@ -142,10 +150,13 @@ impl Wire {
     pub(super) async fn send(&mut self, mut bytes: Vec<u8>, stall: Duration) -> io::Result<Vec<u8>> {
         let (mut written, end) = (0, bytes.len());
         self.begin_write()?;
+        if self.word.is_some() {
+            until(Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
+        }
         while written < end {
             let writing = self.write_piece(piece(bytes, written, end));
             let Some((result, slice)) = until(Instant::now() + stall, writing).await else {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes"));
+                return Err(stalled());
             };
             bytes = slice.into_inner();
             written += result?;
@@ -162,9 +173,19 @@ impl Wire {
         }
     }
 
+    /// Waits for what [`Wire::say`] began.
+    async fn finish_word(&mut self) -> io::Result<()> {
+        let Some(word) = &mut self.word else { return Ok(()) };
+        let (writer, result) = word.as_mut().await;
+        self.word = None;
+        self.writer = Some(writer);
+        result
+    }
+
     async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
         poll_fn(|context| self.turn.poll(context)).await;
-        let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
+        let Some(writer) = &mut self.writer else { return (Err(lost()), piece) };
+        let (result, piece) = Watched { future: writer.write(piece), turn: &mut self.turn }.await;
         self.turn.took(*result.as_ref().unwrap_or(&0));
         match result {
             Ok(0) => (Err(io::ErrorKind::WriteZero.into()), piece),
@@ -173,17 +194,45 @@ impl Wire {
         }
     }
 
-    /// A write that outlives this connection, which nothing else is written to any more; `None` when a write was dropped
-    /// half-way.
-    pub(super) fn last_word(&mut self, bytes: Vec<u8>) -> Option<impl Future<Output = ()> + 'static> {
-        self.begin_write().ok()?;
-        let mut writer = OwnedWriteHalf(Rc::clone(&self.writer.0));
-        Some(async move { drop(writer.write_all(bytes).await) })
+    /// Whether nothing is being written.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.is_writing && self.word.is_none()
+    }
+
+    /// Begins to write bytes that nobody waits for: the next write waits for them, and they go with the connection. Only
+    /// while this side is silent.
+    pub(super) fn say(&mut self, bytes: Vec<u8>) {
+        let Some(mut writer) = self.writer.take_if(|_| !self.is_writing) else { return };
+        let mut word: Word = Box::pin(async move {
+            let (result, _) = writer.write_all(bytes).await;
+            (writer, result.map(drop))
+        });
+        // The first poll is what hands the write to the driver.
+        match word.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((writer, result)) => {
+                self.writer = Some(writer);
+                self.is_writing = result.is_err();
+            }
+            Poll::Pending => self.word = Some(word),
+        }
+    }
+
+    /// Whether the peer refuses what was written: it has closed altogether, and said so with a reset. Once it has closed
+    /// its sending side a read does not tell that any more, but a write does, also one of nothing.
+    pub(super) async fn is_refused(&mut self) -> bool {
+        let is_said = self.finish_word().await.is_ok();
+        match &mut self.writer {
+            Some(writer) if is_said => writer.write(Vec::new()).await.0.is_err(),
+            _ => true,
+        }
     }
 
     /// Ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
-        self.writer.shutdown().await
+        match &mut self.writer {
+            Some(writer) => writer.shutdown().await,
+            None => Err(lost()),
+        }
     }
 }
 
@@ -199,6 +248,10 @@ async fn read_behind(
     let end = buffer.capacity().min(begin + PIECE_BYTES_MAX);
     let (result, slice): (_, SliceMut<Vec<u8>>) = reader.read(buffer.slice_mut(begin..end)).await;
     (reader, result, slice.into_inner())
+}
+
+fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")
 }
 
 /// The error of a connection that nothing more can be done with.

@@ -69,9 +69,10 @@ async fn serve(core: &Core, mut downstream: Downstream) {
         match gateway::handle(core, &mut downstream, request).await {
             Next::KeepAlive => {}
             Next::Linger => return downstream.linger().await,
-            Next::Close => return,
+            Next::Close => break,
         }
     }
+    downstream.close().await;
 }
 
 /// The next request; `None`: the connection ends.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as Peer};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use monoio::net::TcpStream;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -15,8 +16,8 @@ use rustls::{
 };
 
 use super::*;
-use crate::net::Driver;
 use crate::net::stream::Stream;
+use crate::net::{Driver, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const BOTH: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
