@@ -9,6 +9,7 @@ pub mod mailbox;
 mod names;
 pub mod pool;
 pub mod server;
+pub mod spread;
 pub mod stream;
 pub mod tls;
 pub mod wait;
