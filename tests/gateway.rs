@@ -30,6 +30,8 @@ mod metrics;
 mod models;
 #[path = "gateway/names.rs"]
 mod names;
+#[path = "gateway/idle.rs"]
+mod idle;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;

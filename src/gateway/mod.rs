@@ -62,7 +62,6 @@ pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Reque
         Err(error) => refuse(downstream, &mut exchange, error).await,
     };
     exchange.settle();
-    downstream.recycle(request);
     next
 }
 

@@ -25,7 +25,7 @@ use rustls::ClientConfig;
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use ask::Asker;
-pub use wait::{Raced, race, until};
+pub use wait::{Alarm, Raced, race, until, within};
 
 /// How a core does its I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

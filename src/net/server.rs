@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::budget::{Budget, Hold};
 use super::stream::Stream;
-use super::{WRITE_STALL_TIMEOUT, until};
+use super::{Alarm, WRITE_STALL_TIMEOUT, within};
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, RequestHead, encode, parse_request_head};
 
@@ -21,6 +21,8 @@ pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_RATE_MIN: u64 = 16 * 1024;
 /// Longest silence between two requests.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A connection that is silent for so long after a large request reads on into a small buffer.
+pub const REST_AFTER: Duration = Duration::from_secs(1);
 /// A refused request's bytes are read and dropped for this long and this far, so that the answer is not lost in a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// See [`LINGER_TIMEOUT`].
@@ -99,9 +101,9 @@ pub struct Downstream {
     stream: Stream,
     /// Received and not consumed; empty while a read is in flight, which then holds it.
     inbox: Vec<u8>,
-    /// A request's buffer, kept for the next one.
-    spare: Vec<u8>,
     read_bytes: usize,
+    /// Of every wait of this connection.
+    alarm: Alarm,
     /// Nothing can be written any more.
     closed: bool,
     /// When the caller's end of file was read: it may have left, or only have closed its sending side.
@@ -124,8 +126,8 @@ impl Downstream {
         Self {
             stream,
             inbox: received,
-            spare: Vec::new(),
             read_bytes: READ_BYTES_MIN,
+            alarm: Alarm::default(),
             closed: false,
             ended_since: None,
             harmless: b"",
@@ -162,7 +164,7 @@ impl Downstream {
         self.started = false;
         if self.receiving_since.is_none()
             && self.inbox.is_empty()
-            && !self.fill_until(self.resting_since + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
+            && !self.first_bytes().await.is_ok_and(|count| count > 0)
         {
             return Ok(None);
         }
@@ -188,6 +190,20 @@ impl Downstream {
         }
     }
 
+    /// Waits for the next request's first bytes. A connection that rests gives up the large buffer that a large request
+    /// left it with.
+    async fn first_bytes(&mut self) -> io::Result<usize> {
+        if self.read_bytes > READ_BYTES_MIN {
+            match self.fill_until(self.resting_since + REST_AFTER).await {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                done => return done,
+            }
+            self.read_bytes = READ_BYTES_MIN;
+            self.stream.rest();
+        }
+        self.fill_until(self.resting_since + IDLE_TIMEOUT).await
+    }
+
     /// Splits the inbox: what belongs to this request as it stands, and what is framed or follows.
     fn take_request(&mut self, head: RequestHead, began: Instant, budget: &Budget) -> Request {
         let end = match head.framing {
@@ -197,8 +213,6 @@ impl Downstream {
             _ => head.head_bytes,
         };
         let mut bytes = std::mem::take(&mut self.inbox);
-        self.inbox = std::mem::take(&mut self.spare);
-        self.inbox.clear();
         if let Some(rest) = bytes.get(end..) {
             self.inbox.extend_from_slice(rest);
             bytes.truncate(end);
@@ -381,17 +395,10 @@ impl Downstream {
     }
 
     async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
-        self.stream.send(bytes, WRITE_STALL_TIMEOUT).await.map_err(|_| {
+        self.stream.send(bytes, WRITE_STALL_TIMEOUT, &mut self.alarm).await.map_err(|_| {
             self.closed = true;
             Gone
         })
-    }
-
-    /// Keeps a served request's buffer for the next one.
-    pub fn recycle(&mut self, request: Request) {
-        if request.bytes.capacity() <= READ_BYTES_MAX && self.spare.capacity() == 0 {
-            self.spare = request.bytes;
-        }
     }
 
     /// Nothing more is said on this connection, not even that it ends: an answer was broken off, and must not look whole.
@@ -402,15 +409,19 @@ impl Downstream {
     /// Ends the connection in order: on TLS the caller is told that nothing is missing (RFC 8446 §6.1).
     pub async fn close(&mut self) {
         if !self.closed && self.stream.is_tls() {
-            let _ = until(Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
+            let _ = within(&mut self.alarm, Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
         }
     }
 
     /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
     pub async fn linger(&mut self) {
         let deadline = Instant::now() + LINGER_TIMEOUT;
-        if self.closed || !matches!(until(deadline, self.stream.shutdown()).await, Some(Ok(()))) {
+        if self.closed {
             return;
+        }
+        match within(&mut self.alarm, deadline, self.stream.shutdown()).await {
+            Some(Ok(())) => {}
+            _ => return,
         }
         let mut dropped_bytes = 0;
         while dropped_bytes < LINGER_BYTES_MAX {
@@ -428,24 +439,34 @@ impl Downstream {
     }
 
     async fn fill_until(&mut self, deadline: Instant) -> io::Result<usize> {
-        match until(deadline, self.fill()).await {
-            Some(result) => result,
-            None => Err(io::ErrorKind::TimedOut.into()),
-        }
+        self.arm()?;
+        let filled = within(&mut self.alarm, deadline, self.stream.filled()).await;
+        let (result, inbox) = filled.ok_or(io::ErrorKind::TimedOut)?;
+        self.inbox = inbox;
+        result
     }
 
     /// Reads once behind what is in the inbox.
     async fn fill(&mut self) -> io::Result<usize> {
-        if !self.stream.is_armed() {
-            let mut inbox = std::mem::take(&mut self.inbox);
-            if inbox.capacity() == inbox.len() {
-                inbox.reserve(self.read_bytes);
-            }
-            self.stream.arm(inbox).map_err(|_| io::Error::from(io::ErrorKind::Other))?;
-        }
+        self.arm()?;
         let (result, inbox) = self.stream.filled().await;
         self.inbox = inbox;
         result
+    }
+
+    fn arm(&mut self) -> io::Result<()> {
+        if self.stream.is_armed() {
+            return Ok(());
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        if inbox.capacity() == inbox.len() {
+            inbox.reserve(self.read_bytes);
+        }
+        let armed = match inbox.is_empty() {
+            true => self.stream.arm_to_rest(inbox),
+            false => self.stream.arm(inbox),
+        };
+        armed.map_err(|_| io::ErrorKind::Other.into())
     }
 }
 

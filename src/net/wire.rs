@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use monoio::buf::{IoBuf, IoBufMut, Slice, SliceMut};
 use monoio::io::{
-    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable,
+    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelHandle, CancelableAsyncReadRent, Canceller,
+    OwnedReadHalf, OwnedWriteHalf, Splitable,
 };
 use monoio::net::TcpStream;
 use monoio::time::Sleep;
 use pin_project_lite::pin_project;
 
 use super::stream::Filled;
-use super::until;
+use super::{Alarm, within};
 
 /// Most that one read brings and one write takes, bytes: what is done with them is done in one go.
 pub(super) const PIECE_BYTES_MAX: usize = 64 * 1024;
@@ -35,6 +36,7 @@ pub(super) struct Wire {
     /// The writing half; `word` has it while that lasts.
     writer: Option<OwnedWriteHalf<TcpStream>>,
     turn: Turn,
+    rest: Rest,
     /// Set from a write's begin to its end: one that failed, or was dropped half-way, leaves it set.
     is_writing: bool,
     /// A write that nobody waits for.
@@ -43,7 +45,22 @@ pub(super) struct Wire {
 
 type Word = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<()>)>>>;
 
-type Reading = Pin<Box<dyn Future<Output = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>)>>>;
+type Read = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>);
+type Reading = Pin<Box<dyn Future<Output = Read>>>;
+
+/// Whether a read in flight may be exchanged for a smaller one.
+enum Rest {
+    Possible(Canceller),
+    Begun,
+    /// There is nothing to exchange.
+    Done,
+}
+
+impl Rest {
+    fn is_begun(&self) -> bool {
+        matches!(self, Self::Begun)
+    }
+}
 
 /// The reading half: at rest, reading, or holding what was read.
 enum State {
@@ -58,7 +75,7 @@ impl Wire {
     pub(super) fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
         let (state, writer) = (State::Idle(reader), Some(writer));
-        Self { state, writer, turn: Turn::default(), is_writing: false, word: None }
+        Self { state, writer, turn: Turn::default(), rest: Rest::Done, is_writing: false, word: None }
     }
 
     /// Whether a read is in flight, or has ended and was not taken.
@@ -83,6 +100,34 @@ impl Wire {
         }
     }
 
+    /// The same for a read that may be long in coming: [`Wire::rest`] gives back what its buffer has above 4 KiB.
+    pub(super) fn arm_to_rest(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+        if buffer.capacity() - buffer.len() <= ROOM_BYTES_MIN {
+            return self.arm(buffer);
+        }
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Idle(reader) => {
+                let canceller = Canceller::new();
+                self.start(Box::pin(read_until_cancelled(reader, buffer, canceller.handle())));
+                self.rest = Rest::Possible(canceller);
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(buffer)
+            }
+        }
+    }
+
+    /// Nothing has come for a while: the buffer of a read that was armed for this is exchanged for a small one. What comes
+    /// in this moment is not lost: the read ends with it, or it stays with the kernel for the next one.
+    pub(super) fn rest(&mut self) {
+        if let Rest::Possible(canceller) = std::mem::replace(&mut self.rest, Rest::Done) {
+            let _ = canceller.cancel();
+            self.rest = Rest::Begun;
+        }
+    }
+
     /// The first poll is what hands the read to the driver.
     fn start(&mut self, mut reading: Reading) {
         self.state = match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -94,6 +139,26 @@ impl Wire {
     /// The armed read, when it has ended and it is this connection's turn.
     pub(super) fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         ready!(self.turn.poll(context));
+        loop {
+            let (result, buffer) = ready!(self.poll_read(context));
+            match &result {
+                Err(error) if self.rest.is_begun() && error.raw_os_error() == Some(libc::ECANCELED) => {
+                    let mut small = Vec::with_capacity(buffer.len() + ROOM_BYTES_MIN);
+                    small.extend_from_slice(&buffer);
+                    self.rest = Rest::Done;
+                    // It was idle: the read that held it has just ended.
+                    let _ = self.arm(small);
+                }
+                _ => {
+                    self.rest = Rest::Done;
+                    self.turn.took(*result.as_ref().unwrap_or(&0));
+                    return Poll::Ready((result, buffer));
+                }
+            }
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         let (reader, result, buffer) = match std::mem::replace(&mut self.state, State::Lost) {
             State::Filled(reader, result, buffer) => (reader, result, buffer),
             State::Reading(mut reading) => match reading.as_mut().poll(context) {
@@ -110,7 +175,6 @@ impl Wire {
             }
         };
         self.state = State::Idle(reader);
-        self.turn.took(*result.as_ref().unwrap_or(&0));
         Poll::Ready((result, buffer))
     }
 
@@ -147,17 +211,21 @@ impl Wire {
 
     /// The same within `stall`: the longest time in which the peer may take no byte. Errors: the peer's, or `TimedOut`;
     /// the bytes are lost with them.
-    pub(super) async fn send(&mut self, mut bytes: Vec<u8>, stall: Duration) -> io::Result<Vec<u8>> {
+    pub(super) async fn send(
+        &mut self,
+        mut bytes: Vec<u8>,
+        stall: Duration,
+        alarm: &mut Alarm,
+    ) -> io::Result<Vec<u8>> {
         let (mut written, end) = (0, bytes.len());
         self.begin_write()?;
         if self.word.is_some() {
-            until(Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
+            within(alarm, Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
         }
         while written < end {
             let writing = self.write_piece(piece(bytes, written, end));
-            let Some((result, slice)) = until(Instant::now() + stall, writing).await else {
-                return Err(stalled());
-            };
+            let done = within(alarm, Instant::now() + stall, writing).await;
+            let (result, slice) = done.ok_or_else(stalled)?;
             bytes = slice.into_inner();
             written += result?;
         }
@@ -240,13 +308,23 @@ fn piece<T: IoBuf>(buffer: T, written: usize, end: usize) -> Slice<T> {
     buffer.slice(written..end.min(written + PIECE_BYTES_MAX))
 }
 
-async fn read_behind(
-    mut reader: OwnedReadHalf<TcpStream>,
-    buffer: Vec<u8>,
-) -> (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>) {
+fn room(buffer: Vec<u8>) -> SliceMut<Vec<u8>> {
     let begin = buffer.len();
     let end = buffer.capacity().min(begin + PIECE_BYTES_MAX);
-    let (result, slice): (_, SliceMut<Vec<u8>>) = reader.read(buffer.slice_mut(begin..end)).await;
+    buffer.slice_mut(begin..end)
+}
+
+async fn read_behind(mut reader: OwnedReadHalf<TcpStream>, buffer: Vec<u8>) -> Read {
+    let (result, slice) = reader.read(room(buffer)).await;
+    (reader, result, slice.into_inner())
+}
+
+async fn read_until_cancelled(
+    mut reader: OwnedReadHalf<TcpStream>,
+    buffer: Vec<u8>,
+    cancel: CancelHandle,
+) -> Read {
+    let (result, slice) = reader.cancelable_read(room(buffer), cancel).await;
     (reader, result, slice.into_inner())
 }
 

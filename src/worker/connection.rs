@@ -22,11 +22,13 @@ pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
     let Some(stream) = adopt(core, stream) else { return };
     let enrolled = core.enrol(seat);
     let core = Rc::clone(core);
+    // Made here, since what an async block makes of what it was given it holds beside that.
+    let mut downstream = Downstream::new(stream, peer, Vec::new());
     monoio::spawn(async move {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         enrolled.wake_by(waker);
         let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
-        let served = catch_unwind(serve(&core, Downstream::new(stream, peer, Vec::new())));
+        let served = catch_unwind(serve(&core, &mut downstream));
         if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
@@ -64,15 +66,16 @@ fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStre
     monoio::net::TcpStream::from_std(stream)
 }
 
-async fn serve(core: &Core, mut downstream: Downstream) {
-    while let Some(request) = next(core, &mut downstream).await {
-        match gateway::handle(core, &mut downstream, request).await {
+/// What is not the wait for the next request is boxed: that is all that a connection at rest holds.
+async fn serve(core: &Core, downstream: &mut Downstream) {
+    while let Some(request) = next(core, downstream).await {
+        match Box::pin(gateway::handle(core, downstream, request)).await {
             Next::KeepAlive => {}
-            Next::Linger => return downstream.linger().await,
+            Next::Linger => return Box::pin(downstream.linger()).await,
             Next::Close => break,
         }
     }
-    downstream.close().await;
+    Box::pin(downstream.close()).await;
 }
 
 /// The next request; `None`: the connection ends.
@@ -80,12 +83,12 @@ async fn next(core: &Core, downstream: &mut Downstream) -> Option<Request> {
     let drained = poll_fn(|_| if core.is_draining() { Poll::Ready(()) } else { Poll::Pending });
     let received = match race(downstream.next_request(&core.net.budget), drained).await {
         Raced::First(received) => received,
-        Raced::Second(()) => last(core, downstream).await?,
+        Raced::Second(()) => Box::pin(last(core, downstream)).await?,
     };
     match received {
         Ok(request) => request,
         Err(error) => {
-            gateway::refuse_head(core, downstream, &error).await;
+            Box::pin(gateway::refuse_head(core, downstream, &error)).await;
             None
         }
     }
@@ -97,7 +100,7 @@ async fn last(core: &Core, downstream: &mut Downstream) -> Option<Result<Option<
     if !downstream.has_served() && !downstream.is_receiving() {
         let deadline = Instant::now() + FIRST_BYTE_TIMEOUT;
         let received = until(deadline, downstream.next_request(&core.net.budget));
-        if let Some(received) = Box::pin(received).await {
+        if let Some(received) = received.await {
             return Some(received);
         }
     }

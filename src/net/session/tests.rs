@@ -276,13 +276,13 @@ fn a_reader_is_cut_for_taking_nothing_and_not_for_being_slow() {
                 }
                 taken
             });
-            let bytes = stream.send(vec![7; 30_000_000], STALL).await.unwrap();
+            let bytes = stream.send(vec![7; 30_000_000], STALL, &mut Alarm::default()).await.unwrap();
             assert_eq!(bytes.len(), 30_000_000);
             assert!(began.elapsed() > STALL, "it was to outlast the limit: {:?}", began.elapsed());
             drop(stream);
             assert_eq!(reader.join().unwrap(), 30_000_000);
             let (mut stream, _far) = plain(driver);
-            let stalled = stream.send(vec![7; 30_000_000], STALL).await.unwrap_err();
+            let stalled = stream.send(vec![7; 30_000_000], STALL, &mut Alarm::default()).await.unwrap_err();
             assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
             let refused = stream.write_all(vec![7]).await.0.unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::NotConnected);
