@@ -24,6 +24,12 @@ mod cases;
 mod client;
 #[path = "http_rfc9112/drive.rs"]
 mod drive;
+#[path = "http_rfc9112/drive_responses.rs"]
+mod drive_responses;
+#[path = "http_rfc9112/provider.rs"]
+mod provider;
 #[path = "http_rfc9112/requests.rs"]
 mod requests;
+#[path = "http_rfc9112/responses.rs"]
+mod responses;
 mod support;

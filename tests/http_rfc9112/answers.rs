@@ -16,7 +16,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The value of a field, which stands once at most.
+    /// The first value of a field.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
@@ -71,7 +71,8 @@ fn take(bytes: &[u8], to_head: bool) -> Result<(Answer, &[u8]), String> {
 }
 
 fn parse_head(head: &[u8]) -> Result<Answer, String> {
-    let text = std::str::from_utf8(head).map_err(|error| error.to_string())?;
+    // Each byte for itself: what a provider's value holds need not be UTF-8.
+    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
     let mut lines = text.split("\r\n");
     let line = lines.next().unwrap_or_default();
     let status = line.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)).ok_or(format!("{line:?}"))?;
@@ -79,13 +80,16 @@ fn parse_head(head: &[u8]) -> Result<Answer, String> {
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in lines {
         let (name, value) = line.split_once(": ").ok_or(format!("{line:?}"))?;
-        if name != name.to_ascii_lowercase() || value.chars().any(char::is_control) {
+        let name = name.to_ascii_lowercase();
+        if name.contains(|c: char| !c.is_ascii_graphic()) || value.contains(['\0', '\r', '\n']) {
             return Err(format!("{line:?}"));
         }
-        if fields.iter().any(|(before, _)| before == name) {
+        let decides =
+            matches!(&*name, "content-length" | "transfer-encoding" | "connection" | "content-type");
+        if decides && fields.iter().any(|(before, _)| *before == name) {
             return Err(format!("{name} stands twice"));
         }
-        fields.push((name.to_owned(), value.to_owned()));
+        fields.push((name, value.to_owned()));
     }
     Ok(Answer { status, fields, body: Vec::new(), to_head: false })
 }

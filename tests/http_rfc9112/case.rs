@@ -8,6 +8,8 @@
 //! | `<a>` … `<z>` | the JSON of a conversation, 32 bytes, with this letter and the run's number in it |
 //! | `<A>` … `<Z>` | a whole and sound request with that body |
 //! | `<post>`, `<get>` | request line and Host of a conversation, and of `/health` |
+//! | `<200>` | status line and content type of an answer in JSON |
+//! | `<ok>` | such an answer, 16 bytes, with the run's number in it |
 //! | `<x*70000>` | `x`, so many times; the text before the star may be longer |
 //!
 //! What must be seen is a line of words, all of it: the status of each answer on the connection, in order, with the letter
@@ -59,6 +61,8 @@ fn stands_for(word: &[u8]) -> Vec<u8> {
     let chat = format!("POST {CHAT} HTTP/1.1\r\nHost: h\r\n");
     match word {
         b"post" => chat.into_bytes(),
+        b"200" => b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n".to_vec(),
+        b"ok" => b"{\"run\":\"######\"}".to_vec(),
         b"get" => b"GET /health HTTP/1.1\r\nHost: h\r\n".to_vec(),
         [letter @ b'a'..=b'z'] => numbered(char::from(*letter)).into_bytes(),
         [letter @ b'A'..=b'Z'] => {
@@ -136,6 +140,41 @@ impl AnswerSeen {
         let letter = mark.chars().next().filter(char::is_ascii_lowercase);
         assert!(mark.len() <= 1 && (mark.is_empty() || mark == "-" || letter.is_some()), "{word:?}");
         Self { status: status.parse().unwrap(), letter, to_head: mark == "-" }
+    }
+}
+
+/// What must be seen of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ResponseSeen {
+    /// How the provider ends the connection behind the bytes; `None`: it does not.
+    pub(crate) ending: Option<Ending>,
+    /// What the caller gets.
+    pub(crate) status: u16,
+    /// Whether a body comes with it.
+    pub(crate) has_body: bool,
+    /// Whether the connection is used again.
+    pub(crate) kept: bool,
+}
+
+/// How a provider ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Close,
+    Reset,
+}
+
+impl ResponseSeen {
+    /// Reads the line of a table.
+    pub(crate) fn parse(text: &str) -> Self {
+        let words: Vec<&str> = text.split(' ').collect();
+        let (ending, words) = match words.as_slice() {
+            ["close", rest @ ..] => (Some(Ending::Close), rest),
+            ["reset", rest @ ..] => (Some(Ending::Reset), rest),
+            rest => (None, rest),
+        };
+        let [status, end @ ("kept" | "dropped")] = words else { panic!("{text:?}") };
+        let answer = AnswerSeen::parse(status);
+        Self { ending, status: answer.status, has_body: !answer.to_head, kept: *end == "kept" }
     }
 }
 

@@ -35,16 +35,23 @@ pub(crate) fn check(cases: &[Case]) {
             check_on(cases, edge, driver, &mut faults);
         }
     }
-    assert!(faults.0.is_empty(), "{faults}");
+    faults.tell();
 }
 
 /// What was wrong, and with which cuts.
 #[derive(Default)]
-struct Faults(BTreeMap<String, Vec<Cut>>);
+pub(crate) struct Faults(BTreeMap<String, Vec<Cut>>);
 
 impl Faults {
-    fn add(&mut self, what: String, cut: Cut) {
+    pub(crate) fn add(&mut self, what: String, cut: Cut) {
         self.0.entry(what).or_default().push(cut);
+    }
+}
+
+impl Faults {
+    /// Fails the test, when there are any.
+    pub(crate) fn tell(&self) {
+        assert!(self.0.is_empty(), "{self}");
     }
 }
 
@@ -277,7 +284,8 @@ fn check_close(answers: &[Answer], seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
-fn pause(duration: Duration) {
+/// Waits without looking at anything.
+pub(crate) fn pause(duration: Duration) {
     let (_sender, receiver) = mpsc::channel::<()>();
     let _ = receiver.recv_timeout(duration);
 }

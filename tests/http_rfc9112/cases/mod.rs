@@ -23,8 +23,14 @@ pub(crate) mod persistence;
 pub(crate) mod pipelining;
 #[path = "request_line.rs"]
 pub(crate) mod request_line;
+#[path = "response_body.rs"]
+pub(crate) mod response_body;
+#[path = "response_fields.rs"]
+pub(crate) mod response_fields;
 #[path = "smuggling.rs"]
 pub(crate) mod smuggling;
+#[path = "status_line.rs"]
+pub(crate) mod status_line;
 #[path = "target.rs"]
 pub(crate) mod target;
 #[path = "transfer_coding.rs"]
@@ -51,4 +57,11 @@ pub(crate) const REQUESTS: [(&str, &[Case]); 15] = [
     ("expect", expect::CASES),
     ("limits", limits::CASES),
     ("smuggling", smuggling::CASES),
+];
+
+/// Every table of responses, by its name.
+pub(crate) const RESPONSES: [(&str, &[Case]); 3] = [
+    ("status_line", status_line::CASES),
+    ("response_fields", response_fields::CASES),
+    ("response_body", response_body::CASES),
 ];
