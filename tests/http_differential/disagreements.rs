@@ -2,8 +2,8 @@
 //! read the bytes themselves, by `shape`, and know neither parser.
 
 use super::shape::{
-    bare_line_feed, expectations, has_bad_escape, head_bytes, host_is_sound, line_bytes, method, status,
-    target, targets_path, values, version,
+    bare_line_feed, expectations, has_bad_escape, head_bytes, host_is_sound, line_bytes, method, some_head,
+    status, target, targets_path, values, version,
 };
 
 /// Who refuses what the other takes.
@@ -44,15 +44,32 @@ const BOTH_FRAMINGS: Row = ours(
     |bytes| !values(bytes, "transfer-encoding").is_empty() && !values(bytes, "content-length").is_empty(),
 );
 
+const CONNECTION_IN_LATIN: Row = Row {
+    stricter: Stricter::Neither,
+    sentence: "RFC 9110 §7.6.1: Connection is a list of tokens. hyper passes over a field with a byte over 127; we take the \
+               `close` beside it, since whoever sent that will close.",
+    holds: |bytes| values(bytes, "connection").iter().any(|value| !value.is_ascii()),
+};
+
+/// Whether this is one of the highest numbers of 64 bits.
+fn highest(value: &[u8]) -> bool {
+    let zeros = value.iter().take_while(|byte| **byte == b'0').count();
+    value[zeros..].starts_with(b"1844674407370955161")
+}
+
 const HIGHEST_LENGTHS: Row = hypers(
     "RFC 9112 §6.3 has no limit on a length; hyper keeps the two highest numbers of 64 bits for itself.",
-    |bytes| values(bytes, "content-length").iter().any(|value| value.starts_with(b"1844674407370955161")),
+    |bytes| values(bytes, "content-length").iter().any(|value| highest(value)),
 );
 
 pub(crate) const REQUEST_ROWS: &[Row] = &[
     BARE_LINE_FEED,
     BOTH_FRAMINGS,
     HIGHEST_LENGTHS,
+    CONNECTION_IN_LATIN,
+    hypers("RFC 3986 §3.2.2: a host's name may hold escapes. hyper takes none there.", |bytes| {
+        target(bytes).to_ascii_lowercase().starts_with(b"http") && target(bytes).contains(&b'%')
+    }),
     Row {
         stricter: Stricter::Neither,
         sentence: "RFC 9110 §4.2.3: \"an empty path component is equivalent to an absolute path of '/'\". hyper leaves it empty.",
@@ -140,26 +157,30 @@ pub(crate) const REQUEST_ROWS: &[Row] = &[
     ),
 ];
 
+/// A row fits when it holds of any head: of the answer's, or of an interim one's before it.
 pub(crate) const RESPONSE_ROWS: &[Row] = &[
+    ours(
+        "RFC 9112 §6.1: \"a server or client that receives an HTTP/1.0 message containing a Transfer-Encoding header field MUST \
+         treat the message as if the framing is faulty\". hyper does not where no body follows anyway.",
+        |bytes| bytes.starts_with(b"HTTP/1.0 ") && !values(bytes, "transfer-encoding").is_empty(),
+    ),
     BARE_LINE_FEED,
     BOTH_FRAMINGS,
     ours(
         "RFC 9112 §2.2 has servers ignore an empty line before a request line; nothing has clients do so. hyper skips any \
          number.",
-        |bytes| {
-            let is_behind_interim = memchr::memmem::find(bytes, b"\r\n\r\n\r\n").is_some();
-            bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n") || is_behind_interim
-        },
+        |bytes| bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n"),
     ),
     ours(
         "RFC 9112 §6.3 rule 1: no body follows 1xx, 204 and 304 \"regardless of the header fields\", so hyper does not read \
-         them. RFC 9110 §8.6 has no other Content-Length than 1*DIGIT anywhere: we refuse one that is none.",
+         them. RFC 9110 §8.6 has no other Content-Length than 1*DIGIT anywhere, and rule 5 has two that differ \"invalid\": we \
+         refuse both.",
         |bytes| {
-            let is_bodyless = matches!(status(bytes), 100..=199 | 204 | 304);
-            is_bodyless
-                && values(bytes, "content-length")
-                    .iter()
-                    .any(|value| !value.iter().all(u8::is_ascii_digit) || value.len() > 19)
+            let lengths = values(bytes, "content-length");
+            let is_number =
+                |value: &Vec<u8>| (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+            let is_one = lengths.iter().all(is_number) && lengths.windows(2).all(|two| two[0] == two[1]);
+            matches!(status(bytes), 100..=199 | 204 | 304) && !is_one
         },
     ),
     ours(
@@ -188,4 +209,5 @@ pub(crate) const RESPONSE_ROWS: &[Row] = &[
         |bytes| head_bytes(bytes) > 65_536,
     ),
     HIGHEST_LENGTHS,
+    CONNECTION_IN_LATIN,
 ];

@@ -9,6 +9,24 @@ fn head(bytes: &[u8]) -> &[u8] {
     &rest[..ends.min().map_or(rest.len(), |end| end + 1)]
 }
 
+/// Whether this is so of the head, or, of interim answers, of any head up to the final one.
+pub(crate) fn some_head(bytes: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
+    let mut rest = bytes;
+    loop {
+        if holds(rest) {
+            return true;
+        }
+        let head = head(rest);
+        let end = memchr::memmem::find(rest, head).unwrap_or(0) + head.len();
+        let behind = rest.get(end..).unwrap_or_default();
+        if behind.is_empty() || !matches!(status(rest), 100..=199) {
+            return false;
+        }
+        // Behind the empty line.
+        rest = memchr::memchr(b'\n', behind).map_or(&[], |at| &behind[at + 1..]);
+    }
+}
+
 /// The head's length with its empty line, bytes.
 pub(crate) fn head_bytes(bytes: &[u8]) -> usize {
     head(bytes).len() + 2

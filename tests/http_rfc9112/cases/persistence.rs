@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("close in a list, first", b"<get>Connection: close, x\r\n\r\n", "200 closed"),
     ("close in a list, last", b"<get>Connection: x ,close\r\n\r\n", "200 closed"),
     ("close among commas", b"<get>Connection: ,, close ,\r\n\r\n", "200 closed"),
+    ("close beside what is no token", b"<get>Connection: \xe4, close\r\n\r\n", "200 closed"),
     ("close and keep-alive", b"<get>Connection: keep-alive, close\r\n\r\n", "200 closed"),
     ("close in a second field", b"<get>Connection: x\r\nConnection: close\r\n\r\n", "200 closed"),
     ("close in a first field", b"<get>Connection: close\r\nConnection: keep-alive\r\n\r\n", "200 closed"),

@@ -39,6 +39,9 @@ pub(crate) const CASES: &[Case] = &[
     ("204 with a length", b"HTTP/1.1 204 No Content\r\nContent-Length: 16\r\n\r\n", "204- kept"),
     ("204 with a coding", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "204- kept"),
     ("204 with a body", b"HTTP/1.1 204 No Content\r\nContent-Length: 16\r\n\r\n<ok>", "204- dropped"),
+    // Nobody would need these lengths; a provider that contradicts itself is believed nothing.
+    ("204 with two lengths", b"HTTP/1.1 204 X\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n", "502 dropped"),
+    ("100 with a length that is none", b"HTTP/1.1 100 X\r\nContent-Length: x\r\n\r\n<200>Content-Length: 16\r\n\r\n<ok>", "502 dropped"),
     ("204 with a length and a coding", b"HTTP/1.1 204 X\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", "502 dropped"),
     // RFC 9110 §15.4.5: no answer to a POST.
     ("304", b"HTTP/1.1 304 Not Modified\r\n\r\n", "502 dropped"),

@@ -50,6 +50,7 @@ pub(crate) const CASES: &[Case] = &[
     ("absolute, of https", b"GET https://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
     ("absolute, in upper case", b"GET HTTP://H/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
     ("absolute, of an address", b"GET http://[::1]:8080/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("absolute, an escape in the host", b"GET http://%68/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
     ("absolute, and another Host", b"GET http://a/health HTTP/1.1\r\nHost: b\r\n\r\n", "200 open"),
     ("absolute, and an empty Host", b"GET http://a/health HTTP/1.1\r\nHost:\r\n\r\n", "200 open"),
     (
