@@ -2,6 +2,8 @@
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
 mod chat;
+mod client_address;
+mod coding;
 mod compute;
 mod core;
 mod exchange;

@@ -105,7 +105,8 @@ pub(super) fn head(
     let mut has_version = is_set(b"anthropic-version");
     if let Some((request, same_dialect)) = caller {
         encode::field(&mut out, "content-type", b"application/json");
-        for (name, value) in request.fields() {
+        let nominated = fields::nominated(request.fields());
+        for (name, value) in request.fields().filter(|(name, _)| !fields::is_nominated(name, &nominated)) {
             let name = fields::upstream_name(name, dialect, same_dialect);
             if let Some(name) = name.filter(|name| !is_set(name)) {
                 has_version |= name.eq_ignore_ascii_case(b"anthropic-version");
