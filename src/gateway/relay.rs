@@ -233,6 +233,11 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
             encode::field(&mut out, name, value);
         }
     }
+    if answer.head.is_event_stream {
+        // Also where no stream was asked for: no cache keeps it, and nginx in front of us passes it on as it comes.
+        encode::field(&mut out, "cache-control", b"no-cache");
+        encode::field(&mut out, "x-accel-buffering", b"no");
+    }
     if !answer.translation.dropped.is_empty() {
         encode::field(
             &mut out,
