@@ -116,6 +116,8 @@ impl Decoding {
     /// Decodes on until the body is whole or has `bytes_max`. Errors: it is broken, cut, or followed by something else.
     pub(super) fn advance(&mut self, bytes_max: usize) -> Result<Progress, Error> {
         let full = self.start.saturating_add(bytes_max);
+        // Exactly, since so much is held; pages that nothing is written to are not used.
+        self.output.reserve_exact(full.saturating_sub(self.output.len()));
         while self.output.len() < full {
             let had = self.output.len();
             self.output.resize(full.min(had + PIECE_BYTES), 0);

@@ -66,7 +66,8 @@ fn judge(origin: &[u8], client: &Client) -> Result<Page, Error> {
 }
 
 fn refusal(origin: &[u8]) -> Error {
-    let shown: String = String::from_utf8_lossy(origin).chars().filter(|c| !c.is_control()).take(100).collect();
+    let shown: String =
+        String::from_utf8_lossy(origin).chars().filter(|c| !c.is_control()).take(100).collect();
     let message = format!(
         "pages of the origin {shown:?} may not call this gateway; if they should, add it to client.allowed_origins"
     );
@@ -129,7 +130,8 @@ fn allowed(request: &Request, client: &Client) -> Vec<u8> {
 }
 
 fn is_ours(name: &[u8]) -> bool {
-    let begins = |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
+    let begins =
+        |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
     let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     is_plain && ALLOWED_PREFIXES.iter().any(begins)
 }

@@ -100,8 +100,9 @@ pub(super) fn returns(name: &[u8], nominated: &[&[u8]]) -> bool {
     ];
     // `x-accel-*` are orders that nginx takes from whom it proxies: `x-accel-redirect` opens its internal locations.
     const PREFIXES: [&[u8]; 3] = [b"access-control-", b"x-accel-", b"x-corelane-"];
+    let may_begin_so = matches!(name.first(), Some(b'a' | b'A' | b'x' | b'X'));
     !OWN.iter().any(|own| is(name, own))
-        && !PREFIXES.iter().any(|prefix| strip_prefix(name, prefix).is_some())
+        && !(may_begin_so && PREFIXES.iter().any(|prefix| strip_prefix(name, prefix).is_some()))
         && !is_nominated(name, nominated)
 }
 
