@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::compute::compute;
 use super::exchange::Exchange;
-use super::outgoing::{self, Edit};
+use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
 use super::{Core, body};
 use crate::config::snapshot::Provider;
@@ -116,8 +116,8 @@ async fn prepare(
     let from = exchange.caller_dialect().ok_or_else(no_provider)?;
     let to = provider.dialect.ok_or_else(no_provider)?;
     let (_, key) = exchange.chosen();
-    let head =
-        outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some((request, from == to)));
+    let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
+    let head = outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some(caller));
     if from == to {
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));

@@ -101,20 +101,27 @@ pub(super) fn returns(name: &[u8], nominated: &[&[u8]]) -> bool {
     // `x-accel-*` are orders that nginx takes from whom it proxies: `x-accel-redirect` opens its internal locations.
     const PREFIXES: [&[u8]; 3] = [b"access-control-", b"x-accel-", b"x-corelane-"];
     let may_begin_so = matches!(name.first(), Some(b'a' | b'A' | b'x' | b'X'));
-    !OWN.iter().any(|own| is(name, own))
-        && !(may_begin_so && PREFIXES.iter().any(|prefix| strip_prefix(name, prefix).is_some()))
-        && !is_nominated(name, nominated)
+    let stays = OWN.iter().any(|own| is(name, own))
+        || (may_begin_so && PREFIXES.iter().any(|prefix| strip_prefix(name, prefix).is_some()))
+        || is_nominated(name, nominated);
+    !stays
 }
 
 /// The headers that a head's `connection` makes its connection's own (RFC 9110 §7.6.1); `keep-alive` and `close` are no
 /// headers. Usually none, and then nothing is allocated.
 pub(super) fn nominated<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<&'a [u8]> {
-    let lists = fields.filter(|(name, _)| is(name, b"connection")).map(|(_, value)| value);
-    let options = lists.flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    options.filter(|option| !is_persistence(option)).collect()
+    let mut nominated = Vec::new();
+    for (name, value) in fields {
+        if name.len() == 10 && is(name, b"connection") && !is_persistence(value) {
+            let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            nominated.extend(options.filter(|option| !is_persistence(option)));
+        }
+    }
+    nominated
 }
 
-fn is_persistence(option: &[u8]) -> bool {
+/// Whether an option of `connection` says only whether it stays open.
+pub(super) fn is_persistence(option: &[u8]) -> bool {
     option.is_empty() || is(option, b"close") || is(option, b"keep-alive")
 }
 

@@ -1,5 +1,6 @@
 //! The fields of a request's head that decide something before its body is read, found in one pass. It judges none.
 
+use super::fields;
 use crate::net::server::Request;
 
 /// Where one field stands in the head.
@@ -40,14 +41,19 @@ pub(super) struct Noted {
     pub(super) content_type: Seen,
     /// `content-encoding`
     pub(super) content_encoding: Seen,
+    /// Whether a `connection` nominates other headers as its own.
+    pub(super) nominates: bool,
 }
 
 impl Noted {
     /// Looks at each field's length before its name.
     pub(super) fn of(request: &Request) -> Self {
         let mut noted = Self::default();
-        for (number, (name, _)) in request.fields().enumerate() {
+        for (number, (name, value)) in request.fields().enumerate() {
             match name.len() {
+                10 if name.eq_ignore_ascii_case(b"connection") => {
+                    noted.nominates |= !fields::is_persistence(value);
+                }
                 6 if name.eq_ignore_ascii_case(b"origin") => noted.origin.see(number),
                 12 if name.eq_ignore_ascii_case(b"content-type") => noted.content_type.see(number),
                 16 if name.eq_ignore_ascii_case(b"content-encoding") => noted.content_encoding.see(number),

@@ -164,6 +164,38 @@ fn http_1_0_gets_no_chunks() {
 }
 
 #[test]
+fn http_1_0_gets_each_event_as_it_comes() {
+    on_both(|driver| {
+        let gate = Gate::default();
+        let next = gate.clone();
+        let upstream = Upstream::start(move |line| {
+            while line.receive().is_some() {
+                line.send(STREAM_HEAD);
+                for number in 0..10 {
+                    line.send(chunk(event(&format!("<{number}>"))));
+                    if !next.pass() {
+                        return;
+                    }
+                }
+                line.send("0\r\n\r\n");
+            }
+        });
+        let node = node(&upstream, driver);
+        let mut caller = Caller::new(&node);
+        let length = ASK_STREAM.len();
+        caller.send(format!("POST {CHAT} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{ASK_STREAM}"));
+        for number in 0..10 {
+            caller.until(format!("<{number}>"));
+            gate.open();
+        }
+        let answer = caller.answer();
+        assert_eq!((answer.value("transfer-encoding"), answer.value("connection")), (None, Some("close")));
+        assert_eq!(answer.value("x-accel-buffering"), Some("no"));
+        assert_eq!(answer.text(), (0..10).map(|number| event(&format!("<{number}>"))).collect::<String>());
+    });
+}
+
+#[test]
 fn a_caller_that_waits_is_invited_and_one_that_does_not_is_not() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
