@@ -43,8 +43,8 @@ const ECHOED_BYTES_MAX: usize = 128;
 /// How long a browser may remember the answer, seconds; browsers cut it shorter.
 const MAX_AGE_S: &[u8] = b"86400";
 
-/// The page that calls; `None`: no page, or one that is bound by nothing (a request without `Origin`). Errors: its origin
-/// is not allowed, or stands twice.
+/// The page that calls; `None`: none does, as the request has no `Origin`. Errors: its origin is not allowed, or stands
+/// twice.
 pub(super) fn admit(request: &Request, noted: Noted, client: &Client) -> Result<Option<Box<Page>>, Error> {
     if noted.origin == Seen::Never {
         return Ok(None);
