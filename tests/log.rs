@@ -404,7 +404,8 @@ fn a_table_of_an_earlier_version_gets_what_it_lacks_and_keeps_its_rows() {
     let config = postgres.logs_store("earlier");
     ready(&config).write(&[row(record())]).unwrap();
     for _ in 0..2 {
-        postgres.run("earlier", "ALTER TABLE logs DROP COLUMN client_ip; UPDATE corelane_schema SET version = 1");
+        postgres
+            .run("earlier", "ALTER TABLE logs DROP COLUMN client_ip; UPDATE corelane_schema SET version = 1");
         let nodes: Vec<_> = (0..3)
             .map(|_| {
                 let config = config.clone();
