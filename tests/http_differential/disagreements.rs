@@ -2,8 +2,8 @@
 //! read the bytes themselves, by `shape`, and know neither parser.
 
 use super::shape::{
-    bare_line_feed, expectations, has_bad_escape, head_bytes, host_is_sound, line_bytes, method, some_head,
-    status, target, targets_path, values, version,
+    bare_line_feed, expectations, has_bad_escape, head_bytes, host_is_sound, line_bytes, method, status,
+    target, targets_path, values, version,
 };
 
 /// Who refuses what the other takes.

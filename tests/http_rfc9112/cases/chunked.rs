@@ -3,6 +3,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("one chunk", b"<post>Transfer-Encoding: chunked\r\n\r\n20\r\n<a>\r\n0\r\n\r\n", "200a open"),
     ("five chunks", b"<post>Transfer-Encoding: chunked\r\n\r\n9\r\n{\"model\":\r\n8\r\n\"gpt-4o\"\r\n1\r\n,\r\n4\r\n\"n\":\r\n2\r\n\"a\r\n6\r\n######\r\n2\r\n\"}\r\n0\r\n\r\n", "200a open"),

@@ -2,6 +2,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("nothing", b"", "eof closed"),
     ("an empty line", b"\r\n", "eof closed"),
@@ -19,9 +20,5 @@ pub(crate) const CASES: &[Case] = &[
     ("behind one with close", b"<get>Connection: close\r\n\r\n", "eof 200 closed"),
     ("behind a refused one", b"<get>A : b\r\n\r\n", "eof 400 closed"),
     ("behind a 404", b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "eof 404 closed"),
-    (
-        "behind half a body that nobody reads",
-        b"POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe",
-        "eof 404 closed",
-    ),
+    ("behind half a body that nobody reads", b"POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe", "eof 404 closed"),
 ];

@@ -3,6 +3,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("no space behind the colon", b"<get>A:b\r\n\r\n", "200 open"),
     ("spaces and tabs around the value", b"<get>A: \t b \t \r\n\r\n", "200 open"),

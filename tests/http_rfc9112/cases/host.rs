@@ -4,14 +4,11 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("missing", b"GET /health HTTP/1.1\r\n\r\n", "400 closed"),
     ("missing, other fields there", b"GET /health HTTP/1.1\r\nX-Host: h\r\nA: b\r\n\r\n", "400 closed"),
-    (
-        "missing in a conversation",
-        b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 32\r\n\r\n<a>",
-        "400 closed",
-    ),
+    ("missing in a conversation", b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 32\r\n\r\n<a>", "400 closed"),
     ("missing in 1.0", b"GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "200 open"),
     ("twice, the same", b"<get>Host: h\r\n\r\n", "400 closed"),
     ("twice, two", b"<get>Host: i\r\n\r\n", "400 closed"),

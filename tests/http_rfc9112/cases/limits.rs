@@ -2,6 +2,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     // Targets: 8,192 bytes.
     ("a target of the limit", b"GET /<x*8191> HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),

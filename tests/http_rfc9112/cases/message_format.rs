@@ -2,6 +2,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("a sound request", b"<A>", "200a open"),
     ("without a body", b"<get>\r\n", "200 open"),
@@ -50,11 +51,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a banner of SSH", b"SSH-2.0-OpenSSH_9.2\r\n", "400 closed"),
     ("a greeting of SMTP", b"EHLO h\r\n", "400 closed"),
     ("a PROXY header that nobody is trusted for", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n<A>", "400 closed"),
-    (
-        "the same in binary",
-        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\0\x50\0\x50<A>",
-        "400 closed",
-    ),
+    ("the same in binary", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\0\x50\0\x50<A>", "400 closed"),
     ("a response", b"HTTP/1.1 200 OK\r\nHost: h\r\n\r\n", "400 closed"),
     ("JSON", b"{\"model\":\"gpt-4o\"}\r\n\r\n", "400 closed"),
 ];

@@ -2,6 +2,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("close", b"<get>Connection: close\r\n\r\n", "200 closed"),
     ("Close", b"<get>connection: CLOSE\r\n\r\n", "200 closed"),

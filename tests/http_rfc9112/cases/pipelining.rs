@@ -3,6 +3,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("two", b"<A><B>", "200a 200b open"),
     ("five", b"<A><B><C><D><E>", "200a 200b 200c 200d 200e open"),

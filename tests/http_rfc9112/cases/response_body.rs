@@ -2,6 +2,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     // Rule 6: Content-Length.
     ("no byte", b"<200>Content-Length: 0\r\n\r\n", "200- kept"),

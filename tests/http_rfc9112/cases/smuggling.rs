@@ -3,6 +3,7 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     // §6.3 rule 3: "If a message is received with both a Transfer-Encoding and a Content-Length header field … A server MAY
     // reject a request that contains both". We do, whichever stands first.

@@ -2,32 +2,17 @@
 
 use super::Case;
 
+#[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
     ("1.0", b"GET /health HTTP/1.0\r\n\r\n", "200 closed"),
     ("1.0 with Host", b"GET /health HTTP/1.0\r\nHost: h\r\n\r\n", "200 closed"),
     ("1.0 that asks to be kept", b"GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "200 open"),
-    (
-        "a conversation in 1.0",
-        b"POST /v1/chat/completions HTTP/1.0\r\nContent-Length: 32\r\n\r\n<a>",
-        "200a closed",
-    ),
-    (
-        "two conversations in 1.0 that asks to be kept",
-        b"POST /v1/chat/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 32\r\n\r\n<a><B>",
-        "200a 200b open",
-    ),
+    ("a conversation in 1.0", b"POST /v1/chat/completions HTTP/1.0\r\nContent-Length: 32\r\n\r\n<a>", "200a closed"),
+    ("two conversations in 1.0 that asks to be kept", b"POST /v1/chat/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 32\r\n\r\n<a><B>", "200a 200b open"),
     // RFC 9112 §6.1: "A server or client that receives an HTTP/1.0 message containing a Transfer-Encoding header field MUST
     // treat the message as if the framing is faulty".
-    (
-        "chunks in 1.0",
-        b"POST /v1/chat/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n<a>\r\n0\r\n\r\n",
-        "400 closed",
-    ),
-    (
-        "chunks in 1.0 that asks to be kept",
-        b"POST /v1/chat/completions HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n<A>",
-        "400 closed",
-    ),
+    ("chunks in 1.0", b"POST /v1/chat/completions HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n<a>\r\n0\r\n\r\n", "400 closed"),
+    ("chunks in 1.0 that asks to be kept", b"POST /v1/chat/completions HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n<A>", "400 closed"),
     // RFC 9112 §3: a request line has a version. A "simple request" of 0.9 has none.
     ("0.9 as it was", b"GET /health\r\n", "400 closed"),
     ("0.9 with a Host", b"GET /health\r\nHost: h\r\n\r\n", "400 closed"),
