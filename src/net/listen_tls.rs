@@ -149,7 +149,7 @@ fn client_verifier(pem: &Pem, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn 
         roots.add(certificate).map_err(|_| place.fault(&format!("certificate {number} cannot be read")))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    Ok(verifier.build().map_err(|error| place.fault(&error.to_string()))?)
+    verifier.build().map_err(|error| place.fault(&error.to_string()))
 }
 
 /// Why a certificate is of no use at `now`, if so. Who issued it is the callers' question.

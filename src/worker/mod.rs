@@ -3,6 +3,7 @@
 
 mod connection;
 mod door;
+mod greeting;
 pub mod runtime;
 
 use std::cell::{Cell, RefCell};
