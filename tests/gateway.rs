@@ -35,6 +35,8 @@ mod names;
 mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
+#[path = "gateway/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]
