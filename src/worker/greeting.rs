@@ -82,7 +82,7 @@ async fn introduce(
             None
         }
         Err(why) => {
-            if why.error("").is_some() {
+            if !matches!(why, Failed::Untouched) {
                 core.cells.arrived(Arriving::Unshaken);
             }
             None

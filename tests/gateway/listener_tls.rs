@@ -4,8 +4,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rustls::{AlertDescription, ClientConfig, HandshakeKind};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind};
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
@@ -177,6 +178,57 @@ fn a_plain_request_on_the_port_is_told_to_speak_tls() {
         assert!(rest.starts_with(b"\x15\x03"), "{}", rest.escape_ascii());
         assert_eq!(counted(&node, &certificates, "corelane_tls_handshakes_failed_total"), 5);
         assert!(upstream.requests().is_empty());
+    });
+}
+
+/// A whole first flight of TLS, as a caller of ours sends it.
+fn hello(certificates: &Certificates) -> Vec<u8> {
+    let name = "localhost".try_into().unwrap();
+    let mut session = ClientConnection::new(Arc::new(certificates.client_config(BOTH)), name).unwrap();
+    let mut bytes = Vec::new();
+    session.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_handshake_that_drags_is_ended() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let certificates = Certificates::new();
+        let node = start(&upstream, &certificates, driver);
+        let hello = hello(&certificates);
+        // Silent, half a flight, a whole one without the answer to ours.
+        let firsts = [&[][..], &hello[..hello.len() / 2], &hello];
+        let mut callers: Vec<Caller> = firsts.map(|_| Caller::new(&node)).into();
+        let began = Instant::now();
+        for (caller, first) in callers.iter_mut().zip(firsts) {
+            caller.send(first);
+        }
+        for caller in &mut callers {
+            caller.rest();
+        }
+        let took = began.elapsed();
+        assert!((Duration::from_secs(9)..Duration::from_secs(25)).contains(&took), "{took:?}");
+        assert_eq!(counted(&node, &certificates, "corelane_tls_handshakes_failed_total"), 3);
+    });
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_handshake_that_drags() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let certificates = Certificates::new();
+        let mut node = start(&upstream, &certificates, driver);
+        let mut callers: Vec<Caller> = (0..3).map(|_| Caller::new(&node)).collect();
+        callers[0].send(hello(&certificates));
+        let mut idle = TlsCaller::connect(node.address, &certificates, BOTH);
+        assert_eq!(ask(&mut idle).0, 200);
+        let told = Instant::now();
+        node.signal("TERM");
+        // It is told in order.
+        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0);
+        assert_eq!(node.wait().code(), Some(0));
+        assert!(told.elapsed() < Duration::from_secs(6), "{:?}", told.elapsed());
     });
 }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::caller::{Caller, request};
@@ -153,6 +155,36 @@ fn one_connection_too_many_is_told_so_and_the_others_go_on() {
         assert!(refused >= 403, "{refused}");
         assert!(last.1.text().contains(r#"status="503"} "#));
         assert_eq!(last.0.get("/health").status, 200);
+    });
+}
+
+/// One core, and callers that never stop coming: who is there already has his turn, or this never ends.
+#[test]
+fn a_flood_of_connections_starves_nobody() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        assert_eq!(caller.post(CHAT, ASK).status, 200);
+        let (address, stops) = (node.address, Arc::new(AtomicBool::new(false)));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let stops = Arc::clone(&stops);
+                std::thread::spawn(move || {
+                    let mut count = 0;
+                    while !stops.load(Ordering::SeqCst) {
+                        count += usize::from(TcpStream::connect(address).is_ok());
+                    }
+                    count
+                })
+            })
+            .collect();
+        for _ in 0..40 {
+            assert_eq!(caller.post(CHAT, ASK).status, 200);
+        }
+        stops.store(true, Ordering::SeqCst);
+        let flood: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(flood > 100, "{flood}");
     });
 }
 
