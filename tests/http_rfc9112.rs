@@ -26,6 +26,8 @@ mod client;
 mod drive;
 #[path = "http_rfc9112/drive_responses.rs"]
 mod drive_responses;
+#[path = "http_rfc9112/interim.rs"]
+mod interim;
 #[path = "http_rfc9112/model.rs"]
 mod model;
 #[path = "http_rfc9112/provider.rs"]

@@ -96,6 +96,25 @@ impl Client {
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 
+    /// The next bytes, so many.
+    pub(crate) fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        match self {
+            Self::Plain(stream) => stream.read_exact(&mut bytes).unwrap(),
+            Self::Tls(stream) => stream.read_exact(&mut bytes).unwrap(),
+        }
+        bytes
+    }
+
+    /// The next bytes, up to and with these.
+    pub(crate) fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end) {
+            bytes.extend(self.read_exactly(1));
+        }
+        bytes
+    }
+
     /// What came until the end, and how it ended. An end without a word of TLS is an error. The connection is then ended
     /// with a reset, so that a few thousand of them leave nothing behind.
     pub(crate) fn read_to_end(mut self) -> (Vec<u8>, io::Result<()>) {

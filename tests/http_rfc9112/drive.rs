@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::answers::{self, Answer};
+use crate::answers::{self, Answer, Shape};
 use crate::case::{Case, PROBE, Seen, cuts, expand, letter_and_run, number};
 use crate::client::{Client, Edge};
 use crate::support::node::{DRIVERS, Node};
@@ -28,7 +28,7 @@ const TOLD_MAX: usize = 25;
 
 /// Every case of the table on both drivers, plain and TLS; see the suite's opening for how each is cut.
 pub(crate) fn check(cases: &[Case]) {
-    let edges = [Edge::plain()];
+    let edges = [Edge::plain(), Edge::tls()];
     let mut faults = Faults::default();
     for edge in &edges {
         for driver in DRIVERS {
@@ -174,7 +174,8 @@ fn check_on(cases: &[Case], edge: &Edge, driver: &str, faults: &mut Faults) {
     upstream.scraps().iter().for_each(|scrap| add(format!("half a request: {}", scrap.escape_ascii())));
 }
 
-fn config(upstream: &Upstream, edge: &Edge) -> String {
+/// A node's config, before this provider.
+pub(crate) fn config(upstream: &Upstream, edge: &Edge) -> String {
     let mut config = json!({
         "client": { "max_request_body_size_mb": 1 },
         "providers": {
@@ -248,13 +249,32 @@ fn judge(client: Client, job: &Job<'_>, arrivals: &Arrivals) -> Result<(), Strin
     if letters != job.seen.letters() {
         return Err(fault(format!("the provider got `{letters}`")));
     }
-    check_close(&answers, &job.seen).map_err(fault)
+    check_close(&answers, &job.seen).and_then(|()| check_shapes(&answers, &job.bytes)).map_err(fault)
+}
+
+/// Every error is in the words of the paths that the case asks for; no case mixes them.
+fn check_shapes(answers: &[Answer], bytes: &[u8]) -> Result<(), String> {
+    let asks_for = |path: &[u8]| memchr::memmem::find(bytes, path).is_some();
+    let expected = match () {
+        () if asks_for(b" /openai/") || asks_for(b"h/openai/") => Shape::OpenAi,
+        () if asks_for(b" /anthropic/") || asks_for(b"h/anthropic/") => Shape::Anthropic,
+        () => Shape::Native,
+    };
+    let errors =
+        answers.iter().filter(|answer| answer.status >= 400 && !answer.to_head && !is_probes(answer));
+    match errors.into_iter().find(|answer| answer.shape() != Some(expected)) {
+        None => Ok(()),
+        Some(answer) => Err(format!("not in {expected:?} words: {}", answer.text())),
+    }
+}
+
+fn is_probes(answer: &Answer) -> bool {
+    answer.status == 404 && answer.text().contains("/probe")
 }
 
 /// The answers in the words of the tables.
 fn words(answers: &[Answer], job: &Job<'_>) -> String {
-    let is_probed =
-        answers.last().is_some_and(|answer| answer.status == 404 && answer.text().contains("/probe"));
+    let is_probed = answers.last().is_some_and(is_probes);
     let own = &answers[..answers.len() - usize::from(is_probed)];
     let mut words: Vec<String> = own.iter().map(|answer| word(answer, job.run)).collect();
     if job.seen.eof {

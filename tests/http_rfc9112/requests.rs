@@ -18,7 +18,7 @@ macro_rules! sections {
 
 sections! {
     message_format versions request_line target host fields body_length transfer_coding chunked persistence pipelining close
-    expect limits smuggling
+    expect limits smuggling dialects
 }
 
 #[test]

@@ -79,6 +79,11 @@ pub(crate) const CASES: &[Case] = &[
     ("CONNECT, and what would go through it", b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n<A>", "501 closed"),
     ("an authority with GET", b"GET h:443 HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     // §3.2.4, asterisk-form: only with OPTIONS.
+    ("the asterisk", b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "204 open"),
+    ("the asterisk in 1.0", b"OPTIONS * HTTP/1.0\r\n\r\n", "204 closed"),
+    ("the asterisk with a body", b"OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n<A><B>", "204 200b open"),
+    ("OPTIONS of a route", b"OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: h\r\n\r\n", "204 open"),
+    ("OPTIONS of no route", b"OPTIONS /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
     ("the asterisk with GET", b"GET * HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("the asterisk with POST", b"POST * HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "400 closed"),
     ("the asterisk and more", b"OPTIONS *x HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
