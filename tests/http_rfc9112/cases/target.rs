@@ -63,6 +63,8 @@ pub(crate) const CASES: &[Case] = &[
     ("absolute, and no Host", b"GET http://h/health HTTP/1.1\r\n\r\n", "400 closed"),
     ("absolute, and two Hosts", b"GET http://h/health HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, no host", b"GET http:///health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // RFC 9110 §4.2.1: "A recipient that processes such a URI reference MUST reject it as invalid."
+    ("absolute, a port and no host", b"GET http://:80/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, one slash", b"GET http:/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, no scheme", b"GET ://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, another scheme", b"GET ftp://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
