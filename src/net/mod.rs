@@ -1,6 +1,7 @@
 //! Effects on sockets: streams with reads that survive a wait, connections in both directions, the pool, TLS, and the
 //! questions a core asks of the control plane. It knows no route and no provider's words.
 
+mod address;
 pub mod ask;
 pub mod budget;
 pub mod client;
@@ -8,6 +9,7 @@ pub mod connect;
 pub mod mailbox;
 mod names;
 pub mod pool;
+pub mod proxy;
 pub mod server;
 pub mod stream;
 pub mod tls;
