@@ -28,6 +28,43 @@ pub(crate) fn resolve(
     }
 }
 
+/// A string that is there, with its origin. No `Debug`: it may be a secret.
+pub(crate) struct Present {
+    /// The string, not empty.
+    pub(crate) text: String,
+    /// The variable's name without `env.`; `None`: it stands in the file.
+    pub(crate) variable: Option<String>,
+}
+
+impl Present {
+    /// ` of the variable NAME`, or nothing: where in a sentence the string is said to come from.
+    pub(crate) fn source(&self) -> String {
+        self.variable.as_ref().map(|name| format!(" of the variable {name}")).unwrap_or_default()
+    }
+
+    /// What stands for the string in the digest: its variable, which may differ from node to node, or itself.
+    pub(crate) fn written(&self) -> String {
+        self.variable.as_ref().map_or_else(|| self.text.clone(), |name| format!("env.{name}"))
+    }
+}
+
+/// Like [`resolve`] for what must not be missing unnoticed: an unset variable is a fault. `None`: faulty, and reported;
+/// `Some(None)`: empty in the file.
+pub(crate) fn require(
+    at: &At<'_>,
+    environment: &dyn Environment,
+    report: &mut Report<'_>,
+) -> Option<Option<Present>> {
+    match resolve(at, environment, report)? {
+        Resolved { text: Some(text), variable } => Some(Some(Present { text, variable })),
+        Resolved { text: None, variable: None } => Some(None),
+        Resolved { text: None, variable: Some(variable) } => {
+            report.fault(at.spot(), format!("the variable {variable} is unset or empty; set it"));
+            None
+        }
+    }
+}
+
 fn from_object(at: &At<'_>, environment: &dyn Environment, report: &mut Report<'_>) -> Option<Resolved> {
     let text = |name: &str| at.member(name).and_then(|member| member.text()).filter(|text| !text.is_empty());
     let from_env = at.member("from_env").and_then(|flag| flag.bool()).unwrap_or(false);

@@ -99,7 +99,6 @@ fn apply(at: &At<'_>, effect: Effect, report: &mut Report<'_>) {
     let concerns = |when| match when {
         When::Given => true,
         When::Asking => asks(at),
-        When::False => at.bool() == Some(false),
     };
     match effect {
         Effect::Ignored(when, why) if concerns(when) => {
