@@ -22,6 +22,8 @@ mod edge;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/listener_tls.rs"]
+mod listener_tls;
 #[path = "gateway/metrics.rs"]
 mod metrics;
 #[path = "gateway/models.rs"]
@@ -39,6 +41,8 @@ mod review;
 mod routing;
 #[path = "gateway/setup.rs"]
 mod setup;
+#[path = "gateway/spread.rs"]
+mod spread;
 #[path = "gateway/start.rs"]
 mod start;
 #[path = "gateway/streams.rs"]

@@ -17,7 +17,7 @@ mod reply;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
-pub use message::Message;
+pub use message::{Arrival, Message};
 pub use models::ModelsCache;
 
 use std::rc::Rc;
@@ -147,11 +147,17 @@ pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error
     }
 }
 
-/// Lets a test see that a panic ends one request and nothing else. Not in a release build.
+/// Lets a test see that a panic ends one request and nothing else, or, with the value `core`, that one outside any
+/// connection's guard ends the node. Not in a release build.
 #[expect(clippy::panic, reason = "that is what it is for")]
 fn provoked_panic(request: &Request) {
-    if cfg!(debug_assertions) && request.field("x-corelane-test-panic").is_some() {
-        panic!("provoked by x-corelane-test-panic");
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    match request.field("x-corelane-test-panic") {
+        Some(b"core") => drop(monoio::spawn(async { panic!("provoked by x-corelane-test-panic") })),
+        Some(_) => panic!("provoked by x-corelane-test-panic"),
+        None => {}
     }
 }
 

@@ -39,7 +39,10 @@ pub(super) fn unreachable(origin: &Origin, reason: &str) -> Error {
     let message = match &origin.transport.proxy {
         None => format!("could not connect to {host}:{port}: {reason}"),
         Some(proxy) => {
-            format!("could not connect to {host}:{port} through the proxy {}:{}: {reason}", proxy.host, proxy.port)
+            format!(
+                "could not connect to {host}:{port} through the proxy {}:{}: {reason}",
+                proxy.host, proxy.port
+            )
         }
     };
     Error::new(Kind::UpstreamUnreachable, message)
@@ -53,13 +56,17 @@ fn check_literal(origin: &Origin) -> Result<(), Error> {
 }
 
 fn refused(origin: &Origin, reason: &str) -> Error {
-    Error::new(Kind::UpstreamAddressRefused, format!("{}:{} is not connected to: {reason}", origin.host, origin.port))
+    Error::new(
+        Kind::UpstreamAddressRefused,
+        format!("{}:{} is not connected to: {reason}", origin.host, origin.port),
+    )
 }
 
 /// A TCP connection to the proxy, where there is one, else to the origin.
 async fn dial(net: &Net, origin: &Origin, now: Instant, deadline: Instant) -> Result<Stream, Error> {
     let proxy = origin.transport.proxy.as_ref();
-    let (host, port) = proxy.map_or((origin.host.as_str(), origin.port), |proxy| (proxy.host.as_str(), proxy.port));
+    let (host, port) =
+        proxy.map_or((origin.host.as_str(), origin.port), |proxy| (proxy.host.as_str(), proxy.port));
     let resolved = until(deadline, net.resolve(host, port, now)).await;
     let resolved = resolved.unwrap_or_else(|| Err("its name was not resolved in time".to_owned()));
     let found = resolved.map_err(|reason| unreachable(origin, &reason))?;
@@ -73,7 +80,11 @@ async fn dial(net: &Net, origin: &Origin, now: Instant, deadline: Instant) -> Re
 }
 
 /// The addresses that may be connected to. Errors: none may, and why the first may not.
-fn allowed(found: &[SocketAddr], proxy: Option<&Proxy>, allow_private: bool) -> Result<Vec<SocketAddr>, String> {
+fn allowed(
+    found: &[SocketAddr],
+    proxy: Option<&Proxy>,
+    allow_private: bool,
+) -> Result<Vec<SocketAddr>, String> {
     let refusal = |address: IpAddr| match proxy {
         Some(_) => address::proxy_refusal(address),
         None => address::refusal(address, allow_private),

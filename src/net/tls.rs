@@ -54,7 +54,8 @@ impl Roots {
             return Arc::clone(&self.0);
         }
         let mut store = RootCertStore::clone(&self.0);
-        let _counts = store.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).flatten());
+        let _counts =
+            store.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).flatten());
         Arc::new(store)
     }
 }
@@ -175,6 +176,7 @@ impl ServerCertVerifier for Unverified {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::snapshot;
     use super::*;
 
     fn transport(pem: &str, insecure_skip_verify: bool) -> Transport {
@@ -190,8 +192,10 @@ mod tests {
         let (roots, _faults) = Roots::load();
         let bundled = Roots::bundled().0.roots.len();
         assert!(roots.0.roots.len() >= bundled && bundled > 50);
-        let mut keys: Vec<_> = roots.0.roots.iter().map(|root| (&root.subject, &root.subject_public_key_info)).collect();
-        keys.sort_by_key(|(subject, key)| (subject.as_ref(), key.as_ref()));
+        let keys =
+            roots.0.roots.iter().map(|root| (root.subject.to_vec(), root.subject_public_key_info.to_vec()));
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), roots.0.roots.len());
     }
@@ -218,7 +222,9 @@ mod tests {
             assert_eq!(config.alpn_protocols, [ALPN]);
             let mut alike = Transport::clone(one);
             (alike.connections_max, alike.allow_private_network) = (Some(5), true);
-            for (other_index, other) in [&alike].into_iter().chain(transports.iter().map(Arc::as_ref)).enumerate() {
+            for (other_index, other) in
+                [&alike].into_iter().chain(transports.iter().map(Arc::as_ref)).enumerate()
+            {
                 let is_same = Arc::ptr_eq(&config, &tls.config(other).unwrap());
                 assert_eq!(is_same, other_index == 0 || other_index == index + 1);
             }

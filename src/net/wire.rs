@@ -1,0 +1,350 @@
+//! One TCP connection's two halves: a read that outlives the wait for it, writes in bounded pieces, and turns, so that a
+//! connection that is always ready does not keep its core. It knows no TLS and frames nothing.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use monoio::buf::{IoBuf, IoBufMut, Slice, SliceMut};
+use monoio::io::{
+    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable,
+};
+use monoio::net::TcpStream;
+use monoio::time::Sleep;
+use pin_project_lite::pin_project;
+
+use super::stream::Filled;
+use super::until;
+
+/// Most that one read brings and one write takes, bytes: what is done with them is done in one go.
+pub(super) const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// A buffer without room is given this much, bytes: a read into none would look like the peer's closing.
+const ROOM_BYTES_MIN: usize = 4 * 1024;
+/// After so many bytes without a wait, others have their turn.
+const TURN_BYTES_MAX: usize = 256 * 1024;
+/// The same for the time that went by without a wait.
+const TURN_TIME_MAX: Duration = Duration::from_millis(2);
+/// The shortest time that monoio's timer knows. A timer, since a task that wakes itself starves monoio's loop.
+const YIELD: Duration = Duration::from_millis(1);
+
+/// A connection's halves.
+pub(super) struct Wire {
+    state: State,
+    writer: OwnedWriteHalf<TcpStream>,
+    turn: Turn,
+    /// Set from a write's begin to its end: one that was dropped half-way leaves it set.
+    is_writing: bool,
+    outbox: Outbox,
+    /// A second handle of `writer`, for the write that stays in flight.
+    poster: Option<OwnedWriteHalf<TcpStream>>,
+}
+
+type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>)>>>;
+
+/// A write that stays in flight: what of it is written already.
+enum Outbox {
+    Empty,
+    Resting { bytes: Vec<u8>, written: usize },
+    Writing { future: Writing, written: usize },
+}
+
+type Reading = Pin<Box<dyn Future<Output = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>)>>>;
+
+/// The reading half: at rest, reading, or holding what was read.
+enum State {
+    Idle(OwnedReadHalf<TcpStream>),
+    Reading(Reading),
+    Filled(OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>),
+    Lost,
+}
+
+impl Wire {
+    /// Over a connected socket.
+    pub(super) fn new(stream: TcpStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        let (state, outbox) = (State::Idle(reader), Outbox::Empty);
+        Self { state, writer, turn: Turn::default(), is_writing: false, outbox, poster: None }
+    }
+
+    /// Whether a read is in flight, or has ended and was not taken.
+    pub(super) fn is_armed(&self) -> bool {
+        matches!(self.state, State::Reading(_) | State::Filled(..))
+    }
+
+    /// Starts a read behind the content of `buffer`, which comes back when one is in flight already.
+    pub(super) fn arm(&mut self, mut buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Idle(reader) => {
+                if buffer.capacity() == buffer.len() {
+                    buffer.reserve(ROOM_BYTES_MIN);
+                }
+                self.start(Box::pin(read_behind(reader, buffer)));
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(buffer)
+            }
+        }
+    }
+
+    /// The first poll is what hands the read to the driver.
+    fn start(&mut self, mut reading: Reading) {
+        self.state = match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((reader, result, buffer)) => State::Filled(reader, result, buffer),
+            Poll::Pending => State::Reading(reading),
+        };
+    }
+
+    /// The armed read, when it has ended and it is this connection's turn.
+    pub(super) fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
+        ready!(self.turn.poll(context));
+        let (reader, result, buffer) = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Filled(reader, result, buffer) => (reader, result, buffer),
+            State::Reading(mut reading) => match reading.as_mut().poll(context) {
+                Poll::Ready(done) => done,
+                Poll::Pending => {
+                    self.turn.waits();
+                    self.state = State::Reading(reading);
+                    return Poll::Pending;
+                }
+            },
+            other => {
+                self.state = other;
+                return Poll::Ready((Err(lost()), Vec::new()));
+            }
+        };
+        self.state = State::Idle(reader);
+        self.turn.took(*result.as_ref().unwrap_or(&0));
+        Poll::Ready((result, buffer))
+    }
+
+    /// Begins a turn: this connection has been at rest.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn = Turn::default();
+    }
+
+    /// Whether others have their turn: what has come in is then unknown.
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn.is_over()
+    }
+
+    /// Writes all of `buffer`, which comes back. There is no deadline. Dropped half-way, nothing more can be written.
+    pub(super) async fn write_all<T: IoBuf + 'static>(&mut self, mut buffer: T) -> (io::Result<()>, T) {
+        let (mut written, end) = (0, buffer.bytes_init());
+        if let Err(error) = self.begin_write() {
+            return (Err(error), buffer);
+        }
+        while written < end {
+            let (result, slice) = self.write_piece(piece(buffer, written, end)).await;
+            buffer = slice.into_inner();
+            match result {
+                Ok(count) => written += count,
+                Err(error) => return (Err(error), buffer),
+            }
+        }
+        self.is_writing = false;
+        (Ok(()), buffer)
+    }
+
+    /// The same within `stall`: the longest time in which the peer may take no byte. Errors: the peer's, or `TimedOut`;
+    /// the bytes are lost with them.
+    pub(super) async fn send(&mut self, mut bytes: Vec<u8>, stall: Duration) -> io::Result<Vec<u8>> {
+        let (mut written, end) = (0, bytes.len());
+        self.begin_write()?;
+        while written < end {
+            let writing = self.write_piece(piece(bytes, written, end));
+            let Some((result, slice)) = until(Instant::now() + stall, writing).await else {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes"));
+            };
+            bytes = slice.into_inner();
+            written += result?;
+        }
+        self.is_writing = false;
+        Ok(bytes)
+    }
+
+    /// Starts a write of `bytes` from `start` that stays in flight like a read, in pieces. It goes on while
+    /// [`Wire::poll_written`] is polled, and ends with the connection. They come back when nothing can be written.
+    pub(super) fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+        if self.begin_write().is_err() {
+            return Err(bytes);
+        }
+        self.outbox = Outbox::Resting { bytes, written: start };
+        Ok(())
+    }
+
+    /// Whether such a write has not ended yet.
+    pub(super) fn has_outbox(&self) -> bool {
+        !matches!(self.outbox, Outbox::Empty)
+    }
+
+    /// Goes on with the started write; its buffer comes back. Without one this is an error, never a wait.
+    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+        loop {
+            match std::mem::replace(&mut self.outbox, Outbox::Empty) {
+                Outbox::Empty => return Poll::Ready((Err(lost()), Vec::new())),
+                Outbox::Resting { bytes, written } if written >= bytes.len() => {
+                    self.is_writing = false;
+                    return Poll::Ready((Ok(()), bytes));
+                }
+                Outbox::Resting { bytes, written } => {
+                    if self.turn.poll(context).is_pending() {
+                        self.outbox = Outbox::Resting { bytes, written };
+                        return Poll::Pending;
+                    }
+                    let future = self.post(bytes, written);
+                    self.outbox = Outbox::Writing { future, written };
+                }
+                Outbox::Writing { mut future, written } => {
+                    let Poll::Ready((writer, result, piece)) = future.as_mut().poll(context) else {
+                        self.turn.waits();
+                        self.outbox = Outbox::Writing { future, written };
+                        return Poll::Pending;
+                    };
+                    self.poster = Some(writer);
+                    self.turn.took(*result.as_ref().unwrap_or(&0));
+                    match counted(result) {
+                        Ok(count) => {
+                            self.outbox =
+                                Outbox::Resting { bytes: piece.into_inner(), written: written + count };
+                        }
+                        Err(error) => return Poll::Ready((Err(error), piece.into_inner())),
+                    }
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
+        let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
+        let end = bytes.len();
+        Box::pin(async move {
+            let (result, piece) = writer.write(piece(bytes, written, end)).await;
+            (writer, result, piece)
+        })
+    }
+
+    /// Errors: a write before this one failed or was dropped.
+    fn begin_write(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.is_writing, true) {
+            true => Err(lost()),
+            false => Ok(()),
+        }
+    }
+
+    async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
+        poll_fn(|context| self.turn.poll(context)).await;
+        let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
+        self.turn.took(*result.as_ref().unwrap_or(&0));
+        (counted(result), piece)
+    }
+
+    /// A write that outlives this connection, which nothing else is written to any more; `None` when a write was dropped
+    /// half-way.
+    pub(super) fn last_word(&mut self, bytes: Vec<u8>) -> Option<impl Future<Output = ()> + 'static> {
+        self.begin_write().ok()?;
+        let mut writer = OwnedWriteHalf(Rc::clone(&self.writer.0));
+        Some(async move { drop(writer.write_all(bytes).await) })
+    }
+
+    /// Ends the sending side.
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        self.writer.shutdown().await
+    }
+}
+
+/// The bytes that a write took: none is an error, an interruption is none.
+fn counted(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        result => result,
+    }
+}
+
+fn piece<T: IoBuf>(buffer: T, written: usize, end: usize) -> Slice<T> {
+    buffer.slice(written..end.min(written + PIECE_BYTES_MAX))
+}
+
+async fn read_behind(
+    mut reader: OwnedReadHalf<TcpStream>,
+    buffer: Vec<u8>,
+) -> (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>) {
+    let begin = buffer.len();
+    let end = buffer.capacity().min(begin + PIECE_BYTES_MAX);
+    let (result, slice): (_, SliceMut<Vec<u8>>) = reader.read(buffer.slice_mut(begin..end)).await;
+    (reader, result, slice.into_inner())
+}
+
+/// The error of a connection that nothing more can be done with.
+pub(super) fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection was given up")
+}
+
+/// What a connection did since it last had to wait. On epoll a read or write that is ready ends within its poll, so that a
+/// peer that always has more, or takes all, would keep the core to itself.
+#[derive(Default)]
+struct Turn {
+    bytes: usize,
+    /// When its second read or write in a row ended; most wait for each, and need no clock.
+    since: Option<Instant>,
+    rest: Option<Pin<Box<Sleep>>>,
+}
+
+impl Turn {
+    fn is_over(&self) -> bool {
+        self.bytes >= TURN_BYTES_MAX
+    }
+
+    /// Ready when it is this connection's turn.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_over() {
+            return Poll::Ready(());
+        }
+        let rest = self.rest.get_or_insert_with(|| Box::pin(monoio::time::sleep(YIELD)));
+        ready!(rest.as_mut().poll(context));
+        *self = Self::default();
+        Poll::Ready(())
+    }
+
+    fn waits(&mut self) {
+        self.bytes = 0;
+        self.since = None;
+    }
+
+    fn took(&mut self, bytes: usize) {
+        match self.since {
+            Some(since) if since.elapsed() > TURN_TIME_MAX => self.bytes = TURN_BYTES_MAX,
+            Some(_) => {}
+            None if self.bytes > 0 => self.since = Some(Instant::now()),
+            None => {}
+        }
+        self.bytes += bytes;
+    }
+}
+
+pin_project! {
+    /// Notes when a read or write had to wait.
+    struct Watched<'a, F> {
+        #[pin]
+        future: F,
+        turn: &'a mut Turn,
+    }
+}
+
+impl<F: Future> Future for Watched<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let watched = self.project();
+        let poll = watched.future.poll(context);
+        if poll.is_pending() {
+            watched.turn.waits();
+        }
+        poll
+    }
+}
