@@ -6,8 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use monoio::net::TcpStream;
-
 use super::budget::{Budget, Hold};
 use super::client::send_timeout;
 use super::stream::Stream;
@@ -105,11 +103,12 @@ pub struct Downstream {
 }
 
 impl Downstream {
-    /// A connection just accepted.
-    pub fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    /// A connection just accepted, plain or behind its TLS handshake; `received` are bytes of its caller that were read
+    /// already.
+    pub fn new(stream: Stream, peer: SocketAddr, received: Vec<u8>) -> Self {
         Self {
-            stream: Stream::plain(stream),
-            inbox: Vec::new(),
+            stream,
+            inbox: received,
             spare: Vec::new(),
             read_bytes: READ_BYTES_MIN,
             closed: false,

@@ -11,6 +11,7 @@ use super::door::Refusal;
 use crate::error::{Error, Kind};
 use crate::gateway::{self, Arrival, Core, Next, catch_unwind};
 use crate::net::server::{Downstream, Request};
+use crate::net::stream::Stream;
 use crate::net::{Driver, Raced, race, until};
 
 /// How long a connection that a draining core has just accepted may take to its first byte.
@@ -25,7 +26,7 @@ pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         enrolled.wake_by(waker);
         let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
-        let served = catch_unwind(serve(&core, Downstream::new(stream, peer)));
+        let served = catch_unwind(serve(&core, Downstream::new(stream, peer, Vec::new())));
         if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
@@ -39,15 +40,15 @@ pub(super) fn refuse(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, refus
     let core = Rc::clone(core);
     monoio::spawn(async move {
         let error = Error::new(Kind::TooManyConnections, "this node serves as many connections as it may");
-        gateway::refuse_head(&core, &mut Downstream::new(stream, peer), &error).await;
+        gateway::refuse_head(&core, &mut Downstream::new(stream, peer, Vec::new()), &error).await;
         drop(refusal);
     });
 }
 
 /// The connection on this core's driver. `None`: the driver refuses it, which is said; the caller sees it closed.
-fn adopt(core: &Core, stream: TcpStream) -> Option<monoio::net::TcpStream> {
+fn adopt(core: &Core, stream: TcpStream) -> Option<Stream> {
     match adopted(core.net.driver, stream) {
-        Ok(stream) => Some(stream),
+        Ok(stream) => Some(Stream::plain(stream)),
         Err(error) => {
             tracing::warn!(%error, "a connection was accepted and could not be served");
             None
