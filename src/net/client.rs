@@ -271,7 +271,7 @@ impl Upstream {
     }
 
     async fn head(&mut self) -> Result<ResponseHead, HeadFault> {
-        for interim_heads in 0..INTERIM_HEADS_MAX {
+        for interim_heads in 0..=INTERIM_HEADS_MAX {
             let end = match self.find_head().await {
                 // An interim answer shows that the request arrived: it must not be sent again.
                 Err(HeadFault::Silent) if interim_heads > 0 => {

@@ -8,6 +8,7 @@ pub mod client;
 pub mod connect;
 #[cfg(test)]
 mod fixture;
+pub mod listen_tls;
 pub mod mailbox;
 mod names;
 mod open;

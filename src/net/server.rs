@@ -27,6 +27,9 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// See [`LINGER_TIMEOUT`].
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How long a caller may keep TLS's last word from being sent.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Also the most that is kept of further requests while one is served.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -57,6 +60,11 @@ impl Request {
     /// The body so far.
     pub fn body(&self) -> &[u8] {
         self.bytes.get(self.head.head_bytes..).unwrap_or_default()
+    }
+
+    /// What it holds of the core's budget, to be resized when its body is replaced by a longer one.
+    pub fn hold(&mut self) -> &mut Hold {
+        &mut self.hold
     }
 
     /// Whether the body has come with the head, so that reading it waits for nothing.
@@ -118,6 +126,11 @@ impl Downstream {
             resting_since: Instant::now(),
             peer,
         }
+    }
+
+    /// What was received of a head that is not whole or was refused; empty while a read is in flight.
+    pub fn received(&self) -> &[u8] {
+        &self.inbox
     }
 
     /// Whether a byte of the current answer has been sent.
@@ -257,7 +270,8 @@ impl Downstream {
             let had = request.bytes.len();
             let consumed = decoder.decode(&self.inbox, &mut |data| request.bytes.extend_from_slice(data))?;
             self.inbox.drain(..consumed.min(self.inbox.len()));
-            if request.body().len() > bytes_max {
+            let announced_bytes = (request.body().len() as u64).saturating_add(decoder.announced_bytes());
+            if announced_bytes > bytes_max as u64 {
                 return Err(too_large(bytes_max));
             }
             request.hold.resize(request.body().len())?;
@@ -331,12 +345,21 @@ impl Downstream {
         }
     }
 
+    /// Ends the connection in order: behind TLS the caller is told that nothing more comes, so that an answer which ends by
+    /// closing is not taken for a cut one (RFC 9112 §9.8).
+    pub async fn close(&mut self) {
+        if self.stream.is_tls() && !self.closed {
+            let ended = until(Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown());
+            Box::pin(ended).await;
+        }
+    }
+
     /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
     pub async fn linger(&mut self) {
-        if self.closed || self.stream.shutdown().await.is_err() {
+        let deadline = Instant::now() + LINGER_TIMEOUT;
+        if self.closed || !matches!(until(deadline, self.stream.shutdown()).await, Some(Ok(()))) {
             return;
         }
-        let deadline = Instant::now() + LINGER_TIMEOUT;
         let mut dropped_bytes = 0;
         while dropped_bytes < LINGER_BYTES_MAX {
             self.inbox.clear();
@@ -374,7 +397,8 @@ impl Downstream {
     }
 }
 
-fn too_large(bytes_max: usize) -> Error {
+/// A body is over `bytes_max`.
+pub fn too_large(bytes_max: usize) -> Error {
     let message = format!("the request's body is over client.max_request_body_size_mb ({bytes_max} bytes)");
     Error::new(Kind::BodyTooLarge, message)
 }
