@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-pub use document::{DEPTH_MAX, FILE_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
+pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub use secret::Secret;
 use snapshot::{Snapshot, Transport};

@@ -5,6 +5,9 @@ use super::Environment;
 use super::document::{At, Value};
 use super::fault::Report;
 
+/// Longest name of a variable, bytes: messages quote it.
+const VARIABLE_BYTES_MAX: usize = 255;
+
 /// A string with its origin. No `Debug`: it may be a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Resolved {
@@ -115,7 +118,8 @@ fn from_variable(
         reference.map(|reference| reference.strip_prefix("env.").unwrap_or(reference)).unwrap_or_default();
     // A name is not quoted before it looks like one: `env.` is easily put before the secret itself.
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !name.bytes().all(is_name_byte) || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
+    let is_name = name.bytes().all(is_name_byte) && name.len() <= VARIABLE_BYTES_MAX;
+    if !is_name || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
         report.fault(at.spot(), "no variable's name: write \"env.NAME\", of letters, digits and _");
         return None;
     }
@@ -165,6 +169,7 @@ mod tests {
             r#""env.A B""#,
             r#""env.sk-live-1""#,
             r#""env.1A""#,
+            &format!("\"env.{}\"", "A".repeat(VARIABLE_BYTES_MAX + 1)),
             r#""file:/run/x""#,
             r#"{"ref":"a#b","type":"vault"}"#,
         ] {
