@@ -54,6 +54,9 @@ impl HeadEnd {
         for found in memchr_iter(b'\n', within.get(scanned..).unwrap_or_default()) {
             let line_feed = scanned + found;
             let line = within.get(self.line_start..line_feed).unwrap_or_default();
+            if self.is_over_long(line.len()) {
+                return Err(over_long());
+            }
             match line.split_last() {
                 Some((b'\r', [])) if !self.is_ignored_empty_line() => return Ok(Some(line_feed + 1)),
                 Some((b'\r', _)) => self.line_start = line_feed + 1,
@@ -82,17 +85,16 @@ impl HeadEnd {
         }
     }
 
-    fn check_limits(&self, within: &[u8]) -> Result<(), Error> {
+    /// Whether the line at `line_start` is a request line that has come so far and is too long. Asked at its end, too, so
+    /// that the answer does not depend on how it arrives.
+    fn is_over_long(&self, line_bytes: usize) -> bool {
         // No first line is two bytes long but the ignored empty one.
-        let in_first_line = self.line_start <= 2;
-        if self.side == Side::Downstream
-            && in_first_line
-            && within.len() - self.line_start >= REQUEST_LINE_BYTES_MAX
-        {
-            return Err(Error::new(
-                Kind::TargetTooLong,
-                "the request line is over 8256 bytes; shorten the target",
-            ));
+        self.side == Side::Downstream && self.line_start <= 2 && line_bytes >= REQUEST_LINE_BYTES_MAX
+    }
+
+    fn check_limits(&self, within: &[u8]) -> Result<(), Error> {
+        if self.is_over_long(within.len() - self.line_start) {
+            return Err(over_long());
         }
         if within.len() < self.bytes_max {
             return Ok(());
@@ -102,6 +104,10 @@ impl HeadEnd {
             Side::Upstream => "the provider's response head is over 256 KiB",
         }))
     }
+}
+
+fn over_long() -> Error {
+    Error::new(Kind::TargetTooLong, "the request line is over 8256 bytes; shorten the target")
 }
 
 /// One header field as offsets into its head: `name.end < value.start <= value.end`.
@@ -396,6 +402,10 @@ mod tests {
             let line = format!("{prefix}GET /{}", "x".repeat(REQUEST_LINE_BYTES_MAX - 5));
             assert_eq!(find_whole(HeadEnd::request(), line.as_bytes()), Err(Kind::TargetTooLong));
             assert_eq!(find_whole(HeadEnd::request(), &line.as_bytes()[..line.len() - 1]), Ok(None));
+            for rest in [" HTTP/1.1\r\n\r\n", "\n"] {
+                let whole = format!("{line}{rest}");
+                assert_eq!(find_whole(HeadEnd::request(), whole.as_bytes()), Err(Kind::TargetTooLong));
+            }
         }
     }
 
