@@ -1,6 +1,8 @@
 //! Every input that the fuzzers keep (`fuzz/corpus/`), and the files that other tests read, through the checks that the
 //! fuzzers make: what was found once is looked for on every run. `make fuzz` looks for more.
 
+#![allow(clippy::expect_used, reason = "a test's helpers fail as the test does")]
+
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};

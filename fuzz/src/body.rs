@@ -14,7 +14,12 @@ type Decoded = (Vec<u8>, Result<(usize, bool), Kind>);
 pub fn chunked_body(bytes: &[u8]) {
     let whole = decode(Side::Downstream, [bytes]);
     for pieces in cuttings(bytes) {
-        assert_eq!(decode(Side::Downstream, pieces.iter().copied()), whole, "arriving as {:?}", lengths(&pieces));
+        assert_eq!(
+            decode(Side::Downstream, pieces.iter().copied()),
+            whole,
+            "arriving as {:?}",
+            lengths(&pieces)
+        );
     }
     let (data, end) = &whole;
     let upstream = decode(Side::Upstream, [bytes]);
@@ -91,7 +96,10 @@ fn slow(bytes: &[u8]) -> Option<Slow> {
     loop {
         match line(bytes, &mut read.taken)? {
             b"" => return Some(read),
-            field => read.has_more = memchr::memchr(b':', field).filter(|colon| *colon > 0).is_some().then_some(true)?,
+            field => {
+                read.has_more =
+                    memchr::memchr(b':', field).filter(|colon| *colon > 0).is_some().then_some(true)?
+            }
         }
     }
 }

@@ -11,7 +11,8 @@ const MESSAGE_BYTES_MAX: usize = 2048;
 
 /// A config file.
 pub fn config_file(bytes: &[u8]) {
-    let environment = |name: &str| name.bytes().next().filter(|first| first % 2 == 0).map(|_| VALUE.to_owned());
+    let environment =
+        |name: &str| name.bytes().next().filter(|first| first % 2 == 0).map(|_| VALUE.to_owned());
     let loaded = match load(bytes, "config.json", &environment) {
         Ok(loaded) => loaded,
         Err(faults) => {

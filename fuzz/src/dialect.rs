@@ -3,8 +3,8 @@
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, ErrorContext, ErrorShape, StreamObserver, StreamOptions, StreamTranslator, decode_error, decode_models,
-    encode_error, encode_error_event, translate_request, translate_response, usage_of,
+    Dialect, ErrorContext, ErrorShape, StreamObserver, StreamOptions, StreamTranslator, decode_error,
+    decode_models, encode_error, encode_error_event, translate_request, translate_response, usage_of,
 };
 use corelane::error::Error;
 use corelane::http::sse::events;
@@ -18,7 +18,9 @@ const SHAPES: [ErrorShape; 3] = [ErrorShape::Native, ErrorShape::OpenAi, ErrorSh
 pub fn translation(bytes: &[u8]) {
     if passes(bytes) {
         for stream in [false, true] {
-            if let Ok(encoded) = translate_request(Dialect::OpenAi, Dialect::Anthropic, bytes, "claude-x", stream) {
+            if let Ok(encoded) =
+                translate_request(Dialect::OpenAi, Dialect::Anthropic, bytes, "claude-x", stream)
+            {
                 check_body(bytes, &encoded.body);
                 assert!(encoded.dropped.iter().all(|name| is_header_word(name)), "{:?}", encoded.dropped);
             }
@@ -46,7 +48,7 @@ pub fn stream_events(bytes: &[u8]) {
         }
         let _: Option<Usage> = observer.usage();
     }
-    let options = StreamOptions { created_s: 1, include_usage: bytes.len() % 2 == 0, model: "m".to_owned() };
+    let options = StreamOptions { created_s: 1, include_usage: bytes.len().is_multiple_of(2), model: "m".to_owned() };
     let translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, options);
     let Some(mut translator) = translator else { panic!("this pair is translated") };
     let mut out = Vec::new();
@@ -66,7 +68,8 @@ fn is_header_word(name: &str) -> bool {
 
 fn check_error(error: &Error) {
     for shape in SHAPES {
-        let context = ErrorContext { provider: "openai", model_requested: "a\"\n", ..ErrorContext::default() };
+        let context =
+            ErrorContext { provider: "openai", model_requested: "a\"\n", ..ErrorContext::default() };
         assert!(is_json(&encode_error(shape, error, &context)));
         let mut out = Vec::new();
         encode_error_event(shape, error, &context, &mut out);

@@ -198,7 +198,9 @@ fn check_response(parsed: &ResponseHead, to_head_request: bool, lines: &Lines<'_
     let version = format!("HTTP/1.{} {}", parsed.minor_version, parsed.status);
     let reason = lines.first.strip_prefix(version.as_bytes()).expect("version and status");
     assert!(reason.is_empty() || reason.starts_with(b" "), "the reason");
-    assert!((100..=599).contains(&parsed.status) && parsed.status != 101 && lines.fields.len() <= HEADERS_MAX);
+    assert!(
+        (100..=599).contains(&parsed.status) && parsed.status != 101 && lines.fields.len() <= HEADERS_MAX
+    );
     assert_eq!(parsed.is_interim, parsed.status < 200);
     let declared = lines.framing(parsed.minor_version, &lines.items("content-length"));
     let expected = match (parsed.status, declared) {

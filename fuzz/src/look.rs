@@ -93,7 +93,9 @@ fn check_members(bytes: &[u8], members: &Members<4>) {
     let left: BTreeMap<String, &RawValue> = serde_json::from_slice(&left).expect("an object, after the cuts");
     let is_kept = |key: &str| !indices.iter().any(|index| KEYS.get(*index) == Some(&key));
     let kept = expected.iter().filter(|(key, _)| is_kept(key));
-    assert!(kept.map(|(key, value)| (key, value.get())).eq(left.iter().map(|(key, value)| (key, value.get()))));
+    assert!(
+        kept.map(|(key, value)| (key, value.get())).eq(left.iter().map(|(key, value)| (key, value.get())))
+    );
 }
 
 /// Strings, read and written.
