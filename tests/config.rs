@@ -6,8 +6,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use corelane::config::snapshot::{Key, LogsStore, Models, Provider, Snapshot};
+use corelane::config::snapshot::{Key, LogsStore, Models, Provider, Snapshot, Transport};
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Loaded, load};
 use serde_json::{Value, json};
 
@@ -22,6 +23,16 @@ fn environment(name: &str) -> Option<String> {
         "POSTGRES_PASSWORD" => "value-of-postgres",
         "WITH_LINE_BREAK" => "value-of-broken\n",
         "EMPTY" => "",
+        "CA" => include_str!("config/ca.pem"),
+        "NO_CA" => "value-of-no-ca",
+        "TLS_KEY" => "-----BEGIN PRIVATE KEY-----\nvalue-of-key\n-----END PRIVATE KEY-----\n",
+        "TLS_CERT" => "/run/tls/cert.pem",
+        "PROXY_URL" => "socks5h://user:value-of-proxy@proxy.internal",
+        "PROXY_USER" => "user",
+        "PROXY_PASSWORD" => "value-of-proxy",
+        "HTTPS_PROXY" => "http://user:value-of-proxy@proxy.internal:3128",
+        "HTTP_PROXY" => "https://user:value-of-proxy@proxy.internal:3128",
+        "NO_PROXY" => ".example.com,10.0.0.0/8",
         _ => return None,
     };
     Some(value.to_owned())
@@ -50,7 +61,7 @@ fn bad_files_are_refused_with_every_fault() {
 fn no_message_holds_a_secret() {
     for (path, _) in fixtures("good").into_iter().chain(fixtures("bad")) {
         let expected = fs::read_to_string(path.with_extension("expected")).expect("an expectation");
-        for secret in ["value-of-", "sk-", "in the file\"", "password@", "12345"] {
+        for secret in ["value-of-", "sk-", "in the file\"", "password@", "ssword@", "p@ssword", "12345"] {
             assert!(!expected.contains(secret), "{}: {secret}", path.display());
         }
     }
@@ -101,6 +112,64 @@ fn the_digest_is_of_the_meaning() {
         assert_ne!(changed, seed, "{from} is in the file");
         assert_ne!(base, digest(&changed, &environment), "{from} to {to}");
     }
+}
+
+#[test]
+fn the_digest_is_of_the_edge_too() {
+    let digest = |text: &str, environment: &dyn corelane::config::Environment| {
+        load(text.as_bytes(), "c", environment).expect("a good file").snapshot.digest
+    };
+    let edge = include_str!("config/good/edge.json");
+    let base = digest(edge, &environment);
+    let other_values = |name: &str| match name {
+        "CA" => environment(name).map(|value| format!("of another node\n{value}")),
+        "TLS_KEY" => Some("/run/tls/key.pem".to_owned()),
+        "PROXY_URL" => Some("socks5://proxy.elsewhere".to_owned()),
+        "HTTPS_PROXY" => None,
+        name => environment(name).map(|value| format!("{value}-of-another-node")),
+    };
+    assert_eq!(base, digest(edge, &other_values), "values of variables");
+    for (from, to) in [
+        (r#""cert": "env.TLS_CERT""#, r#""cert": "env.PROXY_USER""#),
+        (r#""cert": "env.TLS_CERT""#, r#""cert": "tls/cert.pem""#),
+        ("tls/callers.pem", "tls/others.pem"),
+        (r#", "client_ca": "tls/callers.pem""#, ""),
+        ("fd00::/8", "fd00::/16"),
+        (r#""proxy_protocol": true"#, r#""proxy_protocol": false"#),
+        (r#""max_connections_per_core": 1000000"#, r#""max_connections_per_core": 999999"#),
+        ("tauri://localhost", "tauri://remote"),
+        ("https://*.example.com", "*"),
+        (r#""insecure_skip_verify": true"#, r#""insecure_skip_verify": false"#),
+        (r#""ca_cert_pem": "env.CA""#, r#""ca_cert_pem": """#),
+        (r"-----END CERTIFICATE-----\n", "-----END CERTIFICATE-----"),
+        (r#""max_conns_per_host": 10001"#, r#""max_conns_per_host": 9"#),
+        (r#""allow_private_network": true"#, r#""allow_private_network": false"#),
+        ("Proxy.internal", "proxy.elsewhere"),
+        (r#"{"value": "user"}"#, r#"{"value": "other"}"#),
+        ("env.PROXY_PASSWORD", "in the file"),
+        ("env.PROXY_URL", "socks5h://proxy.internal"),
+        ("http://user:p%40ssword@", "http://"),
+        (r#""type": "environment", "url""#, r#""type": "none", "url""#),
+    ] {
+        let changed = edge.replacen(from, to, 1);
+        assert_ne!(changed, edge, "{from} is in the file");
+        assert_ne!(base, digest(&changed, &environment), "{from} to {to}");
+    }
+    for (from, to) in [(r#""in the file""#, r#""also there""#), ("user:p%40ssword@", "other:secret@")] {
+        let changed = edge.replacen(from, to, 1);
+        assert_ne!(changed, edge, "{from} is in the file");
+        assert_eq!(base, digest(&changed, &environment), "a secret's text");
+    }
+}
+
+#[test]
+fn equal_transports_are_one() {
+    let edge = include_str!("config/good/edge.json");
+    let providers = load(edge.as_bytes(), "c", &environment).expect("a good file").snapshot.providers;
+    let transport =
+        |name: &str| &providers.iter().find(|provider| provider.name == name).expect(name).origin.transport;
+    assert!(Arc::ptr_eq(transport("anthropic"), transport("past-it")));
+    assert!(!Arc::ptr_eq(transport("anthropic"), transport("openai")));
 }
 
 #[test]
@@ -216,10 +285,11 @@ fn lines<T: std::fmt::Display>(items: &[T]) -> String {
 }
 
 fn printed(loaded: &Loaded) -> String {
-    let Snapshot { client, providers, logs_store, .. } = &loaded.snapshot;
+    let Snapshot { client, server, providers, logs_store, .. } = &loaded.snapshot;
     let mut out = lines(&loaded.warnings);
     out += &lines(&loaded.unusable_keys);
     let _ = writeln!(out, "\n{client:?}");
+    let _ = writeln!(out, "{server:?}");
     let _ = match logs_store {
         None => writeln!(out, "no logs store"),
         Some(LogsStore::Sqlite { path }) => writeln!(out, "sqlite {}", path.display()),
@@ -248,6 +318,12 @@ fn print_provider(out: &mut String, provider: &Provider) {
         provider.extra_headers,
         if provider.key_less { ", key-less" } else { "" }
     );
+    if *origin.transport != Transport::default() {
+        let roots = origin.transport.extra_roots_pem.matches("-----BEGIN CERTIFICATE").count();
+        let transport =
+            Transport { extra_roots_pem: format!("{roots} roots"), ..(*origin.transport).clone() };
+        let _ = writeln!(out, "  {transport:?}");
+    }
     for key in keys {
         print_key(out, key);
     }

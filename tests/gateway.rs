@@ -14,6 +14,12 @@ mod bodies;
 mod broken;
 #[path = "gateway/caller.rs"]
 mod caller;
+#[path = "gateway/client_ip.rs"]
+mod client_ip;
+#[path = "gateway/coded.rs"]
+mod coded;
+#[path = "gateway/cors.rs"]
+mod cors;
 #[path = "gateway/drain.rs"]
 mod drain;
 #[path = "gateway/edge.rs"]
@@ -22,23 +28,31 @@ mod edge;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/listener_tls.rs"]
+mod listener_tls;
 #[path = "gateway/metrics.rs"]
 mod metrics;
 #[path = "gateway/models.rs"]
 mod models;
 #[path = "gateway/names.rs"]
 mod names;
+#[path = "gateway/nginx.rs"]
+mod nginx;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
+#[path = "gateway/paths.rs"]
+mod paths;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]
 mod routing;
 #[path = "gateway/setup.rs"]
 mod setup;
+#[path = "gateway/spread.rs"]
+mod spread;
 #[path = "gateway/start.rs"]
 mod start;
 #[path = "gateway/streams.rs"]

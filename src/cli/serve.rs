@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -14,15 +15,14 @@ use crate::config::{self, Loaded};
 use crate::control::{self, Node, machine};
 use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
+use crate::net::mailbox::mailbox;
+use crate::net::spread::Spread;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT};
 use crate::telemetry::writer::{self, Log};
 use crate::worker::runtime::Built;
-use crate::worker::{self, Plan, Worker};
-
-/// Connections that the kernel keeps for one core before it accepts them.
-const BACKLOG: i32 = 4096;
+use crate::worker::{self, BACKLOG, Plan, Worker};
 
 /// Why the node did not start; each fault on a line of its own.
 struct Refusal(Vec<String>);
@@ -53,15 +53,17 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
     let workers = arguments.workers.map_or_else(machine::processors, usize::from);
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
+    let open_files = OpenFiles::raise();
+    open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
+    let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
+    let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
+    let (spread, shared_posts) = (Spread::new(workers), Arc::from(posts.clone()));
     let mut plans = Vec::with_capacity(workers);
     let processors = core_affinity::get_core_ids().unwrap_or_default();
-    for ((index, listener), log) in (0u16..).zip(listeners).zip(producers) {
+    for (((index, listener), log), mailbox) in (0u16..).zip(listeners).zip(producers).zip(mailboxes) {
         plans.push(Plan {
             index,
             processor: processors.get(usize::from(index) % processors.len().max(1)).copied(),
@@ -72,6 +74,9 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             log,
             body_bytes_max: machine::body_budget_bytes(workers),
             questions: asker.clone(),
+            mailbox,
+            posts: Arc::clone(&shared_posts),
+            spread: spread.clone(),
         });
     }
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
@@ -81,11 +86,54 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         digest: snapshot.digest.clone(),
         generation: snapshot.generation,
     };
-    let (count, built) = (workers.len(), workers.first().map(|worker| worker.driver.clone()));
-    let writes = log.is_some();
-    let announce = move || announce(&path, &snapshot, count, built.as_ref(), address, writes);
-    let (posts, threads) = workers.into_iter().map(|worker| (worker.post, worker.thread)).unzip();
+    let started = Started {
+        path,
+        workers: workers.len(),
+        built: workers.first().map(|worker| worker.driver.clone()),
+        address,
+        writes: log.is_some(),
+        open_files,
+    };
+    let announce = move || announce(&started, &snapshot);
+    let threads = workers.into_iter().map(|worker| worker.thread).collect();
     Ok((Node { posts, threads, questions, log, build }, announce))
+}
+
+/// The limit of open files (RLIMIT_NOFILE).
+#[derive(Clone, Copy, Default)]
+struct OpenFiles {
+    /// As it was at start.
+    before: u64,
+    /// As it is.
+    now: u64,
+}
+
+impl OpenFiles {
+    /// Raises it to what the system allows us without asking.
+    fn raise() -> Self {
+        let before = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
+        match rlimit::increase_nofile_limit(u64::MAX) {
+            Ok(now) => Self { before, now },
+            Err(error) => {
+                tracing::warn!(%error, open_files = before, "the limit of open files stays as it is");
+                Self { before, now: before }
+            }
+        }
+    }
+
+    /// A connection in and one out is two files.
+    fn warn_if_short(self, connections_per_core_max: usize, workers: usize) {
+        let wanted = (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2);
+        if wanted > self.now {
+            tracing::warn!(
+                open_files = self.now,
+                wanted,
+                "server.connections_per_core_max, on every core and with a connection out for each, is over the limit of \
+                 open files: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or \
+                 lower the key"
+            );
+        }
+    }
 }
 
 fn load(path: &Path) -> Result<Loaded, Refusal> {
@@ -140,9 +188,11 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    // Connections inherit it: what they answer leaves at once, there is nothing to gather behind it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     if shared {
-        socket.listen(BACKLOG)?;
+        socket.listen(BACKLOG.into())?;
     }
     Ok(socket.into())
 }
@@ -151,29 +201,36 @@ fn driver_name(workers: &[Worker]) -> &'static str {
     workers.first().map_or("", |worker| worker.driver.driver.name())
 }
 
-/// The start line.
-fn announce(
-    path: &Path,
-    snapshot: &Snapshot,
+/// What the start line says beside the config.
+struct Started {
+    path: PathBuf,
     workers: usize,
-    driver: Option<&Built>,
+    built: Option<Built>,
     address: Option<SocketAddr>,
     writes: bool,
-) {
+    open_files: OpenFiles,
+}
+
+/// The start line.
+fn announce(started: &Started, snapshot: &Snapshot) {
+    let driver = started.built.as_ref();
     let because = driver.map(|driver| driver.because.join("; ")).unwrap_or_default();
     if !because.is_empty() {
         tracing::warn!(because, "a better driver was refused");
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        address = address.map(|address| address.to_string()),
-        workers,
+        address = started.address.map(|address| address.to_string()),
+        tls = snapshot.server.tls.is_some(),
+        workers = started.workers,
         driver = driver.map(|driver| driver.driver.name()),
         ring_flags = driver.map(|driver| driver.flags),
-        config = %path.display(),
+        open_files = started.open_files.now,
+        open_files_before = started.open_files.before,
+        config = %started.path.display(),
         generation = snapshot.generation,
         digest = snapshot.digest,
-        log_store = store_line(snapshot, writes),
+        log_store = store_line(snapshot, started.writes),
         "serving"
     );
 }

@@ -4,6 +4,7 @@
 use super::document::At;
 use super::fault::{Printable, Report};
 use super::network::is_header_name;
+use super::origins;
 use super::snapshot::Client;
 
 /// Largest `max_request_body_size_mb`; a body is held in memory.
@@ -22,31 +23,9 @@ pub(crate) fn read(root: &At<'_>, report: &mut Report<'_>) -> Client {
         content_logging: !flag("disable_content_logging", false),
         body_bytes_max: usize::try_from(body_mib.min(BODY_MIB_MAX) * BYTES_PER_MIB).unwrap_or(usize::MAX),
         drop_excess_requests: flag("drop_excess_requests", false),
-        allowed_origins: member("allowed_origins").map(|at| origins(&at, report)).unwrap_or_default(),
+        allowed_origins: member("allowed_origins").map(|at| origins::read(&at, report)).unwrap_or_default(),
         allowed_headers: member("allowed_headers").map(|at| headers(&at, report)).unwrap_or_default(),
     }
-}
-
-fn origins(at: &At<'_>, report: &mut Report<'_>) -> Vec<String> {
-    let mut origins = Vec::new();
-    for element in at.elements() {
-        let Some(origin) = element.text() else { continue };
-        // What a browser sends as `Origin` (RFC 6454 §7): a scheme, a host, maybe a port, nothing after it.
-        let rest = origin.split_once("://").map(|(_, rest)| rest);
-        let can_match = origin == "*"
-            || rest.is_some_and(|rest| {
-                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
-            });
-        if !can_match {
-            let message = format!(
-                "\"{}\" matches no origin; write \"*\" or scheme://host[:port] without a path",
-                Printable(origin)
-            );
-            report.warn(element.spot(), message);
-        }
-        origins.push(origin.to_owned());
-    }
-    origins
 }
 
 fn headers(at: &At<'_>, report: &mut Report<'_>) -> Vec<String> {

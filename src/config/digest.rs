@@ -5,16 +5,29 @@ use std::fmt::Write as _;
 
 use ring::digest::{Context, SHA256};
 
-use super::snapshot::{Client, Key, LogsStore, Models, Postgres, Provider};
+use super::server::Listener;
+use super::snapshot::{
+    Client, Key, LogsStore, Models, Origin, Pem, Postgres, Provider, Server, ServerTls, Transport,
+};
 use super::stores::Stores;
+use super::transport::Sources;
 
 /// 16 hex digits. Every struct is taken apart by name, so that a new field can't be forgotten here.
-pub(crate) fn digest(client: &Client, providers: &[Provider], stores: &Stores) -> String {
+/// `sources` are those of the providers' transports, in the same order.
+pub(crate) fn digest(
+    client: &Client,
+    listener: &Listener,
+    providers: &[Provider],
+    sources: &[Sources],
+    stores: &Stores,
+) -> String {
     let mut fields = Fields(Context::new(&SHA256));
-    fields.add("format", "1");
+    fields.add("format", "2");
     add_client(&mut fields, client);
-    for provider in providers {
+    add_server(&mut fields, listener);
+    for (provider, sources) in providers.iter().zip(sources) {
         add_provider(&mut fields, provider);
+        add_transport(&mut fields, &provider.origin.transport, sources);
     }
     add_stores(&mut fields, stores);
     let mut hex = String::with_capacity(16);
@@ -59,8 +72,44 @@ fn add_client(fields: &mut Fields, client: &Client) {
     fields.add("content_logging", &content_logging.to_string());
     fields.add("body_bytes_max", &body_bytes_max.to_string());
     fields.add("drop_excess_requests", &drop_excess_requests.to_string());
-    fields.add_all("allowed_origins", allowed_origins);
+    fields.add_all("allowed_origins", &allowed_origins.entries().map(str::to_owned).collect::<Vec<_>>());
     fields.add_all("allowed_headers", allowed_headers);
+}
+
+fn add_server(fields: &mut Fields, listener: &Listener) {
+    let Listener { server, variables } = listener;
+    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max } = server;
+    fields.add("tls", &tls.is_some().to_string());
+    if let Some(ServerTls { cert, key, client_ca }) = tls {
+        for (name, pem) in [("cert", Some(cert)), ("key", Some(key)), ("client_ca", client_ca.as_ref())] {
+            let variable = variables.iter().find(|(field, _)| *field == name);
+            match (variable, pem) {
+                (Some((_, variable)), _) => fields.add(name, &format!("env.{variable}")),
+                (None, Some(Pem::File(path))) => fields.add(name, &path.to_string_lossy()),
+                (None, Some(Pem::Variable { name: variable, .. })) => fields.add(name, variable),
+                (None, None) => fields.add(name, ""),
+            }
+        }
+    }
+    fields.add_all("trusted_proxies", &trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>());
+    fields.add("proxy_protocol", &proxy_protocol.to_string());
+    fields.add("connections_per_core_max", &connections_per_core_max.to_string());
+}
+
+fn add_transport(fields: &mut Fields, transport: &Transport, sources: &Sources) {
+    let Transport {
+        extra_roots_pem: _, // by its sources, like the proxy: variables may differ from node to node
+        insecure_skip_verify,
+        proxy: _,
+        allow_private_network,
+        connections_max,
+    } = transport;
+    let Sources(sources) = sources;
+    fields.add("insecure_skip_verify", &insecure_skip_verify.to_string());
+    fields.add("allow_private_network", &allow_private_network.to_string());
+    fields.add("connections_max", &connections_max.map(|max| max.to_string()).unwrap_or_default());
+    fields.add("sources", &sources.len().to_string());
+    sources.iter().for_each(|(field, written)| fields.add(field, written));
 }
 
 fn add_provider(fields: &mut Fields, provider: &Provider) {
@@ -81,7 +130,8 @@ fn add_provider(fields: &mut Fields, provider: &Provider) {
     } = provider;
     fields.add("provider", name);
     fields.add("dialect", &format!("{dialect:?}"));
-    fields.add("origin", &format!("{} {} {}", origin.tls, origin.host, origin.port));
+    let Origin { tls, host, port, transport: _ } = origin; // `add_transport`
+    fields.add("origin", &format!("{tls} {host} {port}"));
     fields.add("base_path", base_path);
     fields.add("chat_path", chat_path);
     fields.add("models_path", models_path.as_deref().unwrap_or_default());

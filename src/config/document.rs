@@ -16,6 +16,8 @@ pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const DEPTH_MAX: usize = 64;
 /// Most values in a file; each takes about 100 bytes of memory while the file is read.
 pub const VALUES_MAX: usize = 1_000_000;
+/// Longest key, bytes: a pointer holds every key on the way, and a finding holds a pointer.
+pub const KEY_BYTES_MAX: usize = 1_024;
 /// Longest number, bytes: more digits than any 64-bit number has.
 pub const NUMBER_BYTES_MAX: usize = 40;
 
@@ -207,6 +209,11 @@ fn members<'t>(object: ast::Object<'t>, pointer: &mut String, report: &mut Repor
             ast::ObjectPropName::String(literal) => literal.value,
             ast::ObjectPropName::Word(literal) => Cow::Borrowed(literal.value),
         };
+        if name.len() > KEY_BYTES_MAX {
+            let message = format!("a key of {} bytes; at most {KEY_BYTES_MAX}", name.len());
+            report.fault(Spot { pointer, offset: name_start }, message);
+            continue;
+        }
         let node = within(pointer, &name, |pointer| {
             if let Some(first) = first_starts.get(name.as_ref()) {
                 let line = report.line(*first);
@@ -386,5 +393,8 @@ mod tests {
         assert!(decode(" ".repeat(FILE_BYTES_MAX + 1).as_bytes()).is_err());
         assert!(faults(&"1".repeat(NUMBER_BYTES_MAX)).is_empty());
         assert_eq!(faults(&"1".repeat(NUMBER_BYTES_MAX + 1)).len(), 1);
+        let key = |bytes: usize| format!("{{\"{}\": 1}}", "k".repeat(bytes));
+        assert!(faults(&key(KEY_BYTES_MAX)).is_empty());
+        assert_eq!(faults(&key(KEY_BYTES_MAX + 1)).len(), 1);
     }
 }

@@ -98,10 +98,33 @@ pub(crate) struct Report<'t> {
     file: &'t str,
     text: &'t [u8],
     line_starts: Vec<usize>,
-    faults: Vec<Fault>,
-    faults_left_out: usize,
-    notices: Vec<Notice>,
-    notices_left_out: usize,
+    faults: Findings,
+    notices: Findings,
+}
+
+/// Findings of one sort, in the order in which they were made.
+#[derive(Default)]
+struct Findings {
+    kept: Vec<Finding>,
+    left_out: usize,
+}
+
+/// A finding whose line and column have not been counted yet.
+struct Finding {
+    offset: usize,
+    pointer: String,
+    message: String,
+}
+
+impl Findings {
+    fn add(&mut self, spot: Spot<'_>, message: impl FnOnce() -> String) {
+        if self.kept.len() == FINDINGS_MAX {
+            self.left_out += 1;
+            return;
+        }
+        let Spot { pointer, offset } = spot;
+        self.kept.push(Finding { offset, pointer: pointer.to_owned(), message: message() });
+    }
 }
 
 impl<'t> Report<'t> {
@@ -112,35 +135,29 @@ impl<'t> Report<'t> {
             file,
             text,
             line_starts: std::iter::once(0).chain(ends).collect(),
-            faults: Vec::new(),
-            faults_left_out: 0,
-            notices: Vec::new(),
-            notices_left_out: 0,
+            faults: Findings::default(),
+            notices: Findings::default(),
         }
     }
 
     /// Notes a fault.
     pub(crate) fn fault(&mut self, spot: Spot<'_>, message: impl Into<String>) {
-        if self.faults.len() == FINDINGS_MAX {
-            self.faults_left_out += 1;
-            return;
-        }
-        self.faults.push(self.finding(spot, message.into()));
+        self.faults.add(spot, || message.into());
     }
 
     /// Notes a warning.
     pub(crate) fn warn(&mut self, spot: Spot<'_>, message: impl Into<String>) {
-        if self.notices.len() == FINDINGS_MAX {
-            self.notices_left_out += 1;
-            return;
-        }
-        let Fault { file, pointer, line, column, message } = self.finding(spot, message.into());
-        self.notices.push(Notice { file, pointer, line, column, message });
+        self.notices.add(spot, || message.into());
+    }
+
+    /// Notes a warning whose words are work; they are not made for one that is only counted.
+    pub(crate) fn warn_by(&mut self, spot: Spot<'_>, message: impl FnOnce() -> String) {
+        self.notices.add(spot, message);
     }
 
     /// Faults so far, those left out too.
     pub(crate) fn faults_count(&self) -> usize {
-        self.faults.len() + self.faults_left_out
+        self.faults.kept.len() + self.faults.left_out
     }
 
     /// The line that holds `offset`, from 1.
@@ -156,44 +173,61 @@ impl<'t> Report<'t> {
 
     /// All faults, in the order of the file.
     pub(crate) fn into_faults(mut self) -> Vec<Fault> {
-        self.faults.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
-        if self.faults_left_out > 0 {
-            self.faults.push(self.left_out(self.faults_left_out, "faults"));
-        }
-        self.faults
+        let findings = std::mem::take(&mut self.faults);
+        self.located(findings, "faults")
     }
 
     /// All warnings, in the order of the file.
     pub(crate) fn into_notices(mut self) -> Vec<Notice> {
-        self.notices.sort_by_key(|notice| (notice.line == 0, notice.line, notice.column));
-        if self.notices_left_out > 0 {
-            let Fault { file, pointer, line, column, message } =
-                self.left_out(self.notices_left_out, "warnings");
-            self.notices.push(Notice { file, pointer, line, column, message });
+        let findings = std::mem::take(&mut self.notices);
+        let notice = |fault| {
+            let Fault { file, pointer, line, column, message } = fault;
+            Notice { file, pointer, line, column, message }
+        };
+        self.located(findings, "warnings").into_iter().map(notice).collect()
+    }
+
+    /// Sorts by place, and counts lines and columns in one walk through the text, however long its lines are.
+    fn located(&self, findings: Findings, what: &str) -> Vec<Fault> {
+        let Findings { mut kept, left_out } = findings;
+        kept.sort_by_key(|finding| finding.offset);
+        if left_out > 0 {
+            let message = format!("and {left_out} more {what}");
+            kept.push(Finding { offset: usize::MAX, pointer: String::new(), message });
         }
-        self.notices
+        let mut walk = Walk::default();
+        kept.into_iter()
+            .map(|Finding { offset, pointer, message }| {
+                let (line, column) = self.line_and_column(offset, &mut walk);
+                Fault { file: self.file.to_owned(), pointer, line, column, message }
+            })
+            .collect()
     }
 
-    fn left_out(&self, count: usize, what: &str) -> Fault {
-        self.finding(Spot { pointer: "", offset: usize::MAX }, format!("and {count} more {what}"))
-    }
-
-    fn finding(&self, spot: Spot<'_>, message: String) -> Fault {
-        let (line, column) = self.line_and_column(spot.offset);
-        Fault { file: self.file.to_owned(), pointer: spot.pointer.to_owned(), line, column, message }
-    }
-
-    fn line_and_column(&self, offset: usize) -> (u32, u32) {
+    /// Offsets come in rising order.
+    fn line_and_column(&self, offset: usize, walk: &mut Walk) -> (u32, u32) {
         if offset > self.text.len() {
             return (0, 0);
         }
         let line = self.line(offset);
-        let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
-        let before = self.text.get(start..offset).unwrap_or_default();
+        if line != walk.line {
+            *walk = Walk { line, offset: self.line_starts.get(line - 1).copied().unwrap_or(0), chars: 0 };
+        }
+        let between = self.text.get(walk.offset..offset).unwrap_or_default();
         // A character is counted at its first byte; what is not UTF-8 still gets a column.
-        let column = before.iter().filter(|byte| (**byte & 0xC0) != 0x80).count() + 1;
-        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+        walk.chars += between.iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
+        walk.offset = offset;
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(walk.chars + 1).unwrap_or(u32::MAX))
     }
+}
+
+/// How far into a line the characters have been counted.
+#[derive(Default)]
+struct Walk {
+    /// From 1; 0: nowhere yet.
+    line: usize,
+    offset: usize,
+    chars: usize,
 }
 
 #[cfg(test)]
@@ -203,8 +237,21 @@ mod tests {
     #[test]
     fn columns_count_characters() {
         let mut report = Report::new("c.json", "{\n \"ä\": x".as_bytes());
+        report.fault(Spot { pointer: "", offset: usize::MAX }, "nowhere");
         report.fault(Spot { pointer: "/ä", offset: 8 }, "no");
-        assert_eq!(report.into_faults()[0].to_string(), "c.json:2:6: /ä: no");
+        report.fault(Spot { pointer: "/ä", offset: 8 }, "never");
+        report.fault(Spot { pointer: "", offset: 3 }, "bad");
+        report.fault(Spot { pointer: "", offset: 0 }, "open");
+        assert_eq!(
+            report.into_faults().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "c.json:1:1: open",
+                "c.json:2:2: bad",
+                "c.json:2:6: /ä: no",
+                "c.json:2:6: /ä: never",
+                "c.json: nowhere"
+            ]
+        );
     }
 
     #[test]

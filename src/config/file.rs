@@ -68,8 +68,6 @@ pub(crate) enum When {
     /// Those that ask for something: not `false`, 0, "" or [], and no object that is empty, says `enabled: false` or
     /// asks for nothing in any member.
     Asking,
-    /// Only `false`.
-    False,
 }
 
 const fn honoured(name: &'static str, kind: Kind) -> Key {
@@ -111,7 +109,7 @@ pub(crate) static ROOT: &[Key] = &[
     honoured("source_of_truth", Kind::Choice(&["split", "config.json"])),
     honoured("plugins", Kind::List(PLUGIN)), // some are refused, by `validate`
     honoured("mcp", Kind::Object(MCP_SECTION)),
-    given("server", Kind::AnyObject, "a request's head may have 64 KiB, fixed"),
+    honoured("server", Kind::Object(SERVER)),
     asking("encryption_key", Kind::Reference, "nothing is stored that it would encrypt"),
     asking("env_label", Kind::Text, "there is no web page to show it"),
     refused("auth_config", Kind::AnyObject, NO_ACCESS),
@@ -130,6 +128,22 @@ pub(crate) static ROOT: &[Key] = &[
     asking("websocket", Kind::AnyObject, "there is no WebSocket API"),
     asking("feature_flags", Kind::AnyObject, "there are no feature flags"),
     asking("circuit_breaker_config", Kind::AnyObject, "this version has no circuit breaker"),
+];
+
+/// Ours but for the first.
+static SERVER: &[Key] = &[
+    given("read_buffer_size", ANY_COUNT, "a request's head may have 64 KiB, fixed"),
+    honoured("tls", Kind::Object(SERVER_TLS)),
+    honoured("trusted_proxies", Kind::Texts),
+    honoured("proxy_protocol", Kind::Bool),
+    honoured("max_connections_per_core", Kind::Integer(1, super::server::CONNECTIONS_PER_CORE_MAX)),
+];
+
+/// `server.tls`.
+pub(crate) static SERVER_TLS: &[Key] = &[
+    honoured("cert", Kind::Reference),
+    honoured("key", Kind::Reference),
+    honoured("client_ca", Kind::Reference),
 ];
 
 static CLIENT: &[Key] = &[
@@ -242,7 +256,7 @@ pub(crate) static PROVIDER: &[Key] = &[
         Kind::Object(CONCURRENCY),
         "requests to a provider are neither queued nor limited by this version",
     ),
-    honoured("proxy_config", Kind::Object(PROXY)), // refused by `network` unless it says none
+    honoured("proxy_config", Kind::Object(PROXY)),
     asking("send_back_raw_request", Kind::Bool, "raw bodies are not added to answers"),
     asking("send_back_raw_response", Kind::Bool, "raw bodies are not added to answers"),
     asking("store_raw_request_response", Kind::Bool, "raw bodies are not stored"),
@@ -292,23 +306,11 @@ static NETWORK: &[Key] = &[
     asking("retry_backoff_initial", Kind::Duration, RETRIES),
     asking("retry_backoff_max", Kind::Duration, RETRIES),
     asking("enforce_http2", Kind::Bool, "providers are spoken to in HTTP/1.1"),
-    refused(
-        "insecure_skip_verify",
-        Kind::Bool,
-        "not served by this version: a provider's certificate is always verified against the public roots",
-    ),
-    refused(
-        "ca_cert_pem",
-        Kind::Reference,
-        "not served by this version: only the public roots are trusted, and every request would fail",
-    ),
-    given("max_conns_per_host", ANY_COUNT, "connections to a host are not limited by this version"),
+    honoured("insecure_skip_verify", Kind::Bool),
+    honoured("ca_cert_pem", Kind::Reference),
+    honoured("max_conns_per_host", ANY_COUNT), // clamped by `transport`
+    honoured("allow_private_network", Kind::Bool),
     asking("beta_header_overrides", Kind::BoolMap, "a caller's beta headers are passed on as they are"),
-    Key {
-        name: "allow_private_network",
-        kind: Kind::Bool,
-        effect: Effect::Ignored(When::False, "the addresses that a base_url resolves to are not restricted"),
-    },
 ];
 
 const OTHER_PROVIDER: &str = "it belongs to another provider";

@@ -2,6 +2,7 @@
 //! means (`snapshot`). Nothing here listens, connects, reads a clock, or opens a file: bytes and environment are
 //! arguments, so that `check` and `serve` are the same code.
 
+mod bypass;
 mod client;
 mod digest;
 mod document;
@@ -10,20 +11,27 @@ mod file;
 mod keys;
 mod nearest;
 mod network;
+pub mod origins;
+mod pem;
 mod providers;
+mod proxy;
 mod reference;
 mod secret;
+mod server;
 pub mod snapshot;
 mod stores;
+mod transport;
 mod url;
 mod validate;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
-pub use document::{DEPTH_MAX, FILE_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
+pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub use secret::Secret;
-use snapshot::{Server, Snapshot};
+use snapshot::{Snapshot, Transport};
 
 /// Where `env.NAME` is looked up: the process's environment in `cli`, anything in a test.
 pub trait Environment {
@@ -91,9 +99,6 @@ pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Resu
     read(&root, report, environment)
 }
 
-/// See [`Server::connections_per_core_max`].
-const CONNECTIONS_PER_CORE_DEFAULT: usize = 32_768;
-
 /// UTF-8's, which some editors write and JSON does not know.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -104,6 +109,8 @@ struct Reading<'r, 't> {
     /// `version` 1: an empty allow list allows all.
     empty_allows_all: bool,
     unusable_keys: Vec<UnusableKey>,
+    /// Each once: providers with equal ones share one.
+    transports: HashSet<Arc<Transport>>,
 }
 
 fn read(
@@ -120,16 +127,23 @@ fn read(
         environment,
         empty_allows_all: version == Some(1),
         unusable_keys: Vec::new(),
+        transports: HashSet::new(),
     };
-    let providers = providers::read(root, &mut reading);
+    let listener = server::read(root, &mut reading);
+    let (providers, sources) = providers::read(root, &mut reading);
     let stores = stores::read(root, &mut reading);
     let unusable_keys = reading.unusable_keys;
     if report.faults_count() > 0 {
         return Err(report.into_faults());
     }
-    let digest = digest::digest(&client, &providers, &stores);
-    let server = Server { connections_per_core_max: CONNECTIONS_PER_CORE_DEFAULT, ..Server::default() };
-    let snapshot =
-        Snapshot { generation: 1, digest, client, server, providers, logs_store: stores.logs_store };
+    let digest = digest::digest(&client, &listener, &providers, &sources, &stores);
+    let snapshot = Snapshot {
+        generation: 1,
+        digest,
+        client,
+        server: listener.server,
+        providers,
+        logs_store: stores.logs_store,
+    };
     Ok(Loaded { snapshot, warnings: report.into_notices(), unusable_keys })
 }

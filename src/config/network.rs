@@ -1,5 +1,5 @@
-//! `network_config` and `proxy_config` of one provider: where it is reached, with which headers, how long we wait. Which
-//! dialect's paths follow is `providers`'s.
+//! `network_config` of one provider: where it is reached, with which headers, how long we wait. What stands on the way
+//! there is `transport`'s, which dialect's paths follow `providers`'s.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,19 +50,6 @@ pub(crate) fn read(provider: &At<'_>, base_url_default: &str, report: &mut Repor
         request_timeout: seconds("default_request_timeout_in_seconds", REQUEST_TIMEOUT_DEFAULT),
         stream_idle_timeout: seconds("stream_idle_timeout_in_seconds", STREAM_IDLE_TIMEOUT_DEFAULT),
         keep_alive_timeout: seconds("keep_alive_timeout_in_seconds", KEEP_ALIVE_TIMEOUT_DEFAULT),
-    }
-}
-
-/// Refuses a proxy: going past one that the operator asked for would be wrong.
-pub(crate) fn check_proxy(provider: &At<'_>, report: &mut Report<'_>) {
-    let Some(proxy) = provider.member("proxy_config") else { return };
-    let kind = proxy.member("type").and_then(|kind| kind.text()).unwrap_or("none");
-    if !matches!(kind, "none" | "") {
-        report.fault(
-            proxy.name_spot(),
-            "proxies are not served by this version: set its type to \"none\" if the provider can be reached \
-             directly",
-        );
     }
 }
 

@@ -7,7 +7,8 @@ use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::network::Network;
 use super::snapshot::{Key, Provider};
-use super::{Reading, keys, network, validate};
+use super::transport::Sources;
+use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
 /// Most providers; an id has 16 bits, and 500 are many.
@@ -17,11 +18,11 @@ const NAME_BYTES_MAX: usize = 128;
 /// Variables that one message names.
 const VARIABLES_NAMED_MAX: usize = 10;
 
-/// Reads all providers, sorted by name.
-pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider> {
+/// Reads all providers, sorted by name, and likewise what their transports were made from.
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> (Vec<Provider>, Vec<Sources>) {
     let Some(at) = root.member("providers") else {
         reading.report.fault(root.spot(), "no \"providers\": there is nothing to serve");
-        return Vec::new();
+        return Default::default();
     };
     let count = at.members().count();
     if count == 0 && matches!(at.node.value, Value::Object(_)) {
@@ -29,25 +30,28 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider
     }
     if count > PROVIDERS_MAX {
         reading.report.fault(at.spot(), format!("more than {PROVIDERS_MAX} providers"));
-        return Vec::new();
+        return Default::default();
     }
     let faults_before = reading.report.faults_count();
     let mut taken = Taken::default();
     let mut providers: Vec<Provider> = Vec::with_capacity(count);
+    let mut sources: Vec<(String, Sources)> = Vec::with_capacity(count);
     for (written, member) in at.members() {
-        let provider = read_one(written, &member, &mut taken, reading);
+        let (provider, source) = read_one(written, &member, &mut taken, reading);
         if providers.iter().any(|other| other.name == provider.name) {
             let message =
                 format!("the provider \"{}\" stands twice: names differ in more than case", provider.name);
             reading.report.fault(member.name_spot(), message);
         }
+        sources.push((provider.name.clone(), source));
         providers.push(provider);
     }
     if reading.report.faults_count() == faults_before {
         check_any_value(&at, &providers, reading);
     }
     providers.sort_by(|a, b| a.name.cmp(&b.name));
-    providers
+    sources.sort_by(|a, b| a.0.cmp(&b.0));
+    (providers, sources.into_iter().map(|(_, sources)| sources).collect())
 }
 
 /// What a provider's name and `custom_provider_config` make of it.
@@ -60,7 +64,12 @@ enum Kind {
     Faulty,
 }
 
-fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> Provider {
+fn read_one(
+    written: &str,
+    at: &At<'_>,
+    taken: &mut Taken,
+    reading: &mut Reading<'_, '_>,
+) -> (Provider, Sources) {
     let name = written.to_lowercase();
     let custom = at.member("custom_provider_config");
     let kind = match &custom {
@@ -74,24 +83,23 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
             format!("this version does not serve {what}: its models answer 400 provider_not_supported");
         reading.report.warn(at.name_spot(), message);
     }
+    let is_later = matches!(kind, Kind::Later(_));
     let entry = if let Kind::Served(entry) = kind { Some(entry) } else { None };
     let key_less =
         custom.as_ref().and_then(|at| at.member("is_key_less")).and_then(|at| at.bool()) == Some(true);
     let keys = keys::read(at, Owner { name: &name, is_served: entry.is_some() && !key_less }, taken, reading);
     if entry.is_some() {
-        network::check_proxy(at, reading.report);
         if matches!(at.node.value, Value::Object(_)) {
             check_keys(at, key_less, reading);
         }
         check_allowed_requests(custom.as_ref(), reading);
     }
-    assemble(
-        name,
-        entry,
-        key_less,
-        keys,
-        network::read(at, entry.map_or("", |entry| entry.base_url), reading.report),
-    )
+    let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
+    let mut sources = Sources::default();
+    if !is_later {
+        (network.base.origin.transport, sources) = transport::read(at, &network.base.origin, reading);
+    }
+    (assemble(name, entry, key_less, keys, network), sources)
 }
 
 fn assemble(

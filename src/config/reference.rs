@@ -5,6 +5,9 @@ use super::Environment;
 use super::document::{At, Value};
 use super::fault::Report;
 
+/// Longest name of a variable, bytes: messages quote it.
+const VARIABLE_BYTES_MAX: usize = 255;
+
 /// A string with its origin. No `Debug`: it may be a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Resolved {
@@ -25,6 +28,43 @@ pub(crate) fn resolve(
         Value::Number(digits) => Some(literal(digits)),
         Value::Object(_) => from_object(at, environment, report),
         _ => None,
+    }
+}
+
+/// A string that is there, with its origin. No `Debug`: it may be a secret.
+pub(crate) struct Present {
+    /// The string, not empty.
+    pub(crate) text: String,
+    /// The variable's name without `env.`; `None`: it stands in the file.
+    pub(crate) variable: Option<String>,
+}
+
+impl Present {
+    /// ` of the variable NAME`, or nothing: where in a sentence the string is said to come from.
+    pub(crate) fn source(&self) -> String {
+        self.variable.as_ref().map(|name| format!(" of the variable {name}")).unwrap_or_default()
+    }
+
+    /// What stands for the string in the digest: its variable, which may differ from node to node, or itself.
+    pub(crate) fn written(&self) -> String {
+        self.variable.as_ref().map_or_else(|| self.text.clone(), |name| format!("env.{name}"))
+    }
+}
+
+/// Like [`resolve`] for what must not be missing unnoticed: an unset variable is a fault. `None`: faulty, and reported;
+/// `Some(None)`: empty in the file.
+pub(crate) fn require(
+    at: &At<'_>,
+    environment: &dyn Environment,
+    report: &mut Report<'_>,
+) -> Option<Option<Present>> {
+    match resolve(at, environment, report)? {
+        Resolved { text: Some(text), variable } => Some(Some(Present { text, variable })),
+        Resolved { text: None, variable: None } => Some(None),
+        Resolved { text: None, variable: Some(variable) } => {
+            report.fault(at.spot(), format!("the variable {variable} is unset or empty; set it"));
+            None
+        }
     }
 }
 
@@ -78,7 +118,8 @@ fn from_variable(
         reference.map(|reference| reference.strip_prefix("env.").unwrap_or(reference)).unwrap_or_default();
     // A name is not quoted before it looks like one: `env.` is easily put before the secret itself.
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !name.bytes().all(is_name_byte) || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
+    let is_name = name.bytes().all(is_name_byte) && name.len() <= VARIABLE_BYTES_MAX;
+    if !is_name || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
         report.fault(at.spot(), "no variable's name: write \"env.NAME\", of letters, digits and _");
         return None;
     }
@@ -128,6 +169,7 @@ mod tests {
             r#""env.A B""#,
             r#""env.sk-live-1""#,
             r#""env.1A""#,
+            &format!("\"env.{}\"", "A".repeat(VARIABLE_BYTES_MAX + 1)),
             r#""file:/run/x""#,
             r#"{"ref":"a#b","type":"vault"}"#,
         ] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::origins::Origins;
 pub use super::secret::Secret;
 use crate::dialect::Dialect;
 
@@ -47,8 +48,8 @@ pub struct Client {
     pub body_bytes_max: usize,
     /// Full queue: refuse at once. No queue exists yet without `concurrency_and_buffer_size`; kept for it.
     pub drop_excess_requests: bool,
-    /// Exact origins, `*`, or wildcard patterns, as written; localhost origins are always allowed. Default: none.
-    pub allowed_origins: Vec<String>,
+    /// Which web pages may call; by default those of this machine only.
+    pub allowed_origins: Origins,
     /// Names added to `Access-Control-Allow-Headers`.
     pub allowed_headers: Vec<String>,
 }
@@ -59,11 +60,12 @@ pub struct Client {
 pub struct Server {
     /// TLS on the listener; `None`: plain.
     pub tls: Option<ServerTls>,
-    /// Peers whose `X-Forwarded-For`, `X-Real-IP` and PROXY headers are believed. Empty: nobody's.
+    /// Peers whose `X-Forwarded-For`, `X-Real-IP` and PROXY headers are believed, at most 1,024, sorted; an IPv4 block
+    /// is never written as IPv6, so that a peer's address is compared in its canonical form. Empty: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     /// Connections from [`Server::trusted_proxies`] begin with a PROXY header, v1 or v2; others have none.
     pub proxy_protocol: bool,
-    /// Open connections of callers that one core serves; one more is answered 503.
+    /// Open connections of callers that one core serves, 1 to 1,000,000; one more is answered 503.
     pub connections_per_core_max: usize,
 }
 
@@ -117,7 +119,7 @@ pub struct Transport {
     pub proxy: Option<Proxy>,
     /// Whether private addresses may be connected to. Loopback always may, link-local and metadata addresses never.
     pub allow_private_network: bool,
-    /// Open connections to one origin, all cores of the node together; `None`: no limit.
+    /// Open connections to one origin, all cores of the node together, 1 to 10,000; `None`: no limit.
     pub connections_max: Option<usize>,
 }
 

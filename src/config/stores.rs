@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::document::{At, Value};
 use super::file::{CONFIG_STORE, Key, LOGS_STORE, POSTGRES, SQLITE};
-use super::reference::{Resolved, resolve};
+use super::reference::{Present, require};
 use super::snapshot::{LogsStore, Postgres, Secret, SslMode};
 use super::{Reading, validate};
 
@@ -117,22 +117,17 @@ impl Fields<'_, '_, '_, '_> {
     /// `None`: faulty; `Some(None)`: left out or empty in the file.
     fn optional(&mut self, name: &'static str) -> Option<Option<String>> {
         let Some(at) = self.at.member(name) else { return Some(None) };
-        let Resolved { text, variable } = resolve(&at, self.reading.environment, self.reading.report)?;
-        if let Some(variable) = variable {
-            if text.is_none() {
-                let message = format!("the variable {variable} is unset or empty; set it");
-                self.reading.report.fault(at.spot(), message);
-                return None;
-            }
-            self.variables.push((name, variable));
-        }
-        let is_right = |text: &String| text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
-        if !text.as_ref().is_none_or(is_right) {
+        let Some(present) = require(&at, self.reading.environment, self.reading.report)? else {
+            return Some(None);
+        };
+        let Present { text, variable } = present;
+        self.variables.extend(variable.map(|variable| (name, variable)));
+        if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
             let message = format!("holds a control character, or more than {TEXT_BYTES_MAX} bytes");
             self.reading.report.fault(at.spot(), message);
             return None;
         }
-        Some(text)
+        Some(Some(text))
     }
 
     fn port(&mut self) -> Option<u16> {

@@ -47,10 +47,15 @@ pub(crate) fn parse(url: &str) -> Result<BaseUrl, &'static str> {
     let port = port.unwrap_or(default_port);
     let named = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let authority = if port == default_port { named } else { format!("{named}:{port}") };
-    Ok(BaseUrl { origin: Origin { tls, host, port, transport: Arc::default() }, authority, path: check_path(path)?.to_owned() })
+    Ok(BaseUrl {
+        origin: Origin { tls, host, port, transport: Arc::default() },
+        authority,
+        path: check_path(path)?.to_owned(),
+    })
 }
 
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+/// Host, an IPv6 address still in brackets, and port if there is one.
+pub(crate) fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     let host_end = if authority.starts_with('[') {
         authority.find(']').ok_or("an IPv6 address stands between [ and ]")? + 1
     } else {
@@ -68,7 +73,8 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     Ok((host, port))
 }
 
-fn check_host(host: &str) -> Result<String, &'static str> {
+/// The host in lower case, an IPv6 address without brackets.
+pub(crate) fn check_host(host: &str) -> Result<String, &'static str> {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address: Ipv6Addr = address.parse().map_err(|_| "the URL's IPv6 address is malformed")?;
         return Ok(address.to_string());

@@ -2,7 +2,7 @@
 //! keys that are refused. What values mean together is for their readers (`providers`, `keys`, `client`, `stores`), who
 //! may take it that a wrong type has been reported here.
 
-use super::document::{At, Value};
+use super::document::{At, Member, Value};
 use super::fault::{Printable, Report};
 use super::file::{Effect, Key, Kind, REFERENCE, When};
 use super::nearest::nearest;
@@ -70,17 +70,24 @@ pub(crate) fn source_of_truth(root: &At<'_>, report: &mut Report<'_>) {
 
 /// Whether a value asks for something; see [`When::Asking`].
 pub(crate) fn asks(at: &At<'_>) -> bool {
-    match &at.node.value {
+    does_ask(&at.node.value)
+}
+
+fn does_ask(value: &Value<'_>) -> bool {
+    match value {
         Value::Null => false,
         Value::Bool(bool) => *bool,
         Value::Number(digits) => digits.parse::<f64>().is_ok_and(|number| number != 0.0),
         Value::Text(text) => !text.is_empty(),
-        Value::List(_) => {
-            at.elements().any(|element| !matches!(element.node.value, Value::Object(_)) || asks(&element))
-        }
-        Value::Object(_) => {
-            let is_off = |name| at.member(name).and_then(|switch| switch.bool()) == Some(false);
-            !is_off("enabled") && !is_off("is_enabled") && at.members().any(|(_, member)| asks(&member))
+        Value::List(elements) => elements
+            .iter()
+            .any(|element| !matches!(element.value, Value::Object(_)) || does_ask(&element.value)),
+        Value::Object(members) => {
+            let is_off = |member: &Member<'_>| {
+                matches!(member.name.as_ref(), "enabled" | "is_enabled")
+                    && matches!(member.node.value, Value::Bool(false))
+            };
+            !members.iter().any(is_off) && members.iter().any(|member| does_ask(&member.node.value))
         }
     }
 }
@@ -91,15 +98,16 @@ pub(crate) fn did_you_mean(word: &str, known: impl Iterator<Item = &'static str>
 }
 
 fn unknown(name: &str, at: &At<'_>, keys: &[Key], report: &mut Report<'_>) {
-    let hint = did_you_mean(name, keys.iter().map(|key| key.name));
-    report.warn(at.name_spot(), format!("unknown key \"{}\", without effect{hint}", Printable(name)));
+    report.warn_by(at.name_spot(), || {
+        let hint = did_you_mean(name, keys.iter().map(|key| key.name));
+        format!("unknown key \"{}\", without effect{hint}", Printable(name))
+    });
 }
 
 fn apply(at: &At<'_>, effect: Effect, report: &mut Report<'_>) {
     let concerns = |when| match when {
         When::Given => true,
         When::Asking => asks(at),
-        When::False => at.bool() == Some(false),
     };
     match effect {
         Effect::Ignored(when, why) if concerns(when) => {

@@ -35,8 +35,8 @@ const RETELL_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Node {
     /// Each core's mailbox.
     pub posts: Vec<Post<Message>>,
-    /// Each core's thread.
-    pub threads: Vec<JoinHandle<()>>,
+    /// Each core's thread; an error, too, is a core that ended unasked.
+    pub threads: Vec<JoinHandle<io::Result<()>>>,
     /// What cores ask.
     pub questions: mpsc::Receiver<Envelope>,
     /// The log thread, when rows are written.
@@ -181,13 +181,13 @@ fn ending(draining: bool, crashed: bool) -> ExitCode {
 }
 
 /// Resolves when all cores have ended, or one of them crashed: `true`.
-fn join_all(threads: Vec<JoinHandle<()>>) -> oneshot::Receiver<bool> {
+fn join_all(threads: Vec<JoinHandle<io::Result<()>>>) -> oneshot::Receiver<bool> {
     let (sender, receiver) = oneshot::channel();
     let (core_ended, core_ends) = std::sync::mpsc::channel();
     let count = threads.len();
     for thread in threads {
         let core_ended = core_ended.clone();
-        std::thread::spawn(move || core_ended.send(thread.join().is_err()));
+        std::thread::spawn(move || core_ended.send(!matches!(thread.join(), Ok(Ok(())))));
     }
     std::thread::spawn(move || {
         let crashed = core_ends.iter().take(count).any(|crashed| crashed);
@@ -249,7 +249,10 @@ mod tests {
     fn wedged() -> (Steering, mpsc::Sender<&'static str>, impl Sized) {
         let (post, mailbox) = mailbox().unwrap();
         let (hold, held) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || held.iter().for_each(drop));
+        let thread = std::thread::spawn(move || {
+            held.iter().for_each(drop);
+            Ok(())
+        });
         let (signals, heard) = mpsc::channel(4);
         let (version, driver, digest) = Default::default();
         let build = BuildInfo { version, driver, digest, generation: 0 };

@@ -1,15 +1,18 @@
 //! What one core owns: its snapshot, its sockets, its counters, its way to the log. Nothing in it is shared with another
-//! thread.
+//! thread but the count of its connections.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
+use rustls::ServerConfig;
 use uuid::Uuid;
 
 use super::{ModelsCache, Shared};
 use crate::config::snapshot::Snapshot;
 use crate::net::Net;
+use crate::net::spread::{Seat, Spread};
 use crate::telemetry::cells::Cells;
 use crate::telemetry::ring::Producer;
 
@@ -34,8 +37,11 @@ pub struct Core {
     pub cells: Rc<Cells>,
     /// Lists that providers gave.
     pub models: ModelsCache,
+    /// Connections of every core, this one's among them.
+    pub spread: Spread,
     log: Option<Producer>,
     snapshot: RefCell<Shared>,
+    certificates: RefCell<Option<Arc<ServerConfig>>>,
     random: RefCell<fastrand::Rng>,
     draining: Cell<bool>,
     cut: Cell<bool>,
@@ -47,15 +53,24 @@ pub struct Core {
 
 impl Core {
     /// A core that serves `snapshot`; `log` is absent when no row is written.
-    pub fn new(index: u16, facts: Facts, snapshot: Snapshot, net: Net, log: Option<Producer>) -> Self {
+    pub fn new(
+        index: u16,
+        facts: Facts,
+        snapshot: Snapshot,
+        net: Net,
+        spread: Spread,
+        log: Option<Producer>,
+    ) -> Self {
         Self {
             index,
             facts,
             net,
             cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
+            spread,
             log,
             snapshot: RefCell::new(Rc::new(snapshot)),
+            certificates: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
             cut: Cell::new(false),
@@ -67,6 +82,16 @@ impl Core {
     /// The snapshot of now; a request keeps the one that it began with.
     pub fn snapshot(&self) -> Shared {
         Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// What callers shake hands by; `None`: the listener is plain.
+    pub fn certificates(&self) -> Option<Arc<ServerConfig>> {
+        self.certificates.borrow().clone()
+    }
+
+    /// Callers that come from now on shake hands by this.
+    pub fn certify(&self, certificates: Arc<ServerConfig>) {
+        *self.certificates.borrow_mut() = Some(certificates);
     }
 
     /// A number in [0, 1).
@@ -92,15 +117,16 @@ impl Core {
         self.draining.get()
     }
 
-    /// Begins the drain, and wakes every connection to see it.
+    /// Begins the drain, and wakes every connection to see it. Other cores hand nothing to this one any more.
     pub fn drain(&self) {
         self.draining.set(true);
+        self.spread.close(usize::from(self.index));
         self.wake_all();
     }
 
-    /// Connections that are open now.
-    pub fn open_connections(&self) -> usize {
-        self.wakers.borrow().len() - self.free.borrow().len()
+    /// Connections that are open now, or on their way here from another core.
+    pub fn open_connections(&self) -> u32 {
+        self.spread.seats(usize::from(self.index))
     }
 
     /// Whether every connection must end now, whatever it serves.
@@ -118,8 +144,8 @@ impl Core {
         self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
     }
 
-    /// Counts a connection that was accepted, until what is returned is dropped.
-    pub fn enrol(self: &Rc<Self>) -> Enrolled {
+    /// Counts a connection that has its place here, until what is returned is dropped.
+    pub fn enrol(self: &Rc<Self>, seat: Seat) -> Enrolled {
         self.cells.connection_opened();
         let mut wakers = self.wakers.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(wakers.len());
@@ -127,7 +153,7 @@ impl Core {
             Some(slot) => *slot = None,
             None => wakers.push(None),
         }
-        Enrolled { core: Rc::clone(self), index }
+        Enrolled { core: Rc::clone(self), index, _seat: seat }
     }
 }
 
@@ -135,6 +161,7 @@ impl Core {
 pub struct Enrolled {
     core: Rc<Core>,
     index: usize,
+    _seat: Seat,
 }
 
 impl Enrolled {

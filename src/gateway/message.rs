@@ -1,8 +1,13 @@
 //! What a core is told by the control plane, through its mailbox: plain data.
 
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::ServerConfig;
+
 use crate::net::ask::Answer;
+use crate::net::spread::Seat;
 use crate::telemetry::sample::Sample;
 
 /// What a core is told.
@@ -14,6 +19,10 @@ pub enum Message {
         /// The answer.
         answer: Answer,
     },
+    /// To serve a connection that another core accepted.
+    Connection(Arrival),
+    /// To shake hands with new callers by this from now on.
+    Certificates(Arc<ServerConfig>),
     /// To report its counters.
     Sample(tokio::sync::oneshot::Sender<Sample>),
     /// To stop accepting, and to end when what runs has ended or at `deadline`.
@@ -21,4 +30,15 @@ pub enum Message {
         /// When what still runs is cut.
         deadline: Instant,
     },
+}
+
+/// A connection that was accepted, and that no core has touched: a plain descriptor, which may go to any thread.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The connection; blocking, as the kernel made it.
+    pub stream: TcpStream,
+    /// The TCP peer.
+    pub peer: SocketAddr,
+    /// Its place on the core that serves it.
+    pub seat: Seat,
 }

@@ -226,12 +226,17 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
     let mut out = Vec::with_capacity(2048);
     encode::status_line(&mut out, answer.head.status);
     let bytes = answer.upstream.head_bytes();
-    let connection = answer.head.field(bytes, "connection");
+    let nominated = fields::nominated(answer.head.fields(bytes));
     for (name, value) in answer.head.fields(bytes) {
         let is_content_type = name.eq_ignore_ascii_case(b"content-type");
-        if fields::returns(name, connection) && (with_content_type || !is_content_type) {
+        if fields::returns(name, &nominated) && (with_content_type || !is_content_type) {
             encode::field(&mut out, name, value);
         }
+    }
+    if answer.head.is_event_stream {
+        // Also where no stream was asked for: no cache keeps it, and nginx in front of us passes it on as it comes.
+        encode::field(&mut out, "cache-control", b"no-cache");
+        encode::field(&mut out, "x-accel-buffering", b"no");
     }
     if !answer.translation.dropped.is_empty() {
         encode::field(

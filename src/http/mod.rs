@@ -5,12 +5,14 @@ pub mod body;
 pub mod chunked;
 pub mod encode;
 pub mod head;
+pub mod proxy;
 pub mod request;
 pub mod response;
 pub mod sse;
 
 pub use body::BodyDecoder;
 pub use head::{Field, Fields, Framing, HeadEnd};
+pub use proxy::{ProxyHeader, parse_proxy_header};
 pub use request::{Method, RequestHead, parse_request_head};
 pub use response::{ResponseHead, parse_response_head};
 

@@ -2,12 +2,14 @@
 //! before its first byte is replaced once; any other retry is `routing`'s to decide.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monoio::buf::IoBuf;
+use rustls::pki_types::ServerName;
 
 use super::stream::Stream;
-use super::{CONNECT_TIMEOUT, Net, WRITE_STALL_TIMEOUT, connect, tls, unreachable, until};
+use super::{CONNECT_TIMEOUT, Net, WRITE_STALL_TIMEOUT, connect, unreachable, until};
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_head};
@@ -103,12 +105,14 @@ impl Upstream {
         addresses: &[std::net::SocketAddr],
         deadline: Instant,
     ) -> io::Result<Stream> {
-        let (stream, probe) = connect::connect(net.driver, addresses, deadline).await?;
+        let (stream, _) = connect::connect(net.driver, addresses, deadline).await?;
+        let stream = Stream::plain(stream);
         if !origin.tls {
-            return Ok(Stream::plain(stream));
+            return Ok(stream);
         }
-        let stream = tls::handshake(&net.tls, &origin.host, stream, deadline).await?;
-        Ok(Stream::tls(stream, probe))
+        let name = ServerName::try_from(origin.host.clone())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a name that TLS can verify"))?;
+        stream.connect_tls(Arc::clone(&net.tls), name, deadline).await
     }
 
     /// Whether an idle connection is open and silent.
@@ -126,9 +130,7 @@ impl Upstream {
             self.buffer = Vec::new();
         }
         self.read_bytes = READ_BYTES_MIN;
-        if self.stream.reads_ahead() {
-            self.arm(READ_BYTES_MIN);
-        }
+        self.arm(READ_BYTES_MIN);
     }
 
     /// Whether another request may follow: the answer ended where its framing said, nothing is behind it, and the peer
@@ -146,7 +148,7 @@ impl Upstream {
     }
 
     async fn ask(&mut self, outgoing: &mut Outgoing) -> Result<ResponseHead, HeadFault> {
-        if self.stream.reads_ahead() && !self.stream.is_armed() {
+        if !self.stream.is_armed() {
             self.arm(READ_BYTES_MIN);
         }
         outgoing.sends += 1;

@@ -40,6 +40,15 @@ pub fn mailbox<M>() -> io::Result<(Post<M>, Mailbox<M>)> {
 }
 
 impl<M> Post<M> {
+    /// Leaves a message that its sender can do without, and rings; refused while `waiting_max` or more wait, so that there
+    /// is room for what must arrive. Errors: as with [`Post::send`].
+    pub fn offer(&self, message: M, waiting_max: usize) -> Result<(), M> {
+        match self.queue.len() < waiting_max {
+            true => self.send(message),
+            false => Err(message),
+        }
+    }
+
     /// Leaves a message and rings. Errors: the box is full, or its core has ended; the message comes back.
     pub fn send(&self, message: M) -> Result<(), M> {
         self.queue.try_send(message).map_err(flume::TrySendError::into_inner)?;

@@ -9,14 +9,18 @@ pub mod mailbox;
 mod names;
 pub mod pool;
 pub mod server;
+mod session;
+pub mod spread;
 pub mod stream;
 pub mod tls;
 pub mod wait;
+mod wire;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monoio_rustls::TlsConnector;
+use rustls::ClientConfig;
 
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
@@ -52,7 +56,7 @@ pub struct Net {
     /// How the core does its I/O.
     pub driver: Driver,
     /// TLS towards providers.
-    pub tls: TlsConnector,
+    pub tls: Arc<ClientConfig>,
     /// The way to the control plane.
     pub asker: Asker,
     /// Idle upstream connections.
@@ -63,9 +67,9 @@ pub struct Net {
 }
 
 impl Net {
-    /// A core's networking. Errors: see [`tls::connector`].
+    /// A core's networking. Errors: see [`tls::client_config`].
     pub fn new(driver: Driver, asker: Asker, budget: budget::Budget) -> Result<Self, rustls::Error> {
-        let tls = tls::connector()?;
+        let tls = tls::client_config()?;
         Ok(Self { driver, tls, asker, pool: pool::Pool::default(), budget, names: names::Names::default() })
     }
 

@@ -6,8 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use monoio::net::TcpStream;
-
 use super::budget::{Budget, Hold};
 use super::client::send_timeout;
 use super::stream::Stream;
@@ -61,6 +59,11 @@ impl Request {
         self.bytes.get(self.head.head_bytes..).unwrap_or_default()
     }
 
+    /// What it holds of the core's budget, to be resized when its body is replaced by a longer one.
+    pub fn hold(&mut self) -> &mut Hold {
+        &mut self.hold
+    }
+
     /// Whether the body has come with the head, so that reading it waits for nothing.
     pub fn is_whole(&self) -> bool {
         match self.head.framing {
@@ -105,11 +108,12 @@ pub struct Downstream {
 }
 
 impl Downstream {
-    /// A connection just accepted.
-    pub fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    /// A connection just accepted, plain or behind its TLS handshake; `received` are bytes of its caller that were read
+    /// already.
+    pub fn new(stream: Stream, peer: SocketAddr, received: Vec<u8>) -> Self {
         Self {
-            stream: Stream::plain(stream),
-            inbox: Vec::new(),
+            stream,
+            inbox: received,
             spare: Vec::new(),
             read_bytes: READ_BYTES_MIN,
             closed: false,
@@ -119,6 +123,11 @@ impl Downstream {
             resting_since: Instant::now(),
             peer,
         }
+    }
+
+    /// What was received of a head that is not whole or was refused; empty while a read is in flight.
+    pub fn received(&self) -> &[u8] {
+        &self.inbox
     }
 
     /// Whether a byte of the current answer has been sent.
@@ -375,7 +384,8 @@ impl Downstream {
     }
 }
 
-fn too_large(bytes_max: usize) -> Error {
+/// A body is over `bytes_max`.
+pub fn too_large(bytes_max: usize) -> Error {
     let message = format!("the request's body is over client.max_request_body_size_mb ({bytes_max} bytes)");
     Error::new(Kind::BodyTooLarge, message)
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::histogram::{FIRST_TOKEN_US, Histogram, LATENCY_US, OVERHEAD_US, SIZE_BYTES, add};
 use super::labels::{LabelHash, Table};
 use super::ring::PushOutcome;
-use super::sample::{HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
+use super::sample::{Arriving, HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
 use crate::chat::Usage;
 
 /// Label sets per core and table. An inference set takes about 1.2 KiB.
@@ -87,6 +87,7 @@ pub struct Cells {
     active: RefCell<Vec<(&'static str, Cell<u64>)>>,
     connections_open: Cell<u64>,
     connections_accepted: Cell<u64>,
+    arriving: [Cell<u64>; Arriving::COUNT],
     panics: Cell<u64>,
     body_bytes_held: Cell<u64>,
     records_queued: Cell<u64>,
@@ -118,6 +119,7 @@ impl Cells {
             active: RefCell::default(),
             connections_open: Cell::default(),
             connections_accepted: Cell::default(),
+            arriving: Default::default(),
             panics: Cell::default(),
             body_bytes_held: Cell::default(),
             records_queued: Cell::default(),
@@ -149,6 +151,11 @@ impl Cells {
     /// A downstream connection is gone.
     pub fn connection_closed(&self) {
         self.connections_open.set(self.connections_open.get().saturating_sub(1));
+    }
+
+    /// A connection came, and this became of it.
+    pub fn arrived(&self, what: Arriving) {
+        self.arriving.get(what as usize).into_iter().for_each(|count| add(count, 1));
     }
 
     /// A panic was caught.
@@ -188,6 +195,7 @@ impl Cells {
             active: self.active.borrow().iter().map(|(name, count)| (*name, count.get())).collect(),
             connections_open: self.connections_open.get(),
             connections_accepted: self.connections_accepted.get(),
+            arriving: self.arriving.each_ref().map(Cell::get),
             panics: self.panics.get(),
             body_bytes_held: self.body_bytes_held.get(),
             records_queued: self.records_queued.get(),

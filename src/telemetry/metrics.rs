@@ -8,7 +8,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use super::cells::OTHER;
 use super::histogram::HistogramSample;
-use super::sample::{HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
+use super::sample::{Arriving, HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
 use super::writer::LogGauges;
 
 /// The `Content-Type` of what [`render`] gives.
@@ -36,6 +36,7 @@ pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo) -> String 
     http(&mut page, samples);
     inference(&mut page, &merged_inference(samples));
     cores(&mut page, samples);
+    by_core(&mut page, samples);
     log_plane(&mut page, samples, log);
     let version = [("version", build.version.clone()), ("driver", build.driver.clone())];
     page.gauge("corelane_build_info", "What runs; always 1.", [(labels(version), 1)]);
@@ -325,24 +326,73 @@ fn cores(page: &mut Page, samples: &[Sample]) {
     }
     let active = active.into_iter().map(|(name, count)| (labels([("method", name.to_owned())]), count));
     page.gauge("bifrost_active_requests", "Requests to models under way.", active);
-    let by_core = |value: fn(&Sample) -> u64| {
-        samples.iter().map(move |sample| (labels([("core", sample.core.to_string())]), value(sample)))
-    };
-    page.gauge(
-        "corelane_connections",
-        "Open downstream connections.",
-        by_core(|sample| sample.connections_open),
-    );
-    let help = "Downstream connections accepted.";
-    page.counter("corelane_connections_accepted_total", help, by_core(|sample| sample.connections_accepted));
-    let help = "Memory of bodies held.";
-    page.gauge("corelane_body_bytes_held", help, by_core(|sample| sample.body_bytes_held));
     let panics = samples.iter().map(|sample| sample.panics).sum();
     page.counter(
         "corelane_panics_total",
         "Panics caught; each ended one request.",
         [(Labels::new(), panics)],
     );
+}
+
+/// What each core has and has had, by `core`.
+fn by_core(page: &mut Page, samples: &[Sample]) {
+    let each = |value: fn(&Sample) -> u64| {
+        samples.iter().map(move |sample| (labels([("core", sample.core.to_string())]), value(sample)))
+    };
+    let open = each(|sample| sample.connections_open);
+    page.gauge("corelane_connections", "Open downstream connections.", open);
+    let streams = "Streamed answers under way.";
+    page.gauge("corelane_streams", streams, each(streams_under_way));
+    let held = "Memory of bodies held.";
+    page.gauge("corelane_body_bytes_held", held, each(|sample| sample.body_bytes_held));
+    let requests = "Requests answered, refused heads among them.";
+    page.counter("corelane_requests_total", requests, each(requests_ended));
+    let accepted = "Downstream connections accepted, counted on the core that serves them.";
+    let accepted_count = each(|sample| sample.connections_accepted);
+    page.counter("corelane_connections_accepted_total", accepted, accepted_count);
+    for (what, name, help) in ARRIVING {
+        let count = |sample: &Sample| sample.arriving.get(what as usize).copied().unwrap_or_default();
+        let counts =
+            samples.iter().map(|sample| (labels([("core", sample.core.to_string())]), count(sample)));
+        page.counter(name, help, counts);
+    }
+}
+
+const ARRIVING: [(Arriving, &str, &str); Arriving::COUNT] = [
+    (
+        Arriving::HandedOver,
+        "corelane_connections_handed_over_total",
+        "Downstream connections that this core accepted and another one serves, since it had fewer.",
+    ),
+    (
+        Arriving::Refused,
+        "corelane_connections_refused_total",
+        "Downstream connections over server.connections_per_core_max, answered 503 or closed.",
+    ),
+    (
+        Arriving::Shaken,
+        "corelane_tls_handshakes_total",
+        "TLS handshakes with callers that came to their end.",
+    ),
+    (
+        Arriving::Unshaken,
+        "corelane_tls_handshakes_failed_total",
+        "TLS handshakes with callers that did not; callers that spoke no TLS among them.",
+    ),
+    (
+        Arriving::Unannounced,
+        "corelane_proxy_headers_refused_total",
+        "Connections of trusted proxies whose PROXY header was missing, malformed or late.",
+    ),
+];
+
+fn streams_under_way(sample: &Sample) -> u64 {
+    let streams = sample.active.iter().filter(|(request_type, _)| request_type.ends_with("_stream"));
+    streams.map(|(_, count)| count).sum()
+}
+
+fn requests_ended(sample: &Sample) -> u64 {
+    sample.http.iter().map(|(_, http)| http.duration_us.count()).sum()
 }
 
 fn log_plane(page: &mut Page, samples: &[Sample], log: &LogGauges) {
@@ -395,6 +445,7 @@ mod tests {
         let cores = [0, 1].map(|core| {
             let cells = Rc::new(Cells::new(core));
             cells.connection_opened();
+            (0..=core).for_each(|_| cells.arrived(Arriving::HandedOver));
             cells.observe(&observation("gpt-4o-mini"));
             let mut failed = observation("gpt-4o-mini");
             failed.status = 429;
@@ -403,7 +454,7 @@ mod tests {
                 (inference.request_type, inference.first_token_us) = ("chat_completion_stream", Some(7_000));
             }
             cells.observe(&failed);
-            let _active = cells.begin("chat_completion");
+            let _active = [cells.begin("chat_completion"), cells.begin("chat_completion_stream")];
             cells.sample()
         });
         let log = LogGauges { written: 5, has_store: true, is_up: true, ..LogGauges::default() };
@@ -425,6 +476,11 @@ mod tests {
             r#"bifrost_active_requests{method="chat_completion"} 2"#,
             r#"corelane_first_token_seconds_sum{provider="openai"} 0.014"#,
             r#"corelane_connections{core="1"} 1"#,
+            r#"corelane_streams{core="1"} 1"#,
+            r#"corelane_requests_total{core="0"} 2"#,
+            r#"corelane_connections_handed_over_total{core="0"} 1"#,
+            r#"corelane_connections_handed_over_total{core="1"} 2"#,
+            r#"corelane_connections_refused_total{core="1"} 0"#,
             "corelane_log_records_written_total 5",
             r#"corelane_config_info{digest="d\"\n",generation="0"} 1"#,
         ] {

@@ -63,6 +63,26 @@ pub struct InferenceSample {
     pub cached_read_tokens: u64,
 }
 
+/// What a core counts of the connections that come to it, beside those that it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arriving {
+    /// Accepted here, served by another core.
+    HandedOver,
+    /// Closed at once, or after a 503: the node serves as many as it may.
+    Refused,
+    /// A TLS handshake that came to its end.
+    Shaken,
+    /// A TLS handshake that failed, or a caller that spoke no TLS.
+    Unshaken,
+    /// A PROXY header that was missing, malformed or late.
+    Unannounced,
+}
+
+impl Arriving {
+    /// How many there are.
+    pub const COUNT: usize = Self::Unannounced as usize + 1;
+}
+
 /// One core's counters at one moment: plain data for another thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -78,6 +98,8 @@ pub struct Sample {
     pub connections_open: u64,
     /// Downstream connections accepted since the start.
     pub connections_accepted: u64,
+    /// By [`Arriving`], since the start.
+    pub arriving: [u64; Arriving::COUNT],
     /// Panics caught since the start.
     pub panics: u64,
     /// Bodies now held, bytes.

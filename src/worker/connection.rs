@@ -1,37 +1,67 @@
 //! One caller's connection from accept to close. A panic in it ends it, and nothing else on the core.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use monoio::net::TcpStream;
-
-use crate::error::Error;
-use crate::gateway::{self, Core, Next, catch_unwind};
+use super::door::Refusal;
+use crate::error::{Error, Kind};
+use crate::gateway::{self, Arrival, Core, Next, catch_unwind};
 use crate::net::server::{Downstream, Request};
-use crate::net::{Raced, race, until};
+use crate::net::stream::Stream;
+use crate::net::{Driver, Raced, race, until};
 
 /// How long a connection that a draining core has just accepted may take to its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection in a task of its own.
-pub(super) fn spawn(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr) {
-    let enrolled = core.enrol();
+pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
+    let Some(stream) = adopt(core, stream) else { return };
+    let enrolled = core.enrol(seat);
     let core = Rc::clone(core);
     monoio::spawn(async move {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         enrolled.wake_by(waker);
-        // The answer leaves at once; there is nothing to gather behind it.
-        let _ = stream.set_nodelay(true);
         let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
-        let served = catch_unwind(serve(&core, Downstream::new(stream, peer)));
+        let served = catch_unwind(serve(&core, Downstream::new(stream, peer, Vec::new())));
         if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
         drop(enrolled);
     });
+}
+
+/// Answers a caller who is one too many, and closes, lingering.
+pub(super) fn refuse(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, refusal: Refusal) {
+    let Some(stream) = adopt(core, stream) else { return };
+    let core = Rc::clone(core);
+    monoio::spawn(async move {
+        let error = Error::new(Kind::TooManyConnections, "this node serves as many connections as it may");
+        gateway::refuse_head(&core, &mut Downstream::new(stream, peer, Vec::new()), &error).await;
+        drop(refusal);
+    });
+}
+
+/// The connection on this core's driver. `None`: the driver refuses it, which is said; the caller sees it closed.
+fn adopt(core: &Core, stream: TcpStream) -> Option<Stream> {
+    match adopted(core.net.driver, stream) {
+        Ok(stream) => Some(Stream::plain(stream)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection was accepted and could not be served");
+            None
+        }
+    }
+}
+
+/// On io_uring it stays blocking, as it was accepted (see [`Driver`]).
+fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStream> {
+    if driver == Driver::Epoll {
+        stream.set_nonblocking(true)?;
+    }
+    monoio::net::TcpStream::from_std(stream)
 }
 
 async fn serve(core: &Core, mut downstream: Downstream) {

@@ -4,4 +4,5 @@
 pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod seed;
+pub(crate) mod tls;
 pub(crate) mod upstream;

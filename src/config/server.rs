@@ -1,0 +1,209 @@
+//! `server`: what stands between callers and this node: TLS, who is believed about a caller's address, how many
+//! connections. It reads no certificate's file and listens nowhere (`net` and `worker` do).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::document::{At, Value};
+use super::fault::Printable;
+use super::file::SERVER_TLS;
+use super::reference::{Present, require};
+use super::snapshot::{Pem, Secret, Server, ServerTls};
+use super::{Reading, pem, validate};
+
+/// Connections of one core where the file says nothing: 256 MiB of them at 8 KiB each.
+const CONNECTIONS_PER_CORE_DEFAULT: usize = 32_768;
+/// Largest `max_connections_per_core`; a process seldom may open more descriptors.
+pub(crate) const CONNECTIONS_PER_CORE_MAX: u64 = 1_000_000;
+/// Most `trusted_proxies`: each connection's peer is looked for among them.
+const TRUSTED_PROXIES_MAX: usize = 1_024;
+/// Longest path, bytes: Linux's PATH_MAX.
+const PATH_BYTES_MAX: usize = 4_096;
+
+/// The section, with which of its fields came from which variable (for the digest).
+pub(crate) struct Listener {
+    /// Defaults filled in.
+    pub(crate) server: Server,
+    /// Field and variable.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+/// Reads the section, or its defaults where it is left out.
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Listener {
+    let section = root.member("server");
+    let member = |name: &str| section.as_ref().and_then(|section| section.member(name));
+    let mut variables = Vec::new();
+    let tls = member("tls").and_then(|at| tls(&at, &mut variables, reading));
+    let trusted_proxies = member("trusted_proxies").map(|at| networks(&at, reading)).unwrap_or_default();
+    let proxy_protocol = member("proxy_protocol").filter(|at| at.bool() == Some(true));
+    if let Some(at) = &proxy_protocol
+        && member("trusted_proxies").is_none_or(|at| at.elements().count() == 0)
+    {
+        let message = "needs \"trusted_proxies\": a PROXY header is believed from the peers named there, and from nobody else";
+        reading.report.fault(at.name_spot(), message);
+    }
+    let connections_per_core_max = member("max_connections_per_core")
+        .and_then(|at| usize::try_from(at.integer()?).ok())
+        .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
+    let proxy_protocol = proxy_protocol.is_some();
+    Listener { server: Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max }, variables }
+}
+
+fn tls(
+    at: &At<'_>,
+    variables: &mut Vec<(&'static str, String)>,
+    reading: &mut Reading<'_, '_>,
+) -> Option<ServerTls> {
+    if !matches!(at.node.value, Value::Object(_)) {
+        return None; // reported as a wrong type
+    }
+    check_names(at, reading);
+    // Each is read before any is missed, so that all faults are reported.
+    let mut pem = |name: &'static str| match at.member(name) {
+        Some(member) => pem(&member, name, variables, reading).map(Some),
+        None => Some(None),
+    };
+    let (cert, key, client_ca) = (pem("cert"), pem("key"), pem("client_ca"));
+    for (name, field) in [("cert", &cert), ("key", &key)] {
+        if matches!(field, Some(None)) {
+            let message =
+                format!("no \"{name}\": TLS needs a certificate (\"cert\") and its private key (\"key\")");
+            reading.report.fault(at.name_spot(), message);
+        }
+    }
+    Some(ServerTls { cert: cert??, key: key??, client_ca: client_ca? })
+}
+
+/// A key that is not understood here could be one that was to keep callers out.
+fn check_names(at: &At<'_>, reading: &mut Reading<'_, '_>) {
+    for (name, member) in at.members() {
+        if !SERVER_TLS.iter().any(|key| key.name == name) {
+            let hint = validate::did_you_mean(name, SERVER_TLS.iter().map(|key| key.name));
+            let message = format!("unknown key \"{}\"{hint}", Printable(name));
+            reading.report.fault(member.name_spot(), message);
+        }
+    }
+}
+
+/// A file's path, or a variable that holds one or PEM text. `None`: faulty, and reported.
+fn pem(
+    at: &At<'_>,
+    name: &'static str,
+    variables: &mut Vec<(&'static str, String)>,
+    reading: &mut Reading<'_, '_>,
+) -> Option<Pem> {
+    let Some(present) = require(at, reading.environment, reading.report)? else {
+        reading.report.fault(at.spot(), "is empty; expected a PEM file's path or \"env.NAME\"");
+        return None;
+    };
+    variables.extend(present.variable.clone().map(|variable| (name, variable)));
+    let is_pem = present.text.trim_start().starts_with(pem::BEGIN);
+    let fault = match &present.variable {
+        None if is_pem => {
+            Some("is PEM text; expected a PEM file's path, or \"env.NAME\" of a variable that holds the text")
+        }
+        Some(_) if is_pem && present.text.len() > pem::PEM_BYTES_MAX => {
+            Some("has more than 1 MiB of PEM text")
+        }
+        _ if is_pem => None,
+        _ if present.text.len() > PATH_BYTES_MAX => {
+            Some("is longer than a path may be, 4,096 bytes, and begins no PEM text")
+        }
+        _ if present.text.chars().any(char::is_control) => {
+            Some("holds a control character, and begins no PEM text")
+        }
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        let source = present.source();
+        let subject = if source.is_empty() { String::new() } else { format!("the value{source} ") };
+        reading.report.fault(at.spot(), format!("{subject}{fault}"));
+        return None;
+    }
+    Some(match present {
+        Present { text, variable: Some(name) } if is_pem => Pem::Variable { name, text: Secret::new(text) },
+        Present { text, .. } => Pem::File(PathBuf::from(text)),
+    })
+}
+
+/// Address blocks and addresses, sorted, each once; an IPv4 one written as IPv6 is taken as IPv4.
+fn networks(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<IpNet> {
+    if at.elements().count() > TRUSTED_PROXIES_MAX {
+        reading.report.fault(at.spot(), format!("more than {TRUSTED_PROXIES_MAX} addresses and blocks"));
+        return Vec::new();
+    }
+    let mut networks = Vec::new();
+    for element in at.elements() {
+        let Some(text) = element.text() else { continue };
+        let Some(network) = network(text) else {
+            let message =
+                format!("\"{}\" is no address and no block such as 10.0.0.0/8 or fd00::/8", Printable(text));
+            reading.report.fault(element.spot(), message);
+            continue;
+        };
+        if network.prefix_len() == 0 {
+            reading.report.warn(
+                element.spot(),
+                "every peer is believed: whoever can connect can pretend to have any address",
+            );
+        }
+        if network.addr() != network.network() {
+            let message = format!("is taken as {}", network.trunc());
+            reading.report.warn(element.spot(), message);
+        }
+        networks.push(network.trunc());
+    }
+    networks.sort_unstable();
+    networks.dedup();
+    networks
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse().ok()?,
+    };
+    Some(match network {
+        IpNet::V6(block) => unmapped(block).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
+    })
+}
+
+/// `::ffff:10.0.0.0/104` as 10.0.0.0/8.
+fn unmapped(block: Ipv6Net) -> Option<Ipv4Net> {
+    let prefix = block.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(block.addr().to_ipv4_mapped()?, prefix).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_and_addresses_are_read() {
+        let check = |text: &str| network(text).map(|network| network.to_string());
+        assert_eq!(check("10.0.0.0/8").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(check("10.1.2.3").as_deref(), Some("10.1.2.3/32"));
+        assert_eq!(check("fd00::/8").as_deref(), Some("fd00::/8"));
+        assert_eq!(check("::1").as_deref(), Some("::1/128"));
+        assert_eq!(check("::ffff:10.0.0.0/104").as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(check("::ffff:10.1.2.3").as_deref(), Some("10.1.2.3/32"));
+        assert_eq!(check("::/0").as_deref(), Some("::/0"));
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "fd00::/129",
+            "a.com",
+            "10.0.0.1:80",
+            "[::1]",
+            "*",
+        ] {
+            assert_eq!(check(text), None, "{text}");
+        }
+    }
+}

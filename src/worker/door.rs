@@ -1,0 +1,202 @@
+//! A core's listener: takes what the kernel has accepted, seats each connection on the core with the fewest, and turns
+//! away what is too many. It waits for readiness and accepts by a system call of its own, so that nothing that was
+//! accepted can be in flight when the wait is dropped, and the descriptor may go to another thread. It serves nothing.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection;
+use crate::gateway::{Arrival, Core, Message};
+use crate::net::mailbox::{MESSAGES_MAX, Post};
+use crate::telemetry::sample::Arriving;
+
+/// Connections that the kernel keeps for one core before it accepts them.
+pub const BACKLOG: u16 = 4096;
+/// After so many accepts without a wait, others on the core have their turn. It takes about a third of a millisecond.
+const BATCH_MAX: usize = 64;
+/// That turn: the shortest time that monoio's timer knows.
+const YIELD: Duration = Duration::from_millis(1);
+/// After an accept failed for want of descriptors or memory, before the next.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Accepts in a row that may fail for other reasons (a caller that left already) before they count as lasting.
+const ACCEPT_FAILURES_MAX: u32 = 64;
+/// Messages in a core's mailbox beside which it is handed no connection: the other half is for answers that it waits for.
+const HANDED_OVER_MAX: usize = MESSAGES_MAX / 2;
+/// Callers of a core that may be told at a time why they are refused, and be waited for to read it. The rest are closed.
+const REFUSALS_MAX: u32 = 64;
+
+/// One core's listener and where its connections go.
+pub(super) struct Door {
+    core: Rc<Core>,
+    /// Does not block.
+    listener: TcpListener,
+    posts: Arc<[Post<Message>]>,
+    seats_max: u32,
+    refusals: Rc<Cell<u32>>,
+}
+
+/// What became of a batch of accepts.
+enum Batch {
+    /// The kernel has no more.
+    Emptied,
+    /// It may have more.
+    Full,
+    /// An accept failed.
+    Failed(io::Error),
+}
+
+impl Door {
+    /// Of `core`, whose number in `posts` is its index; it and each other serve at most `seats_max` connections. Errors:
+    /// the listener cannot be made non-blocking.
+    pub(super) fn new(
+        core: Rc<Core>,
+        listener: TcpListener,
+        posts: Arc<[Post<Message>]>,
+        seats_max: u32,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { core, listener, posts, seats_max, refusals: Rc::default() })
+    }
+
+    /// A second descriptor of the listener, to wait by. Errors: no descriptors left.
+    pub(super) fn readiness(&self) -> io::Result<monoio::net::TcpListener> {
+        monoio::net::TcpListener::from_std(self.listener.try_clone()?)
+    }
+
+    /// Accepts until it is dropped, which loses nothing.
+    pub(super) async fn serve(&self, readiness: &monoio::net::TcpListener) {
+        let mut failures = 0;
+        loop {
+            let (accepted, batch) = match readiness.readable(false).await {
+                Ok(()) => self.batch(),
+                Err(error) => (0, Batch::Failed(error)),
+            };
+            failures = if accepted > 0 { 0 } else { failures };
+            match batch {
+                Batch::Emptied => {}
+                // On epoll what is ready is no wait.
+                Batch::Full => monoio::time::sleep(YIELD).await,
+                Batch::Failed(error) => {
+                    failures += 1;
+                    if must_back_off(&error, failures) {
+                        tracing::warn!(%error, failures, "accept failed");
+                        monoio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what the kernel has accepted for us: these callers were told that they are connected.
+    pub(super) fn empty(&self) {
+        for _ in 0..=usize::from(BACKLOG) / BATCH_MAX {
+            match self.batch() {
+                (_, Batch::Full) => {}
+                (1.., Batch::Failed(_)) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Closes the listener; gives the count of callers who are still being told that they are refused.
+    pub(super) fn close(self) -> Rc<Cell<u32>> {
+        self.refusals
+    }
+
+    fn batch(&self) -> (usize, Batch) {
+        for accepted in 0..BATCH_MAX {
+            match self.listener.accept() {
+                Ok((stream, peer)) => self.seat(stream, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (accepted, Batch::Emptied),
+                Err(error) => return (accepted, Batch::Failed(error)),
+            }
+        }
+        (BATCH_MAX, Batch::Full)
+    }
+
+    fn seat(&self, stream: TcpStream, peer: SocketAddr) {
+        let own = usize::from(self.core.index);
+        let Some(seat) = self.core.spread.claim(own, self.seats_max) else {
+            return self.refuse(stream, peer);
+        };
+        let arrival = Arrival { stream, peer, seat };
+        match arrival.seat.core() {
+            core if core == own => connection::spawn(&self.core, arrival),
+            core => self.hand_over(core, arrival),
+        }
+    }
+
+    /// To another core's mailbox; it is served here when that core takes no more.
+    fn hand_over(&self, core: usize, arrival: Arrival) {
+        let message = Message::Connection(arrival);
+        let offered = match self.posts.get(core) {
+            Some(post) => post.offer(message, HANDED_OVER_MAX),
+            None => Err(message),
+        };
+        match offered {
+            Ok(()) => self.core.cells.arrived(Arriving::HandedOver),
+            Err(Message::Connection(Arrival { stream, peer, seat })) => {
+                drop(seat);
+                let own = usize::from(self.core.index);
+                match self.core.spread.claim_own(own, self.seats_max) {
+                    Some(seat) => connection::spawn(&self.core, Arrival { stream, peer, seat }),
+                    None => self.refuse(stream, peer),
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Behind TLS the caller is closed without a word: a handshake to say it would cost more than serving.
+    fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+        self.core.cells.arrived(Arriving::Refused);
+        let is_told = self.core.certificates().is_none() && self.refusals.get() < REFUSALS_MAX;
+        if is_told {
+            connection::refuse(&self.core, stream, peer, Refusal::begin(&self.refusals));
+        }
+    }
+}
+
+/// A caller who is being refused; counted until it is dropped.
+pub(super) struct Refusal(Rc<Cell<u32>>);
+
+impl Refusal {
+    fn begin(count: &Rc<Cell<u32>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Whether the next accept would fail as well. Other errors are one caller's own, and those behind it must not wait;
+/// but `failures` in a row are no longer that.
+fn must_back_off(error: &io::Error, failures: u32) -> bool {
+    let lasting = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    failures > ACCEPT_FAILURES_MAX || error.raw_os_error().is_some_and(|code| lasting.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accept_backs_off_for_what_lasts() {
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert!(must_back_off(&io::Error::from_raw_os_error(code), 1));
+        }
+        for code in [libc::ECONNABORTED, libc::EINTR, libc::EPERM, libc::EHOSTUNREACH] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(!must_back_off(&error, 1) && !must_back_off(&error, ACCEPT_FAILURES_MAX));
+            assert!(must_back_off(&error, ACCEPT_FAILURES_MAX + 1));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Connections and cores: no core has many while another has few, whatever the kernel's hash says; no connection is lost
+//! on its way from one to the other, in a drain either; a core that dies takes the node with it.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::caller::Caller;
+use crate::setup::{ANSWER, config, ok, on_both};
+use crate::support::node::{Node, PATIENCE, eventually, pause};
+use crate::support::upstream::Upstream;
+
+const CORES: usize = 4;
+
+fn start(driver: &str) -> (Upstream, Node) {
+    let upstream = Upstream::answering(ok(ANSWER));
+    let node = Node::start_on(&config(upstream.address).to_string(), driver, CORES);
+    (upstream, node)
+}
+
+/// A metric of each core.
+fn by_core(page: &str, name: &str) -> Vec<u64> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix("{core=\""));
+    let values: BTreeMap<usize, u64> = lines
+        .map(|line| line.split_once("\"} ").unwrap())
+        .map(|(core, value)| (core.parse().unwrap(), value.parse().unwrap()))
+        .collect();
+    assert_eq!(values.len(), CORES, "{name} in {page}");
+    values.into_values().collect()
+}
+
+/// Each core's connections once they are `count` together, as seen over one that is open already.
+fn connections(watcher: &mut Caller, count: usize) -> Vec<u64> {
+    eventually("every connection is counted", || {
+        let page = watcher.get("/metrics");
+        let connections = by_core(page.text(), "corelane_connections");
+        (connections.iter().sum::<u64>() == count as u64).then_some(connections)
+    })
+}
+
+fn distance(counts: &[u64]) -> u64 {
+    counts.iter().max().unwrap() - counts.iter().min().unwrap()
+}
+
+#[test]
+fn eight_connections_never_crowd_one_of_four_cores() {
+    on_both(|driver| {
+        let (_upstream, node) = start(driver);
+        for _ in 0..25 {
+            // The first of the eight is the one that looks.
+            let mut callers: Vec<Caller> = (0..8).map(|_| Caller::new(&node)).collect();
+            let connections = connections(&mut callers[0], 8);
+            assert!(connections.iter().all(|count| *count <= 3), "{connections:?}");
+            for caller in &mut callers {
+                assert_eq!(caller.get("/health").status, 200);
+            }
+            drop(callers);
+            let mut last = Caller::new(&node);
+            eventually("they are gone", || {
+                let page = last.get("/metrics");
+                (by_core(page.text(), "corelane_connections").iter().sum::<u64>() == 1).then_some(())
+            });
+        }
+        let page = Caller::new(&node).get("/metrics");
+        let served: u64 = by_core(page.text(), "corelane_requests_total").iter().sum();
+        assert!(served >= 25 * 9, "{served}");
+        assert!(by_core(page.text(), "corelane_connections_handed_over_total").iter().sum::<u64>() > 0);
+    });
+}
+
+#[test]
+fn a_burst_is_spread_and_gaps_are_filled_first() {
+    on_both(|driver| {
+        let (_upstream, node) = start(driver);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let address = node.address;
+                std::thread::spawn(move || {
+                    (0..250).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut burst: Vec<TcpStream> =
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let mut watcher = Caller::new(&node);
+        let full = connections(&mut watcher, 1001);
+        assert!(distance(&full) <= 4, "{full:?}");
+        // Every connection is open and answers, whichever core has it.
+        for stream in &mut burst {
+            stream.write_all(b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+        }
+        for stream in &mut burst {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200");
+        }
+        // Half go, unevenly.
+        let mut number = 0;
+        burst.retain(|_| {
+            number += 1;
+            number % 3 == 0 || number > 800
+        });
+        let left = connections(&mut watcher, burst.len() + 1);
+        let fresh: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(node.address).unwrap()).collect();
+        let filled = connections(&mut watcher, burst.len() + fresh.len() + 1);
+        assert!(distance(&filled) <= distance(&left).max(4), "{left:?} then {filled:?}");
+        assert!(distance(&filled) <= 4, "{left:?} then {filled:?}");
+    });
+}
+
+/// Connections pour in while the drain begins: each one that was accepted is answered, or refused in order; none hangs,
+/// and none is reset after its answer.
+#[test]
+fn what_a_drain_meets_at_the_door_is_answered() {
+    on_both(|driver| {
+        for round in 0..6 {
+            let (_upstream, mut node) = start(driver);
+            let address = node.address;
+            let threads: Vec<_> = (0..3).map(|_| std::thread::spawn(move || pour(address))).collect();
+            let wait = Instant::now() + Duration::from_millis(20 + 7 * round);
+            while Instant::now() < wait {
+                pause();
+            }
+            node.signal("TERM");
+            let told = Instant::now();
+            let poured: Vec<Poured> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            assert_eq!(node.wait().code(), Some(0));
+            assert!(told.elapsed() < Duration::from_secs(15), "{:?}", told.elapsed());
+            let answered: usize = poured.iter().map(|poured| poured.answered).sum();
+            let lost: usize = poured.iter().map(|poured| poured.lost).sum();
+            assert!(answered > 0);
+            // The kernel accepts for a listener until it is closed: what comes between the last accept and that moment,
+            // microseconds on each core, is reset.
+            assert!(lost <= CORES, "{lost} of {answered} lost");
+        }
+    });
+}
+
+#[derive(Default)]
+struct Poured {
+    answered: usize,
+    lost: usize,
+}
+
+/// Connects and asks until nobody listens.
+fn pour(address: SocketAddr) -> Poured {
+    let mut poured = Poured::default();
+    while let Ok(mut stream) = TcpStream::connect(address) {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = Vec::new();
+        let asked = stream.write_all(b"GET /health HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+        match asked.and_then(|()| stream.read_to_end(&mut answer)) {
+            Ok(_) if answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.1 503") => {
+                poured.answered += 1;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("it hangs"),
+            _ => poured.lost += 1,
+        }
+    }
+    poured
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_core_that_dies_is_the_end_of_the_node() {
+    on_both(|driver| {
+        let (_upstream, mut node) = start(driver);
+        let mut kept = Caller::new(&node);
+        assert_eq!(kept.get("/health").status, 200);
+        let began = Instant::now();
+        let mut caller = Caller::new(&node);
+        caller.send("GET /health HTTP/1.1\r\nhost: t\r\nx-corelane-test-panic: core\r\n\r\n");
+        assert_eq!(node.wait().code(), Some(1));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(kept.is_closed());
+        let said = eventually("it says why", || {
+            let said = node.said();
+            (!said.is_empty()).then_some(said)
+        });
+        assert!(said.iter().any(|line| line.contains("a core ended unasked")), "{said:#?}");
+    });
+}
