@@ -45,6 +45,8 @@ mod panics;
 mod passthrough;
 #[path = "gateway/paths.rs"]
 mod paths;
+#[path = "gateway/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]

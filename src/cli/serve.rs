@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustls::pki_types::UnixTime;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Serve;
-use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::config::snapshot::{LogsStore, ServerTls, Snapshot};
 use crate::config::{self, Loaded};
 use crate::control::{self, Node, machine};
 use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
+use crate::net::listen_tls::{self, Certified};
 use crate::net::mailbox::mailbox;
 use crate::net::spread::Spread;
 use crate::telemetry::metrics::BuildInfo;
@@ -52,6 +54,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let snapshot = loaded.snapshot;
     let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
     let workers = arguments.workers.map_or_else(machine::processors, usize::from);
+    let certified = snapshot.server.tls.as_ref().map(certify).transpose()?;
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
     open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
@@ -77,6 +80,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             mailbox,
             posts: Arc::clone(&shared_posts),
             spread: spread.clone(),
+            certificates: certified.as_ref().map(Certified::for_core),
         });
     }
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
@@ -94,9 +98,19 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         writes: log.is_some(),
         open_files,
     };
+    let tls = snapshot.server.tls.clone();
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
-    Ok((Node { posts, threads, questions, log, build }, announce))
+    Ok((Node { posts, threads, questions, log, build, tls }, announce))
+}
+
+/// The listener's certificates.
+fn certify(tls: &ServerTls) -> Result<Certified, String> {
+    let certified = listen_tls::read(tls, UnixTime::now())?;
+    if let Some(warning) = &certified.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(certified)
 }
 
 /// The limit of open files (RLIMIT_NOFILE).
@@ -128,7 +142,7 @@ impl OpenFiles {
             tracing::warn!(
                 open_files = self.now,
                 wanted,
-                "server.connections_per_core_max, on every core and with a connection out for each, is over the limit of \
+                "server.max_connections_per_core, on every core and with a connection out for each, is over the limit of \
                  open files: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or \
                  lower the key"
             );

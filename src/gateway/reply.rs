@@ -14,7 +14,7 @@ use crate::net::until;
 
 /// How long `/metrics` waits for every core.
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a refused caller is told to wait when this core's budget is spent, seconds.
+/// What a refused caller is told to wait when this core's budget is spent, or the node's connections are, seconds.
 const RETRY_AFTER_S: &[u8] = b"1";
 
 /// `GET /health`: this node serves. It asks no database.
@@ -148,6 +148,9 @@ pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8
     let mut out = Vec::with_capacity(256 + body.len());
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
+    if error.kind == Kind::TooManyConnections {
+        encode::field(&mut out, "retry-after", RETRY_AFTER_S);
+    }
     encode::content_length(&mut out, body.len() as u64);
     connection(&mut out, false, false);
     encode::end(&mut out);

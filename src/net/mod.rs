@@ -5,6 +5,7 @@ pub mod ask;
 pub mod budget;
 pub mod client;
 pub mod connect;
+pub mod listen_tls;
 pub mod mailbox;
 mod names;
 pub mod pool;

@@ -27,6 +27,9 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// See [`LINGER_TIMEOUT`].
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How long a caller may keep TLS's last word from being sent.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Also the most that is kept of further requests while one is served.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -341,12 +344,21 @@ impl Downstream {
         }
     }
 
+    /// Ends the connection in order: behind TLS the caller is told that nothing more comes, so that an answer which ends by
+    /// closing is not taken for a cut one (RFC 9112 §9.8).
+    pub async fn close(&mut self) {
+        if self.stream.is_tls() && !self.closed {
+            let ended = until(Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown());
+            Box::pin(ended).await;
+        }
+    }
+
     /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
     pub async fn linger(&mut self) {
-        if self.closed || self.stream.shutdown().await.is_err() {
+        let deadline = Instant::now() + LINGER_TIMEOUT;
+        if self.closed || !matches!(until(deadline, self.stream.shutdown()).await, Some(Ok(()))) {
             return;
         }
-        let deadline = Instant::now() + LINGER_TIMEOUT;
         let mut dropped_bytes = 0;
         while dropped_bytes < LINGER_BYTES_MAX {
             self.inbox.clear();

@@ -91,6 +91,11 @@ impl Stream {
         Ok(Self { inner: Inner::Tls(session) })
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.inner, Inner::Tls(_))
+    }
+
     /// Starts a read into the free capacity of `buffer`, behind its content. The buffer comes back with
     /// [`Stream::filled`]. A second read is not started while one is in flight: then the buffer is handed back.
     pub fn arm(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::door::Refusal;
+use super::greeting::greet;
 use crate::error::{Error, Kind};
 use crate::gateway::{self, Arrival, Core, Next, catch_unwind};
 use crate::net::server::{Downstream, Request};
@@ -15,7 +16,7 @@ use crate::net::stream::Stream;
 use crate::net::{Driver, Raced, race, until};
 
 /// How long a connection that a draining core has just accepted may take to its first byte.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection in a task of its own.
 pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
@@ -26,7 +27,7 @@ pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         enrolled.wake_by(waker);
         let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
-        let served = catch_unwind(serve(&core, Downstream::new(stream, peer, Vec::new())));
+        let served = catch_unwind(serve(&core, stream, peer));
         if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
@@ -64,14 +65,16 @@ fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStre
     monoio::net::TcpStream::from_std(stream)
 }
 
-async fn serve(core: &Core, mut downstream: Downstream) {
+async fn serve(core: &Core, stream: Stream, peer: SocketAddr) {
+    let Some(mut downstream) = greet(core, stream, peer).await else { return };
     while let Some(request) = next(core, &mut downstream).await {
         match gateway::handle(core, &mut downstream, request).await {
             Next::KeepAlive => {}
             Next::Linger => return downstream.linger().await,
-            Next::Close => return,
+            Next::Close => break,
         }
     }
+    downstream.close().await;
 }
 
 /// The next request; `None`: the connection ends.

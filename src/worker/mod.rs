@@ -3,6 +3,7 @@
 
 mod connection;
 mod door;
+mod greeting;
 pub mod runtime;
 
 use std::cell::{Cell, RefCell};
@@ -12,6 +13,8 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
 
 use crate::config::snapshot::Snapshot;
 use crate::gateway::{Core, Facts, Message};
@@ -59,6 +62,8 @@ pub struct Plan {
     pub posts: Arc<[Post<Message>]>,
     /// The count of each core's connections.
     pub spread: Spread,
+    /// What callers shake hands by; `None`: the listener is plain.
+    pub certificates: Option<Arc<ServerConfig>>,
 }
 
 /// A running core.
@@ -121,6 +126,7 @@ fn prepare(plan: Plan, driver: Driver) -> io::Result<Prepared> {
     let net = Net::new(driver, asker, Budget::new(plan.body_bytes_max)).map_err(io::Error::other)?;
     let seats_max = u32::try_from(plan.snapshot.server.connections_per_core_max).unwrap_or(u32::MAX);
     let core = Core::new(plan.index, plan.facts, plan.snapshot, net, plan.spread, plan.log);
+    plan.certificates.into_iter().for_each(|certificates| core.certify(certificates));
     let core = Rc::new(core);
     let door = Door::new(Rc::clone(&core), plan.listener, plan.posts, seats_max)?;
     let readiness = door.readiness()?;

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::caller::Caller;
-use crate::setup::{ANSWER, config, ok, on_both};
+use crate::caller::{Caller, request};
+use crate::setup::{ANSWER, ASK, CHAT, config, ok, on_both};
 use crate::support::node::{Node, PATIENCE, eventually, pause};
 use crate::support::upstream::Upstream;
 
@@ -107,6 +109,82 @@ fn a_burst_is_spread_and_gaps_are_filled_first() {
         let filled = connections(&mut watcher, burst.len() + fresh.len() + 1);
         assert!(distance(&filled) <= distance(&left).max(4), "{left:?} then {filled:?}");
         assert!(distance(&filled) <= 4, "{left:?} then {filled:?}");
+    });
+}
+
+#[test]
+fn one_connection_too_many_is_told_so_and_the_others_go_on() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let mut config = config(upstream.address);
+        config["server"]["max_connections_per_core"] = 3.into();
+        let node = Node::start_on(&config.to_string(), driver, CORES);
+        let mut callers: Vec<Caller> = (0..3 * CORES).map(|_| Caller::new(&node)).collect();
+        for caller in &mut callers {
+            assert_eq!(caller.post(CHAT, ASK).status, 200);
+        }
+        for round in 0..3 {
+            // It is told before it asks; what it sends all the same is read and dropped, so that the answer arrives.
+            let mut refused = Caller::new(&node);
+            if round > 0 {
+                refused.try_send(request(CHAT, "", vec![b' '; round * 100_000]));
+            }
+            let answer = refused.answer();
+            assert_eq!((answer.status, &*answer.code()), (503, "too_many_connections"));
+            assert_eq!((answer.value("retry-after"), answer.value("connection")), (Some("1"), Some("close")));
+            assert!(refused.is_closed());
+        }
+        // Refusals linger at a time up to a bound; whoever comes beyond it is closed, and nobody hangs.
+        let mut flood: Vec<Caller> = (0..400).map(|_| Caller::new(&node)).collect();
+        for caller in &mut flood {
+            let rest = caller.rest();
+            assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 503 "), "{}", rest.escape_ascii());
+        }
+        drop(flood);
+        for caller in &mut callers {
+            assert_eq!(caller.post(CHAT, ASK).status, 200);
+        }
+        callers.pop();
+        let mut last = eventually("a place is free", || {
+            let mut caller = Caller::new(&node);
+            caller.try_send("GET /metrics HTTP/1.1\r\nhost: t\r\n\r\n");
+            let answer = caller.answer();
+            (answer.status == 200).then_some((caller, answer))
+        });
+        let refused: u64 = by_core(last.1.text(), "corelane_connections_refused_total").iter().sum();
+        assert!(refused >= 403, "{refused}");
+        assert!(last.1.text().contains(r#"status="503"} "#));
+        assert_eq!(last.0.get("/health").status, 200);
+    });
+}
+
+/// One core, and callers that never stop coming: who is there already has his turn, or this never ends.
+#[test]
+fn a_flood_of_connections_starves_nobody() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        assert_eq!(caller.post(CHAT, ASK).status, 200);
+        let (address, stops) = (node.address, Arc::new(AtomicBool::new(false)));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let stops = Arc::clone(&stops);
+                std::thread::spawn(move || {
+                    let mut count = 0;
+                    while !stops.load(Ordering::SeqCst) {
+                        count += usize::from(TcpStream::connect(address).is_ok());
+                    }
+                    count
+                })
+            })
+            .collect();
+        for _ in 0..40 {
+            assert_eq!(caller.post(CHAT, ASK).status, 200);
+        }
+        stops.store(true, Ordering::SeqCst);
+        let flood: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(flood > 100, "{flood}");
     });
 }
 
