@@ -48,7 +48,8 @@ pub fn stream_events(bytes: &[u8]) {
         }
         let _: Option<Usage> = observer.usage();
     }
-    let options = StreamOptions { created_s: 1, include_usage: bytes.len().is_multiple_of(2), model: "m".to_owned() };
+    let options =
+        StreamOptions { created_s: 1, include_usage: bytes.len().is_multiple_of(2), model: "m".to_owned() };
     let translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, options);
     let Some(mut translator) = translator else { panic!("this pair is translated") };
     let mut out = Vec::new();

@@ -11,6 +11,7 @@ mod dialect;
 mod events;
 mod head;
 mod look;
+mod proxy;
 
 pub use body::chunked_body;
 pub use config::config_file;
@@ -18,16 +19,18 @@ pub use dialect::{stream_events, translation};
 pub use events::event_stream;
 pub use head::{request_head, response_head};
 pub use look::look;
+pub use proxy::proxy_header;
 
 /// A check of one reader; panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 8] = [
+pub const CHECKS: [(&str, Check); 9] = [
     ("chunked_body", chunked_body),
     ("config_file", config_file),
     ("event_stream", event_stream),
     ("look", look),
+    ("proxy_header", proxy_header),
     ("request_head", request_head),
     ("response_head", response_head),
     ("stream_events", stream_events),
