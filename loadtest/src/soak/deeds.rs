@@ -1,7 +1,11 @@
 //! What callers may do to the node, well-behaved or not: one function for each, from connecting to leaving. Where an
 //! answer is due it is judged; where none is, all that counts is that others do not notice.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 use super::answer::{AT_ONCE, Answer, Lost, Pace, Reader};
 use super::caller::{ANSWER_MAX, Caller, pace, post, post_and_close};
@@ -47,6 +51,7 @@ pub const DEEDS: &[Deed] = &[
     deed("is oversized", 4, is_oversized),
     deed("smuggles", 6, smuggles),
     deed("asks around", 3, asks_around),
+    deed("breaks a handshake", 5, breaks_a_handshake),
 ];
 
 /// Does one deed that chance names.
@@ -364,6 +369,38 @@ fn asks_around(caller: &mut Caller<'_>) {
     wire.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
     let answer = Reader::new(AT_ONCE).next(&mut wire, Instant::now() + ANSWER_MAX, method == "HEAD");
     check_status(caller, path, answer.as_ref(), &[200, 204, 404, 405]);
+}
+
+/// What a TLS server hears of strangers; a plain one hears garbage. Nothing of it may be taken for a request.
+fn breaks_a_handshake(caller: &mut Caller<'_>) {
+    let Ok(mut wire) = Wire::connect(caller.place.address, None) else { return };
+    let mut said =
+        caller.place.tls.as_ref().and_then(client_hello).unwrap_or_else(|| vec![0x16, 3, 1, 2, 0, 1, 0]);
+    match caller.chance.below(4) {
+        0 => said.truncate(caller.chance.below(said.len())),
+        1 => {
+            let (place, noise) = (caller.chance.below(said.len()), caller.chance.between(1, 255));
+            said[place] ^= noise as u8;
+        }
+        2 => said = b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_vec(),
+        // Whole, and then no further.
+        _ => {}
+    }
+    wire.send(&said);
+    wire.wait_at_most(Duration::from_millis(caller.chance.between(1, 700) as u64));
+    let heard = wire.drain(10_000);
+    if heard.starts_with(b"HTTP/1.1 2") {
+        caller.place.tally.anomaly(format!("a broken handshake was answered: {}", heard.escape_ascii()));
+    }
+    wire.leave(*caller.chance.pick(&LEAVES));
+}
+
+fn client_hello(config: &Arc<ClientConfig>) -> Option<Vec<u8>> {
+    let name = ServerName::try_from("localhost").ok()?;
+    let mut session = ClientConnection::new(Arc::clone(config), name).ok()?;
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).ok()?;
+    Some(hello)
 }
 
 fn receive(caller: &Caller<'_>, wire: &mut Wire, ask: &Ask) {

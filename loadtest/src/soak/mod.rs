@@ -75,13 +75,13 @@ pub fn round(options: &Options, driver: &str, length: Duration, seed: u64) -> io
     let tls = identity.as_ref().map(Identity::client).transpose()?;
     let place = Place { address: node.address, tls, tally, seed };
     deeds::ask_cleanly(&mut Caller::new(&place, 900_001));
-    let before = at_rest(&node, &provider, None)?;
+    let before = at_rest(&node, Some(&provider), None)?;
     load(options, &place, length / WARM_UP_PART, 0);
-    let warm = at_rest(&node, &provider, Some(before.usage.descriptors))?;
+    let warm = at_rest(&node, Some(&provider), Some(before.usage.descriptors))?;
     load(options, &place, length - length / WARM_UP_PART, 1000);
-    let after = at_rest(&node, &provider, Some(before.usage.descriptors))?;
+    let after = at_rest(&node, Some(&provider), Some(before.usage.descriptors))?;
     deeds::ask_cleanly(&mut Caller::new(&place, 900_002));
-    let last = at_rest(&node, &provider, None)?;
+    let last = at_rest(&node, None, None)?;
     let exit_code = node.end();
     Ok(Verdict::new([before, warm, after, last], &place.tally, &node.said(), exit_code, provider.accepted()))
 }
@@ -119,11 +119,12 @@ pub struct Rest {
     pub settled_after: Option<Duration>,
 }
 
-/// Waits until nothing is under way; `descriptors`: and until no more are open than these.
-fn at_rest(node: &Node, provider: &Provider, descriptors: Option<usize>) -> io::Result<Rest> {
+/// Waits until nothing is under way; `provider`: and until no connection to it is left; `descriptors`: and until no more
+/// are open than these.
+fn at_rest(node: &Node, provider: Option<&Provider>, descriptors: Option<usize>) -> io::Result<Rest> {
     let began = Instant::now();
     loop {
-        let (metrics, usage, upstream) = (node.metrics()?, node.usage()?, provider.open());
+        let (metrics, usage, upstream) = (node.metrics()?, node.usage()?, provider.map_or(0, Provider::open));
         let is_quiet = metrics.sum("bifrost_active_requests") == 0.0
             // The one that asks.
             && metrics.sum("corelane_connections") <= 1.0

@@ -197,7 +197,7 @@ fn config_text(
             "default_request_timeout_in_seconds": 3,
             "stream_idle_timeout_in_seconds": 2,
             "keep_alive_timeout_in_seconds": KEEP_ALIVE_S,
-            "insecure_skip_verify": tls.is_some(),
+            "ca_cert_pem": tls.map(|identity| &identity.certificate_pem),
         })
     };
     let provider_of = |variable: &str, model: &str, url: String| {
