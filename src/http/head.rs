@@ -53,10 +53,8 @@ impl HeadEnd {
         let scanned = self.scanned;
         for found in memchr_iter(b'\n', within.get(scanned..).unwrap_or_default()) {
             let line_feed = scanned + found;
+            self.check_request_line(line_feed + 1)?;
             let line = within.get(self.line_start..line_feed).unwrap_or_default();
-            if self.is_over_long(line.len()) {
-                return Err(over_long());
-            }
             match line.split_last() {
                 Some((b'\r', [])) if !self.is_ignored_empty_line() => return Ok(Some(line_feed + 1)),
                 Some((b'\r', _)) => self.line_start = line_feed + 1,
@@ -85,17 +83,23 @@ impl HeadEnd {
         }
     }
 
-    /// Whether the line at `line_start` is a request line that has come so far and is too long. Asked at its end, too, so
-    /// that the answer does not depend on how it arrives.
-    fn is_over_long(&self, line_bytes: usize) -> bool {
+    /// Refuses a request line that ends at `end` or later, when that is over its limit; the same whether its end has come
+    /// or not, so that the answer does not hang on how the bytes arrive.
+    fn check_request_line(&self, end: usize) -> Result<(), Error> {
         // No first line is two bytes long but the ignored empty one.
-        self.side == Side::Downstream && self.line_start <= 2 && line_bytes >= REQUEST_LINE_BYTES_MAX
+        let in_first_line = self.line_start <= 2;
+        match self.side == Side::Downstream && in_first_line && end - self.line_start > REQUEST_LINE_BYTES_MAX
+        {
+            false => Ok(()),
+            true => Err(Error::new(
+                Kind::TargetTooLong,
+                "the request line is over 8256 bytes; shorten the target",
+            )),
+        }
     }
 
     fn check_limits(&self, within: &[u8]) -> Result<(), Error> {
-        if self.is_over_long(within.len() - self.line_start) {
-            return Err(over_long());
-        }
+        self.check_request_line(within.len() + 1)?;
         if within.len() < self.bytes_max {
             return Ok(());
         }
@@ -104,10 +108,6 @@ impl HeadEnd {
             Side::Upstream => "the provider's response head is over 256 KiB",
         }))
     }
-}
-
-fn over_long() -> Error {
-    Error::new(Kind::TargetTooLong, "the request line is over 8256 bytes; shorten the target")
 }
 
 /// One header field as offsets into its head: `name.end < value.start <= value.end`.
@@ -402,10 +402,10 @@ mod tests {
             let line = format!("{prefix}GET /{}", "x".repeat(REQUEST_LINE_BYTES_MAX - 5));
             assert_eq!(find_whole(HeadEnd::request(), line.as_bytes()), Err(Kind::TargetTooLong));
             assert_eq!(find_whole(HeadEnd::request(), &line.as_bytes()[..line.len() - 1]), Ok(None));
-            for rest in [" HTTP/1.1\r\n\r\n", "\n"] {
-                let whole = format!("{line}{rest}");
-                assert_eq!(find_whole(HeadEnd::request(), whole.as_bytes()), Err(Kind::TargetTooLong));
-            }
+            let ended = format!("{line}\r\nHost: a\r\n\r\n");
+            assert_eq!(find_whole(HeadEnd::request(), ended.as_bytes()), Err(Kind::TargetTooLong));
+            let within = format!("{}\r\n\r\n", &line[..line.len() - 2]);
+            assert_eq!(find_whole(HeadEnd::request(), within.as_bytes()), Ok(Some(within.len())));
         }
     }
 

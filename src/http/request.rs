@@ -208,12 +208,13 @@ static QUERY_BYTES: ByteSet = byte_set(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 /// RFC 3986's unreserved bytes, sub-delims and `%`.
 static NAME_BYTES: ByteSet = byte_set(b"!$%&'()*+,-.;=_~");
 
-fn has_whole_escapes(path: &[u8]) -> bool {
-    let is_whole = |at: usize| match path.get(at + 1..at + 3) {
+/// RFC 3986 section 2.1: a percent sign begins an escape of two hexadecimal digits.
+fn has_whole_escapes(text: &[u8]) -> bool {
+    let is_whole = |at: usize| match text.get(at + 1..at + 3) {
         Some(digits) => digits.iter().all(u8::is_ascii_hexdigit),
         None => false,
     };
-    memchr::memchr_iter(b'%', path).all(is_whole)
+    memchr::memchr_iter(b'%', text).all(is_whole)
 }
 
 #[derive(Default)]
@@ -258,7 +259,7 @@ fn is_host(value: &[u8]) -> bool {
     let (name, port) = value.split_at(colon.unwrap_or(value.len()));
     let is_name = match name {
         [b'[', address @ .., b']'] => !address.is_empty() && address.iter().all(is_address_byte),
-        _ => all_in(&NAME_BYTES, name),
+        _ => all_in(&NAME_BYTES, name) && has_whole_escapes(name),
     };
     is_name && port.iter().skip(1).all(u8::is_ascii_digit)
 }
@@ -432,13 +433,19 @@ mod tests {
 
     #[test]
     fn hosts_are_one_and_well_formed() {
-        for fields in
-            ["", "Host: a\r\nHost: a\r\n", "Host: a b\r\n", "Host: a:b\r\n", "Host: u@a\r\n", "Host: a/b\r\n"]
-        {
+        for fields in [
+            "",
+            "Host: a\r\nHost: a\r\n",
+            "Host: a b\r\n",
+            "Host: a:b\r\n",
+            "Host: u@a\r\n",
+            "Host: a/b\r\n",
+            "Host: a%4\r\n",
+        ] {
             check_refused(format!("GET / HTTP/1.1\r\n{fields}\r\n"), Kind::BadHead);
         }
         check_refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", Kind::BadHead);
-        for host in ["", "a", "a.b-c_d:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a:"] {
+        for host in ["", "a", "a.b-c_d:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a:", "a%c3%A4"] {
             assert!(parse(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).is_ok(), "{host}");
         }
         assert!(parse(b"GET / HTTP/1.0\r\n\r\n").is_ok());

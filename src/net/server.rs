@@ -270,7 +270,8 @@ impl Downstream {
             let had = request.bytes.len();
             let consumed = decoder.decode(&self.inbox, &mut |data| request.bytes.extend_from_slice(data))?;
             self.inbox.drain(..consumed.min(self.inbox.len()));
-            if request.body().len() > bytes_max {
+            let announced_bytes = (request.body().len() as u64).saturating_add(decoder.announced_bytes());
+            if announced_bytes > bytes_max as u64 {
                 return Err(too_large(bytes_max));
             }
             request.hold.resize(request.body().len())?;
