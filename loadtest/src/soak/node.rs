@@ -197,6 +197,8 @@ fn config_text(
             "default_request_timeout_in_seconds": 3,
             "stream_idle_timeout_in_seconds": 2,
             "keep_alive_timeout_in_seconds": KEEP_ALIVE_S,
+            // More than all callers need, so that places which never come back are missed in the end.
+            "max_conns_per_host": 64,
             "ca_cert_pem": tls.map(|identity| &identity.certificate_pem),
         })
     };
