@@ -62,3 +62,11 @@ mod streams;
 mod support;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/upstream_answers.rs"]
+mod upstream_answers;
+#[path = "gateway/upstream_pool.rs"]
+mod upstream_pool;
+#[path = "gateway/upstream_proxy.rs"]
+mod upstream_proxy;
+#[path = "gateway/upstream_tls.rs"]
+mod upstream_tls;

@@ -6,6 +6,9 @@ mod crew;
 mod desk;
 mod lookups;
 pub mod machine;
+#[cfg(test)]
+mod name_server;
+mod resolver;
 
 use std::io;
 use std::process::ExitCode;

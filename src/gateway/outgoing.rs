@@ -7,6 +7,7 @@ use crate::config::snapshot::{Key, Provider};
 use crate::dialect::Dialect;
 use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
+use crate::net::proxy;
 use crate::net::server::Request;
 use crate::provider::{self, ANTHROPIC_VERSION, Auth};
 
@@ -98,8 +99,18 @@ pub(super) fn head(
     caller: Option<Caller<'_>>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    encode::request_line(&mut out, method, &[path.as_bytes()]);
+    match proxy::forwarding(&target.origin) {
+        None => encode::request_line(&mut out, method, &[path.as_bytes()]),
+        // RFC 9112 section 3.2.2.
+        Some(_) => {
+            let url = [b"http://".as_slice(), target.authority.as_bytes(), path.as_bytes()];
+            encode::request_line(&mut out, method, &url);
+        }
+    }
     encode::field(&mut out, "host", target.authority.as_bytes());
+    if let Some(value) = proxy::forwarding(&target.origin).and_then(proxy::authorization) {
+        encode::field(&mut out, "proxy-authorization", value);
+    }
     if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {
         credential(&mut out, provider::auth(dialect), secret.expose());
     }

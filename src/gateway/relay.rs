@@ -95,6 +95,7 @@ async fn whole(
     if progress == Progress::More {
         return long(core, downstream, exchange, answer, out, body).await;
     }
+    answer.check_end()?;
     exchange.usage = dialect::usage_of(answer.translation.from, &body);
     answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &body).await
@@ -168,6 +169,7 @@ async fn translated(
         }
         hold.resize(body.len())?;
     }
+    answer.check_end()?;
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
     let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);
@@ -200,6 +202,7 @@ async fn failed(
     {
         return Err(error);
     }
+    answer.check_end()?;
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
@@ -278,11 +281,19 @@ impl Answer<'_> {
         }
     }
 
+    /// Errors: bytes stand behind the answer's end. Which of them are the answer nobody can say, so that the caller gets none
+    /// while there is a choice.
+    pub(super) fn check_end(&self) -> Result<(), Error> {
+        match self.upstream.has_surplus() {
+            true => Err(Error::unusable_answer("more bytes stand behind its end")),
+            false => Ok(()),
+        }
+    }
+
     /// Gives the connection back, if it may carry another request.
     pub(super) fn release(self, core: &Core, now: Instant) {
         if self.upstream.is_reusable() {
-            let until = now + self.provider.keep_alive_timeout;
-            core.net.pool.release(&self.provider.origin, self.upstream, until);
+            core.net.pool.release(self.upstream, now, self.provider.keep_alive_timeout);
         }
     }
 }

@@ -87,6 +87,9 @@ impl<'a> Relay<'a> {
             let progress = self.read(downstream, exchange).await?;
             self.take_events(exchange)?;
             if progress == Progress::Done {
+                if !downstream.has_started() {
+                    self.answer.check_end()?;
+                }
                 return self.end(exchange);
             }
             self.check_pending()?;

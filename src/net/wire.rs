@@ -37,6 +37,18 @@ pub(super) struct Wire {
     turn: Turn,
     /// Set from a write's begin to its end: one that was dropped half-way leaves it set.
     is_writing: bool,
+    outbox: Outbox,
+    /// A second handle of `writer`, for the write that stays in flight.
+    poster: Option<OwnedWriteHalf<TcpStream>>,
+}
+
+type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>)>>>;
+
+/// A write that stays in flight: what of it is written already.
+enum Outbox {
+    Empty,
+    Resting { bytes: Vec<u8>, written: usize },
+    Writing { future: Writing, written: usize },
 }
 
 type Reading = Pin<Box<dyn Future<Output = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>)>>>;
@@ -53,7 +65,8 @@ impl Wire {
     /// Over a connected socket.
     pub(super) fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { state: State::Idle(reader), writer, turn: Turn::default(), is_writing: false }
+        let (state, outbox) = (State::Idle(reader), Outbox::Empty);
+        Self { state, writer, turn: Turn::default(), is_writing: false, outbox, poster: None }
     }
 
     /// Whether a read is in flight, or has ended and was not taken.
@@ -154,6 +167,67 @@ impl Wire {
         Ok(bytes)
     }
 
+    /// Starts a write of `bytes` from `start` that stays in flight like a read, in pieces. It goes on while
+    /// [`Wire::poll_written`] is polled, and ends with the connection. They come back when nothing can be written.
+    pub(super) fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+        if self.begin_write().is_err() {
+            return Err(bytes);
+        }
+        self.outbox = Outbox::Resting { bytes, written: start };
+        Ok(())
+    }
+
+    /// Whether such a write has not ended yet.
+    pub(super) fn has_outbox(&self) -> bool {
+        !matches!(self.outbox, Outbox::Empty)
+    }
+
+    /// Goes on with the started write; its buffer comes back. Without one this is an error, never a wait.
+    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+        loop {
+            match std::mem::replace(&mut self.outbox, Outbox::Empty) {
+                Outbox::Empty => return Poll::Ready((Err(lost()), Vec::new())),
+                Outbox::Resting { bytes, written } if written >= bytes.len() => {
+                    self.is_writing = false;
+                    return Poll::Ready((Ok(()), bytes));
+                }
+                Outbox::Resting { bytes, written } => {
+                    if self.turn.poll(context).is_pending() {
+                        self.outbox = Outbox::Resting { bytes, written };
+                        return Poll::Pending;
+                    }
+                    let future = self.post(bytes, written);
+                    self.outbox = Outbox::Writing { future, written };
+                }
+                Outbox::Writing { mut future, written } => {
+                    let Poll::Ready((writer, result, piece)) = future.as_mut().poll(context) else {
+                        self.turn.waits();
+                        self.outbox = Outbox::Writing { future, written };
+                        return Poll::Pending;
+                    };
+                    self.poster = Some(writer);
+                    self.turn.took(*result.as_ref().unwrap_or(&0));
+                    match counted(result) {
+                        Ok(count) => {
+                            self.outbox =
+                                Outbox::Resting { bytes: piece.into_inner(), written: written + count };
+                        }
+                        Err(error) => return Poll::Ready((Err(error), piece.into_inner())),
+                    }
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
+        let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
+        let end = bytes.len();
+        Box::pin(async move {
+            let (result, piece) = writer.write(piece(bytes, written, end)).await;
+            (writer, result, piece)
+        })
+    }
+
     /// Errors: a write before this one failed or was dropped.
     fn begin_write(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.is_writing, true) {
@@ -166,11 +240,7 @@ impl Wire {
         poll_fn(|context| self.turn.poll(context)).await;
         let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
         self.turn.took(*result.as_ref().unwrap_or(&0));
-        match result {
-            Ok(0) => (Err(io::ErrorKind::WriteZero.into()), piece),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (Ok(0), piece),
-            result => (result, piece),
-        }
+        (counted(result), piece)
     }
 
     /// A write that outlives this connection, which nothing else is written to any more; `None` when a write was dropped
@@ -184,6 +254,15 @@ impl Wire {
     /// Ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         self.writer.shutdown().await
+    }
+}
+
+/// The bytes that a write took: none is an error, an interruption is none.
+fn counted(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        result => result,
     }
 }
 
