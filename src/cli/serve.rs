@@ -281,3 +281,17 @@ fn store_line(snapshot: &Snapshot, writes: bool) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_sends_at_once() {
+        let listeners = listen("127.0.0.1", 0, 1).unwrap_or_default();
+        let caller = std::net::TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listeners[0].accept().unwrap();
+        assert_eq!(peer, caller.local_addr().unwrap());
+        assert!(accepted.nodelay().unwrap());
+    }
+}

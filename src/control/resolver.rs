@@ -471,6 +471,7 @@ mod tests {
         check("a.b", 1, &["a.b.", "a.b.x.test.", "a.b.y.test."]);
         check("a.b", 5, &["a.b.x.test.", "a.b.y.test.", "a.b."]);
         check("a.b.", 5, &["a.b."]);
+        check("my_db-1", 1, &["my_db-1.x.test.", "my_db-1.y.test.", "my_db-1."]);
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn a_plain_request_on_the_port_is_told_to_speak_tls() {
 }
 
 /// A whole first flight of TLS, as a caller of ours sends it.
-fn hello(certificates: &Certificates) -> Vec<u8> {
+pub(crate) fn hello(certificates: &Certificates) -> Vec<u8> {
     let name = "localhost".try_into().unwrap();
     let mut session = ClientConnection::new(Arc::new(certificates.client_config(BOTH)), name).unwrap();
     let mut bytes = Vec::new();

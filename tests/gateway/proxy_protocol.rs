@@ -126,6 +126,10 @@ fn the_header_stands_before_tls() {
             caller.write_all(HEALTH).unwrap();
             assert!(crate::listener_tls::head(&mut caller).starts_with("HTTP/1.1 200 "));
         }
+        // In one piece with what follows it.
+        let mut caller = Caller::new(&node);
+        caller.send([V2, &crate::listener_tls::hello(&certificates)].concat());
+        caller.until(b"\x16\x03\x03");
         // Without it the handshake is none: no answer in plain text to one who speaks TLS.
         let config = std::sync::Arc::new(certificates.client_config(BOTH));
         assert!(TlsCaller::over(node.connect(), config).is_err());

@@ -221,6 +221,30 @@ fn every_framing_that_is_clear_passes() {
     });
 }
 
+#[test]
+fn an_event_without_an_end_is_cut_at_its_limit() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            while let Some(request) = line.receive() {
+                line.send(STREAM_HEAD);
+                if request.text().contains("begun") {
+                    line.send(chunk(event("one")));
+                }
+                let piece = chunk("y".repeat(1024 * 1024));
+                line.send(chunk("data: "));
+                (0..17).for_each(|_| line.send(&piece));
+            }
+        });
+        let behind = Behind::plain(&upstream, driver);
+        let mut caller = behind.caller();
+        check_unusable(&caller.post(CHAT, ASK_STREAM), CHAT, "before anything was sent");
+        let answer = caller.post(CHAT, ASK_STREAM.replace("hi", "begun"));
+        assert!(answer.status == 200 && answer.is_whole, "{}", answer.head);
+        assert!(answer.text().contains("one") && answer.text().contains("over 16 MiB"), "{}", answer.text());
+        assert_eq!(upstream.connections(), 2);
+    });
+}
+
 /// A body that no two sockets' buffers hold.
 const UNHELD_BYTES: usize = 12_000_000;
 /// One that takes many writes.
