@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How long the callers call, seconds.
-const LOAD_S: u32 = 8;
+const LOAD_S: u32 = 6;
 
 /// The same on every run, so that one that fails can be repeated.
 const SEED: u64 = 1;
@@ -20,6 +20,16 @@ fn io_uring_stands_it() {
 #[test]
 fn epoll_stands_it() {
     soak("epoll");
+}
+
+#[test]
+fn io_uring_stands_it_under_tls() {
+    soak("io_uring+tls");
+}
+
+#[test]
+fn epoll_stands_it_under_tls() {
+    soak("epoll+tls");
 }
 
 fn soak(round: &str) {

@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a panic is the finding")]
 
 mod body;
+mod coding;
 mod config;
 mod cut;
 mod dialect;
@@ -14,6 +15,7 @@ mod look;
 mod proxy;
 
 pub use body::chunked_body;
+pub use coding::coded_body;
 pub use config::config_file;
 pub use dialect::{stream_events, translation};
 pub use events::event_stream;
@@ -25,8 +27,9 @@ pub use proxy::proxy_header;
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 9] = [
+pub const CHECKS: [(&str, Check); 10] = [
     ("chunked_body", chunked_body),
+    ("coded_body", coded_body),
     ("config_file", config_file),
     ("event_stream", event_stream),
     ("look", look),

@@ -12,7 +12,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use crate::error::{Error, Kind};
 
 /// What a refused caller is told in `Accept-Encoding` (RFC 9110 §15.5.16).
-pub(super) const ACCEPTED: &str = "gzip, deflate, br, zstd";
+pub const ACCEPTED: &str = "gzip, deflate, br, zstd";
 
 /// Most gzip members or zstd frames of one body; each costs more than its bytes. Blocked writers (bgzip, pigz) end one
 /// after 64 KiB at the least.
@@ -26,7 +26,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// A coding that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
     /// `gzip`, `x-gzip`.
     Gzip,
     /// `deflate`.
@@ -40,7 +40,7 @@ pub(super) enum Coding {
 impl Coding {
     /// The coding that a `content-encoding` names; `None`: the body stands as it is. Errors: one that is not known, or more
     /// than one.
-    pub(super) fn of(value: &[u8]) -> Result<Option<Self>, Error> {
+    pub fn of(value: &[u8]) -> Result<Option<Self>, Error> {
         let is = |name: &str| value.eq_ignore_ascii_case(name.as_bytes());
         Ok(match value.len() {
             0 => None,
@@ -64,7 +64,7 @@ impl Coding {
 
     /// What decoding needs beside its input and up to `bytes_max` of output, bytes: it holds back at most its window, and
     /// of that only what was decoded, twice while it grows.
-    pub(super) fn window_bytes(self, bytes_max: usize) -> usize {
+    pub fn window_bytes(self, bytes_max: usize) -> usize {
         let window = match self {
             Self::Gzip | Self::Deflate => return PIECE_BYTES,
             Self::Brotli => BROTLI_WINDOW_BYTES_MAX,
@@ -75,13 +75,13 @@ impl Coding {
 }
 
 /// A 415 for a coding; the answer names those that are taken.
-pub(super) fn unknown(message: &'static str) -> Error {
+pub fn unknown(message: &'static str) -> Error {
     Error::new(Kind::UnsupportedMediaType, message).with_param("content-encoding")
 }
 
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub enum Progress {
     /// The body is decoded whole.
     Done,
     /// It is longer than this step was allowed, or ends just there.
@@ -89,7 +89,7 @@ pub(super) enum Progress {
 }
 
 /// A body while it is decoded.
-pub(super) struct Decoding {
+pub struct Decoding {
     coding: Coding,
     engine: Engine,
     /// What stands before the body, and the body as far as it is decoded.
@@ -99,7 +99,7 @@ pub(super) struct Decoding {
 
 impl Decoding {
     /// Of the body that begins at `start` in `bytes`; what stands before it stays before it.
-    pub(super) fn new(coding: Coding, bytes: Vec<u8>, start: usize) -> Self {
+    pub fn new(coding: Coding, bytes: Vec<u8>, start: usize) -> Self {
         let output = bytes.get(..start).unwrap_or_default().to_vec();
         let mut input = Cursor::new(bytes);
         input.set_position(start as u64);
@@ -114,7 +114,7 @@ impl Decoding {
     }
 
     /// Decodes on until the body is whole or has `bytes_max`. Errors: it is broken, cut, or followed by something else.
-    pub(super) fn advance(&mut self, bytes_max: usize) -> Result<Progress, Error> {
+    pub fn advance(&mut self, bytes_max: usize) -> Result<Progress, Error> {
         let full = self.start.saturating_add(bytes_max);
         // Exactly, since so much is held; pages that nothing is written to are not used.
         self.output.reserve_exact(full.saturating_sub(self.output.len()));
@@ -135,12 +135,12 @@ impl Decoding {
     }
 
     /// The body as far as it is decoded.
-    pub(super) fn body(&self) -> &[u8] {
+    pub fn body(&self) -> &[u8] {
         self.output.get(self.start..).unwrap_or_default()
     }
 
     /// What stood before the body, and the decoded body.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Vec<u8> {
         self.output
     }
 

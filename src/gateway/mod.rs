@@ -4,7 +4,7 @@
 mod body;
 mod chat;
 mod client_address;
-mod coding;
+pub mod coding;
 mod compute;
 mod core;
 mod cors;
