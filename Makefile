@@ -1,6 +1,6 @@
 # What one may run here. Each target installs what it needs beyond cargo (Debian's apt-get), and says so.
 
-.PHONY: build run test bench fmt lint image deps
+.PHONY: build run test bench fuzz soak fmt lint image deps
 
 build:
 	@scripts/deps.sh build
@@ -24,9 +24,22 @@ bench:
 	cargo build --release --locked --manifest-path loadtest/Cargo.toml
 	loadtest/target/release/drive --corelane target/release/corelane --json target/bench.json $(BENCH)
 
+# Each reader of strangers' bytes under libFuzzer for SECONDS; TARGETS names some of them.
+fuzz: export FUZZ_SECONDS = $(or $(SECONDS),60)
+fuzz:
+	@scripts/deps.sh fuzz
+	@scripts/fuzz.sh $(TARGETS)
+
+# MINUTES of callers and providers that misbehave, in rounds: each driver, plain and TLS. SOAK holds further flags, such
+# as --seed 7.
+soak:
+	@scripts/deps.sh soak
+	@scripts/soak.sh $(SOAK)
+
 fmt:
 	cargo fmt
 	cargo fmt --manifest-path loadtest/Cargo.toml
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 lint:
 	@scripts/deps.sh build
@@ -36,4 +49,4 @@ image:
 	@scripts/image.sh
 
 deps:
-	@scripts/deps.sh build run test bench
+	@scripts/deps.sh build run test bench fuzz soak

@@ -49,6 +49,7 @@ fn record() -> Record {
         first_token_us: Some(900),
         overhead_us: 40,
         usage: Some(Usage { prompt_tokens: 7, completion_tokens: 5, total_tokens: 12, ..Usage::default() }),
+        client_ip: std::net::IpAddr::from([192, 0, 2, 7]),
         core: 0,
         generation: 1,
         input: Some(input.into_bytes()),

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the named targets need beyond cargo, by apt-get, if it is missing. Usage: deps.sh build|run|test|bench...
+# Installs what the named targets need beyond cargo, by apt-get, if it is missing.
+# Usage: deps.sh build|run|test|bench|fuzz|soak...
 set -euo pipefail
 
 missing=()
@@ -26,7 +27,10 @@ fi
 have cc || need build-essential
 for target in "$@"; do
 	case $target in
-	build) ;;
+	build | soak) ;;
+	fuzz)
+		have c++ || need g++ # libFuzzer is C++
+		;;
 	run)
 		have curl || need curl
 		;;

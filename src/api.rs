@@ -81,17 +81,34 @@ pub fn surface_of(path: &[u8]) -> Surface {
     }
 }
 
+/// The same for a head that never became a request, as far as its request line came in.
+pub fn surface_of_head(received: &[u8]) -> Surface {
+    let line = received.trim_ascii_start().split(|byte| matches!(byte, b'\r' | b'\n')).next();
+    let target = line.unwrap_or_default().split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    surface_of(path_of(target))
+}
+
+/// The path of an origin-form or absolute-form target (RFC 9112 §3.2), whatever it is worth.
+fn path_of(target: &[u8]) -> &[u8] {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let (front, rest) = target.split_at_checked(scheme.len())?;
+        front.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    });
+    let Some(rest) = rest else { return target };
+    rest.iter().position(|byte| *byte == b'/').and_then(|slash| rest.get(slash..)).unwrap_or_default()
+}
+
 impl Route {
     /// Whether this route takes the method; HEAD is a GET without its body (RFC 9110 §9.3.2).
     pub fn takes(&self, method: Method) -> bool {
         method == self.method || (method == Method::Head && self.method == Method::Get)
     }
 
-    /// The `Allow` header of a 405.
+    /// The methods that it answers otherwise than by 405, as in an `Allow` header (RFC 9110 §10.2.1).
     pub fn allow(&self) -> &'static str {
         match self.method {
-            Method::Get => "GET, HEAD",
-            _ => "POST",
+            Method::Get => "GET, HEAD, OPTIONS",
+            _ => "POST, OPTIONS",
         }
     }
 }
@@ -106,6 +123,25 @@ mod tests {
         for path in ["/v1/chat/completions/", "/v1/chat%2Fcompletions", "/x/../v1/models", "//v1/models", ""]
         {
             assert!(find(path.as_bytes()).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_no_request_still_has_a_nearest_shape() {
+        for (head, surface) in [
+            ("POST /anthropic/v1/messages HTTP/1.1\r\nhost : a", Surface::Anthropic),
+            ("\r\nPOST /anthropic/v1/mess", Surface::Anthropic),
+            ("GET http://a/openai/models HTTP/2.0\r\n", Surface::OpenAi),
+            ("GET HTTPS://a:1/openai/models HTTP/2.0\n", Surface::OpenAi),
+            ("BREW /openai/v1/models HTTP/1.1", Surface::OpenAi),
+            ("GET http://openai/v1/models HTTP/1.1", Surface::Native),
+            ("GET http:///anthropic/", Surface::Anthropic),
+            ("GET\r\n/anthropic/ HTTP/1.1", Surface::Native),
+            ("/anthropic/v1/messages", Surface::Native),
+            ("\u{16}\u{3}\u{1}", Surface::Native),
+            ("", Surface::Native),
+        ] {
+            assert_eq!(surface_of_head(head.as_bytes()), surface, "{head:?}");
         }
     }
 

@@ -14,6 +14,12 @@ mod bodies;
 mod broken;
 #[path = "gateway/caller.rs"]
 mod caller;
+#[path = "gateway/client_ip.rs"]
+mod client_ip;
+#[path = "gateway/coded.rs"]
+mod coded;
+#[path = "gateway/cors.rs"]
+mod cors;
 #[path = "gateway/drain.rs"]
 mod drain;
 #[path = "gateway/edge.rs"]
@@ -22,6 +28,8 @@ mod edge;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/idle.rs"]
+mod idle;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]
@@ -30,13 +38,17 @@ mod metrics;
 mod models;
 #[path = "gateway/names.rs"]
 mod names;
-#[path = "gateway/idle.rs"]
-mod idle;
+#[path = "gateway/nginx.rs"]
+mod nginx;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;
 #[path = "gateway/passthrough.rs"]
 mod passthrough;
+#[path = "gateway/paths.rs"]
+mod paths;
+#[path = "gateway/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]
@@ -52,3 +64,11 @@ mod streams;
 mod support;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/upstream_answers.rs"]
+mod upstream_answers;
+#[path = "gateway/upstream_pool.rs"]
+mod upstream_pool;
+#[path = "gateway/upstream_proxy.rs"]
+mod upstream_proxy;
+#[path = "gateway/upstream_tls.rs"]
+mod upstream_tls;

@@ -53,6 +53,7 @@ fn record() -> Record {
         first_token_us: Some(900),
         overhead_us: 40,
         usage: Some(Usage { prompt_tokens: 7, completion_tokens: 5, total_tokens: 12, ..Usage::default() }),
+        client_ip: std::net::IpAddr::from([192, 0, 2, 7]),
         core: 1,
         generation: 3,
         input: Some(INPUT.into()),
@@ -151,6 +152,7 @@ fn a_row_says_what_the_record_knew() {
         ("first_token_ms", 0.9.into()),
         ("overhead_us", 40.into()),
         ("content_truncated", false.into()),
+        ("client_ip", "192.0.2.7".into()),
     ] {
         assert_eq!(row[column], value, "{column}");
     }
@@ -393,6 +395,42 @@ fn a_table_that_is_not_ours_is_left_alone() {
     postgres.run("taken", "CREATE TABLE logs (id varchar(255) PRIMARY KEY)");
     let error = refused(&postgres.logs_store("taken"));
     assert!(matches!(error, StartError::ForeignTable { .. }), "{error}");
+}
+
+#[test]
+fn a_table_of_an_earlier_version_gets_what_it_lacks_and_keeps_its_rows() {
+    let postgres = Postgres::shared();
+    postgres.database("earlier");
+    let config = postgres.logs_store("earlier");
+    ready(&config).write(&[row(record())]).unwrap();
+    for _ in 0..2 {
+        postgres
+            .run("earlier", "ALTER TABLE logs DROP COLUMN client_ip; UPDATE corelane_schema SET version = 1");
+        let nodes: Vec<_> = (0..3)
+            .map(|_| {
+                let config = config.clone();
+                std::thread::spawn(move || ready(&config).write(&[row(record())]).unwrap())
+            })
+            .collect();
+        nodes.into_iter().for_each(|node| node.join().unwrap());
+    }
+    assert_eq!(postgres.number("earlier", "SELECT count(*) FROM logs"), 7);
+    assert_eq!(postgres.number("earlier", "SELECT count(*) FROM logs WHERE client_ip = '192.0.2.7'"), 3);
+    assert_eq!(postgres.number("earlier", "SELECT version::bigint FROM corelane_schema"), 2);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logs.db");
+    SqliteStore::open(&path).unwrap().write(&[row(record())]).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("ALTER TABLE logs DROP COLUMN client_ip; PRAGMA user_version = 1").unwrap();
+    SqliteStore::open(&path).unwrap().write(&[row(record())]).unwrap();
+    let known = "SELECT count(*) FROM logs WHERE client_ip = '192.0.2.7'";
+    assert_eq!(connection.query_row(known, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    // Another program's table, whatever its version.
+    let foreign = folder.path().join("foreign.db");
+    let connection = rusqlite::Connection::open(&foreign).unwrap();
+    connection.execute_batch("CREATE TABLE logs (id TEXT); PRAGMA user_version = 1").unwrap();
+    assert!(SqliteStore::open(&foreign).is_err());
 }
 
 #[test]

@@ -35,7 +35,7 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Where Rust of ours lives.
-const FOLDERS: [&str; 4] = ["src", "tests", "benches", "loadtest/src"];
+const FOLDERS: [&str; 6] = ["src", "tests", "benches", "loadtest/src", "fuzz/src", "fuzz/targets"];
 
 /// What is left behind in a hurry; cut in two, so that this file may name it.
 const MARKERS: [&str; 5] = [

@@ -5,4 +5,5 @@ pub mod drive;
 pub mod mock;
 pub mod relay;
 pub mod ring;
+pub mod soak;
 pub mod stats;

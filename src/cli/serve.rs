@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustls::pki_types::UnixTime;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Serve;
-use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::config::snapshot::{LogsStore, ServerTls, Snapshot};
 use crate::config::{self, Loaded};
 use crate::control::{self, Node, machine};
 use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
+use crate::net::listen_tls::{self, Certified};
 use crate::net::mailbox::mailbox;
+use crate::net::pool;
 use crate::net::spread::Spread;
+use crate::net::tls::Roots;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT};
@@ -52,6 +56,12 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let snapshot = loaded.snapshot;
     let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
     let workers = arguments.workers.map_or_else(machine::processors, usize::from);
+    match pool::check_limits(&snapshot, workers) {
+        faults if faults.is_empty() => {}
+        faults => return Err(Refusal(faults)),
+    }
+    let roots = roots();
+    let certified = snapshot.server.tls.as_ref().map(certify).transpose()?;
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
     open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
@@ -66,6 +76,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     for (((index, listener), log), mailbox) in (0u16..).zip(listeners).zip(producers).zip(mailboxes) {
         plans.push(Plan {
             index,
+            cores: workers,
             processor: processors.get(usize::from(index) % processors.len().max(1)).copied(),
             driver: arguments.driver,
             listener,
@@ -73,10 +84,12 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             facts: facts.clone(),
             log,
             body_bytes_max: machine::body_budget_bytes(workers),
+            roots: roots.clone(),
             questions: asker.clone(),
             mailbox,
             posts: Arc::clone(&shared_posts),
             spread: spread.clone(),
+            certificates: certified.as_ref().map(Certified::for_core),
         });
     }
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
@@ -94,9 +107,32 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         writes: log.is_some(),
         open_files,
     };
+    let tls = snapshot.server.tls.clone();
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
-    Ok((Node { posts, threads, questions, log, build }, announce))
+    Ok((Node { posts, threads, questions, log, build, tls }, announce))
+}
+
+/// The listener's certificates.
+fn certify(tls: &ServerTls) -> Result<Certified, String> {
+    let certified = listen_tls::read(tls, UnixTime::now())?;
+    if let Some(warning) = &certified.warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(certified)
+}
+
+/// Whom providers' certificates are checked against. Without the system's roots a node serves whom Mozilla's vouch for.
+fn roots() -> Roots {
+    let (roots, faults) = Roots::load();
+    if let Some(first) = faults.first() {
+        tracing::warn!(
+            faults = faults.len(),
+            first,
+            "some of the system's root certificates cannot be read; going on without"
+        );
+    }
+    roots
 }
 
 /// The limit of open files (RLIMIT_NOFILE).
@@ -128,7 +164,7 @@ impl OpenFiles {
             tracing::warn!(
                 open_files = self.now,
                 wanted,
-                "server.connections_per_core_max, on every core and with a connection out for each, is over the limit of \
+                "server.max_connections_per_core, on every core and with a connection out for each, is over the limit of \
                  open files: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or \
                  lower the key"
             );
@@ -243,5 +279,19 @@ fn store_line(snapshot: &Snapshot, writes: bool) -> String {
         (Some(LogsStore::Postgres(postgres)), true) => {
             format!("postgres {}:{}/{}", postgres.host, postgres.port, postgres.db_name)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_sends_at_once() {
+        let listeners = listen("127.0.0.1", 0, 1).unwrap_or_default();
+        let caller = std::net::TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listeners[0].accept().unwrap();
+        assert_eq!(peer, caller.local_addr().unwrap());
+        assert!(accepted.nodelay().unwrap());
     }
 }

@@ -32,6 +32,11 @@ impl Origins {
                     || self.patterns.iter().any(|pattern| matches(pattern.as_bytes(), origin.as_bytes()))))
     }
 
+    /// Whether `*` is written: that an origin is allowed then says nothing about it.
+    pub fn allows_any(&self) -> bool {
+        self.any
+    }
+
     /// Every entry that can match, normalised: `*` first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &str> {
         let any = self.any.then_some("*");

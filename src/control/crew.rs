@@ -18,6 +18,12 @@ pub(super) struct Place {
     turns: Arc<Semaphore>,
 }
 
+/// The right to work now. To be held as long as the work lasts, whoever went away meanwhile.
+pub(super) struct Turn {
+    _place: OwnedSemaphorePermit,
+    _turn: OwnedSemaphorePermit,
+}
+
 impl Crew {
     /// `running_max` pieces at a time, each on a blocking thread of the runtime, which must have as many; `waiting_max`
     /// beside.
@@ -36,17 +42,30 @@ impl Crew {
 }
 
 impl Place {
+    /// Waits for its turn. `None`: it did not come within `wait`.
+    pub(super) async fn turn(self, wait: Duration) -> Option<Turn> {
+        let turn = tokio::time::timeout(wait, self.turns.acquire_owned()).await.ok()?.ok()?;
+        Some(Turn { _place: self.place, _turn: turn })
+    }
+
     /// Runs `work` on a blocking thread when its turn comes. `None`: it did not within `wait`, or the work panicked.
     pub(super) async fn work<T: Send + 'static>(
         self,
         wait: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let Self { place, turns } = self;
-        let turn = tokio::time::timeout(wait, turns.acquire_owned()).await.ok()?.ok()?;
-        // Place and turn are the thread's: they are free when it is, whoever went away meanwhile.
+        self.turn(wait).await?.work(work).await
+    }
+}
+
+impl Turn {
+    /// Runs `work` on a blocking thread. `None`: it panicked.
+    pub(super) async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
+            let _held = self;
             work()
         });
         done.await.ok()

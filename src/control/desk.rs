@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::crew::Crew;
-use super::lookups::{Asker, Found, LOOKUPS_MAX, Lookups};
+use super::lookups::{Asker, Ended, LOOKUPS_MAX, Lookups};
 use crate::gateway::Message;
 use crate::net::ask::{Answer, Envelope, Question, WORK_TIMEOUT, Work};
 use crate::net::mailbox::Post;
@@ -62,7 +62,7 @@ impl Desk {
 
     /// Sends the next lookup's answer. Does nothing when dropped; `None`: no lookup runs.
     pub(super) async fn work(&mut self) -> Option<()> {
-        let Found { addresses, askers } = self.lookups.next().await?;
+        let Ended { addresses, askers } = self.lookups.next().await?;
         for Asker { core, ticket } in askers {
             if let Some(post) = self.posts.get(core) {
                 reply(post, ticket, Answer::Addresses(addresses.clone()));
@@ -219,7 +219,7 @@ mod tests {
             let seen = seen.await.unwrap();
             let named = seen.iter().find(|(ticket, _)| *ticket == 1000).map(|(_, answer)| answer);
             let expected = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 9))];
-            assert!(matches!(named, Some(Answer::Addresses(Ok(addresses))) if *addresses == expected));
+            assert!(matches!(named, Some(Answer::Addresses(Ok(found))) if found.addresses == expected));
             assert_eq!(
                 seen.iter().filter(|(_, answer)| matches!(answer, Answer::Computed(_))).count(),
                 last as usize

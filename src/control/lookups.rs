@@ -1,26 +1,28 @@
-//! Names looked up by the system's resolver, each on a thread while it lasts: one lookup of a name at a time, whichever
-//! cores ask, and a bound on how many run and how many wait. It knows no core; the askers are numbers to it.
+//! Names that cores ask for: one lookup of a name at a time, whichever cores ask, and a bound on how many run and how many
+//! wait. How a name is resolved is `resolver`'s; the askers are numbers to it.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::crew::Crew;
+use super::resolver::{Failure, Found, Resolver, Sources};
+use crate::net::ask::Resolved;
 
-/// Lookups that run at a time, each on a thread that mostly waits. A resolver that hangs on one name takes one of them.
-pub(super) const LOOKUPS_MAX: usize = 16;
+/// Lookups that run at a time. One that hangs takes one of them; with getaddrinfo it takes a thread.
+pub(super) const LOOKUPS_MAX: usize = 64;
 /// Names that may wait for one of these to end.
 const WAITING_MAX: usize = 1024;
 /// How long they may; who asked has given up by then.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a lookup may take. Longer than who asks for it waits: who asks next has what it found.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Host and port.
 type Name = (String, u16);
-type Resolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// Who asked: a core and its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,32 +33,28 @@ pub(super) struct Asker {
 
 /// What a lookup gave, and who waits for it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) addresses: Result<Vec<SocketAddr>, String>,
+pub(super) struct Ended {
+    pub(super) addresses: Result<Resolved, String>,
     pub(super) askers: Vec<Asker>,
 }
 
 /// The lookups of all cores.
 pub(super) struct Lookups {
     crew: Crew,
+    resolver: Resolver,
     askers: HashMap<Name, Vec<Asker>>,
-    running: JoinSet<(Name, Result<Vec<SocketAddr>, String>)>,
-    resolve: Arc<Resolve>,
+    running: JoinSet<(Name, Result<Found, Failure>)>,
 }
 
 impl Lookups {
-    /// By the system's resolver.
+    /// As the system is configured.
     pub(super) fn new() -> Self {
-        Self::with(LOOKUPS_MAX, WAITING_MAX, |host, port| Ok((host, port).to_socket_addrs()?.collect()))
+        Self::with(LOOKUPS_MAX, WAITING_MAX, Resolver::new(Sources::system(), Instant::now()))
     }
 
-    fn with(
-        running_max: usize,
-        waiting_max: usize,
-        resolve: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
-    ) -> Self {
+    fn with(running_max: usize, waiting_max: usize, resolver: Resolver) -> Self {
         let crew = Crew::new(running_max, waiting_max);
-        Self { crew, askers: HashMap::new(), running: JoinSet::new(), resolve: Arc::new(resolve) }
+        Self { crew, resolver, askers: HashMap::new(), running: JoinSet::new() }
     }
 
     /// Looks a name up, or joins who does; a core's later question takes the place of its earlier one. `false`: too many
@@ -70,14 +68,14 @@ impl Lookups {
         }
         let Some(place) = self.crew.place() else { return false };
         self.askers.insert(name.clone(), vec![asker]);
-        let resolve = Arc::clone(&self.resolve);
+        let way = self.resolver.way(Instant::now());
         self.running.spawn(async move {
-            let (host, port) = name.clone();
-            let found = place.work(WAIT_TIMEOUT, move || resolve(&host, port)).await;
-            let found = match found {
-                Some(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".to_owned()),
-                Some(found) => found.map_err(|error| error.to_string()),
-                None => Err("too many names are being looked up".to_owned()),
+            let found = match place.turn(WAIT_TIMEOUT).await {
+                None => Err(Failure::of_us("too many names are being looked up")),
+                Some(turn) => {
+                    let found = timeout(LOOKUP_TIMEOUT, way.resolve(&name.0, turn)).await;
+                    found.unwrap_or_else(|_| Err(Failure::of_servers("the name servers did not answer")))
+                }
             };
             (name, found)
         });
@@ -85,21 +83,31 @@ impl Lookups {
     }
 
     /// The next that ends; `None`: none runs.
-    pub(super) async fn next(&mut self) -> Option<Found> {
-        let (name, addresses) = self.running.join_next().await?.ok()?;
-        Some(Found { addresses, askers: self.askers.remove(&name).unwrap_or_default() })
+    pub(super) async fn next(&mut self) -> Option<Ended> {
+        let (name, found) = self.running.join_next().await?.ok()?;
+        if found.as_ref().is_err_and(|failure| failure.is_of_servers) {
+            self.resolver.doubt();
+        }
+        let port = name.1;
+        let addresses = found.map_err(|failure| failure.reason).map(|found| Resolved {
+            addresses: found.addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect(),
+            lifetime: found.lifetime,
+        });
+        Some(Ended { addresses, askers: self.askers.remove(&name).unwrap_or_default() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
-
+    use super::super::name_server::{NameServer, Reply};
     use super::*;
 
     fn asker(core: usize, ticket: u64) -> Asker {
         Asker { core, ticket }
+    }
+
+    fn lookups(running_max: usize, waiting_max: usize, server: &NameServer) -> Lookups {
+        Lookups::with(running_max, waiting_max, Resolver::new(server.sources(""), Instant::now()))
     }
 
     fn run(test: impl Future<Output = ()>) {
@@ -109,34 +117,27 @@ mod tests {
     #[test]
     fn cores_share_one_lookup_of_a_name() {
         run(async {
-            let count = Arc::new(AtomicUsize::new(0));
-            let counted = Arc::clone(&count);
-            let mut lookups = Lookups::with(2, 2, move |_, port| {
-                counted.fetch_add(1, Ordering::SeqCst);
-                Ok(vec![SocketAddr::from(([192, 0, 2, 1], port))])
-            });
+            let server = NameServer::start(|_, _| Reply::addresses(&["192.0.2.1"], 60));
+            let mut lookups = lookups(2, 2, &server);
             for (core, ticket) in [(0, 7), (1, 7), (0, 8)] {
                 assert!(lookups.ask("a.test".to_owned(), 443, asker(core, ticket)));
             }
-            let found = lookups.next().await.unwrap();
-            assert_eq!(found.addresses, Ok(vec![SocketAddr::from(([192, 0, 2, 1], 443))]));
-            assert_eq!(found.askers, [asker(1, 7), asker(0, 8)]);
+            let ended = lookups.next().await.unwrap();
+            assert_eq!(ended.addresses.unwrap().addresses, [SocketAddr::from(([192, 0, 2, 1], 443))]);
+            assert_eq!(ended.askers, [asker(1, 7), asker(0, 8)]);
             assert_eq!(lookups.next().await, None);
-            assert_eq!(count.load(Ordering::SeqCst), 1);
+            assert_eq!(server.queries(), ["A a.test.", "AAAA a.test."], "one of each kind");
         });
     }
 
     #[test]
     fn a_name_that_hangs_holds_up_no_other_and_the_rest_is_bounded() {
         run(async {
-            let (open, gate) = mpsc::channel::<()>();
-            let gate = gate_of(gate);
-            let mut lookups = Lookups::with(2, 1, move |host, _| {
-                if host.starts_with("slow") {
-                    gate();
-                }
-                Err(io::Error::other("no such name"))
+            let server = NameServer::start(|name, _| match name {
+                "slow.test." => Reply::Silence,
+                _ => Reply::NoSuchName,
             });
+            let mut lookups = lookups(2, 1, &server);
             assert!(lookups.ask("slow.test".to_owned(), 1, asker(0, 0)));
             assert!(lookups.ask("a.test".to_owned(), 1, asker(0, 1)));
             assert!(lookups.ask("b.test".to_owned(), 1, asker(0, 2)));
@@ -144,32 +145,17 @@ mod tests {
             assert!(lookups.ask("slow.test".to_owned(), 1, asker(1, 0)), "it runs already");
             let mut tickets = Vec::new();
             for _ in 0..2 {
-                let found = lookups.next().await.unwrap();
-                assert_eq!(found.addresses, Err("no such name".to_owned()));
-                tickets.extend(found.askers.iter().map(|asker| asker.ticket));
+                let ended = lookups.next().await.unwrap();
+                assert!(ended.addresses.unwrap_err().contains("does not exist"));
+                tickets.extend(ended.askers.iter().map(|asker| asker.ticket));
             }
             tickets.sort_unstable();
             assert_eq!(tickets, [1, 2], "in whichever order they had their turns");
             assert!(lookups.ask("c.test".to_owned(), 1, asker(0, 3)));
             assert_eq!(lookups.next().await.unwrap().askers, [asker(0, 3)]);
-            open.send(()).unwrap();
-            assert_eq!(lookups.next().await.unwrap().askers, [asker(0, 0), asker(1, 0)]);
+            let ended = lookups.next().await.unwrap();
+            assert_eq!(ended.askers, [asker(0, 0), asker(1, 0)]);
+            assert!(ended.addresses.unwrap_err().contains("did not answer"));
         });
-    }
-
-    /// Blocks until something is sent, from any thread.
-    fn gate_of(receiver: mpsc::Receiver<()>) -> impl Fn() + Send + Sync {
-        let (ask, asked) = mpsc::channel::<mpsc::Sender<()>>();
-        std::thread::spawn(move || {
-            for reply in asked {
-                let _ = receiver.recv();
-                let _ = reply.send(());
-            }
-        });
-        move || {
-            let (reply, replied) = mpsc::channel();
-            ask.send(reply).unwrap();
-            let _ = replied.recv();
-        }
     }
 }

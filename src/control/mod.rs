@@ -1,10 +1,14 @@
-//! The control plane: one thread, tokio. It answers what cores ask (names, counters, long work), takes signals, and ends
-//! the node in order, or in time. Nothing here is on a request's path.
+//! The control plane: one thread, tokio. It answers what cores ask (names, counters, long work), takes signals, reads
+//! certificates again, and ends the node in order, or in time. Nothing here is on a request's path.
 
+mod certificates;
 mod crew;
 mod desk;
 mod lookups;
 pub mod machine;
+#[cfg(test)]
+mod name_server;
+mod resolver;
 
 use std::io;
 use std::process::ExitCode;
@@ -14,11 +18,13 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::snapshot::ServerTls;
 use crate::gateway::Message;
 use crate::net::ask::Envelope;
 use crate::net::mailbox::Post;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::writer::{self, LogGauges};
+use certificates::Certificates;
 use desk::Desk;
 
 /// How long what runs may run on after TERM.
@@ -43,15 +49,17 @@ pub struct Node {
     pub log: Option<writer::Handle>,
     /// For the metrics.
     pub build: BuildInfo,
+    /// Where the listener's certificates are; `None`: it is plain.
+    pub tls: Option<ServerTls>,
 }
 
 /// Runs until the node has drained, or a core is wedged past its time; calls `ready` once signals are taken. The exit code
 /// is 0 after an orderly end. Errors: no signals can be taken.
 pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
-    let Node { posts, threads, questions, log, build } = node;
+    let Node { posts, threads, questions, log, build, tls } = node;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(desk::THREADS_MAX)
+        .max_blocking_threads(desk::THREADS_MAX + certificates::THREADS_MAX)
         .build()?;
     let code = runtime.block_on(async {
         let signals = Signals::install()?.forwarded();
@@ -59,6 +67,7 @@ pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
         let steering = Steering {
             ended: join_all(threads),
             desk: Desk::new(posts.clone(), build),
+            certificates: Certificates::new(tls, posts.clone()),
             posts,
             questions,
             signals,
@@ -86,9 +95,10 @@ struct Patience {
 struct Steering {
     ended: oneshot::Receiver<bool>,
     desk: Desk,
+    certificates: Certificates,
     posts: Vec<Post<Message>>,
     questions: mpsc::Receiver<Envelope>,
-    signals: mpsc::Receiver<&'static str>,
+    signals: mpsc::Receiver<Told>,
     patience: Patience,
 }
 
@@ -99,13 +109,11 @@ impl Steering {
             tokio::select! {
                 Some(envelope) = self.questions.recv() => self.desk.take(envelope, gauges()),
                 Some(()) = self.desk.work() => {}
-                Some(name) = self.signals.recv() => {
-                    if drain.is_some() {
-                        tracing::warn!(signal = name, "second signal: ending at once");
-                        return ExitCode::FAILURE;
+                () = self.certificates.work() => {}
+                Some(told) = self.signals.recv() => {
+                    if let Some(code) = self.heed(told, &mut drain) {
+                        return code;
                     }
-                    tracing::info!(signal = name, deadline_s = self.patience.drain.as_secs(), "draining");
-                    drain = Some(Drain::begin(self.posts.clone(), self.patience));
                 }
                 () = until_next(drain.as_ref()) => {
                     if drain.as_mut().is_some_and(|drain| !drain.goes_on()) {
@@ -115,6 +123,24 @@ impl Steering {
                 crashed = &mut self.ended => return ending(drain.is_some(), crashed.unwrap_or(true)),
             }
         }
+    }
+
+    /// What a signal asks for; the code to end with at once, if so.
+    fn heed(&mut self, told: Told, drain: &mut Option<Drain>) -> Option<ExitCode> {
+        let name = match told {
+            Told::Reload => {
+                self.certificates.reload();
+                return None;
+            }
+            Told::End(name) => name,
+        };
+        if drain.is_some() {
+            tracing::warn!(signal = name, "second signal: ending at once");
+            return Some(ExitCode::FAILURE);
+        }
+        tracing::info!(signal = name, deadline_s = self.patience.drain.as_secs(), "draining");
+        *drain = Some(Drain::begin(self.posts.clone(), self.patience));
+        None
     }
 }
 
@@ -196,6 +222,15 @@ fn join_all(threads: Vec<JoinHandle<io::Result<()>>>) -> oneshot::Receiver<bool>
     receiver
 }
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// To end the node; the signal's name.
+    End(&'static str),
+    /// To read again what can be.
+    Reload,
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -211,14 +246,13 @@ impl Signals {
         })
     }
 
-    /// The names of signals that end the node, as they come.
-    fn forwarded(mut self) -> mpsc::Receiver<&'static str> {
+    /// What signals ask for, as they come.
+    fn forwarded(mut self) -> mpsc::Receiver<Told> {
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(async move {
             loop {
-                if let Some(name) = self.next().await
-                    && sender.send(name).await.is_err()
-                {
+                let told = self.next().await;
+                if sender.send(told).await.is_err() {
                     return;
                 }
             }
@@ -226,15 +260,11 @@ impl Signals {
         receiver
     }
 
-    /// The name of a signal that ends the node; `None` for one that does not.
-    async fn next(&mut self) -> Option<&'static str> {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => Some("TERM"),
-            _ = self.interrupt.recv() => Some("INT"),
-            _ = self.hangup.recv() => {
-                tracing::warn!("HUP: this version does not reload; restart to apply a changed config");
-                None
-            }
+            _ = self.terminate.recv() => Told::End("TERM"),
+            _ = self.interrupt.recv() => Told::End("INT"),
+            _ = self.hangup.recv() => Told::Reload,
         }
     }
 }
@@ -246,7 +276,7 @@ mod tests {
     use crate::net::mailbox::mailbox;
 
     /// The steering of a core whose thread and mailbox hang, and what keeps them so.
-    fn wedged() -> (Steering, mpsc::Sender<&'static str>, impl Sized) {
+    fn wedged() -> (Steering, mpsc::Sender<Told>, impl Sized) {
         let (post, mailbox) = mailbox().unwrap();
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -259,6 +289,7 @@ mod tests {
         let steering = Steering {
             ended: join_all(vec![thread]),
             desk: Desk::new(vec![post.clone()], build),
+            certificates: Certificates::new(None, vec![post.clone()]),
             posts: vec![post],
             questions: mpsc::channel(1).1,
             signals: heard,
@@ -284,7 +315,7 @@ mod tests {
             }
             let began = Instant::now();
             let code = run(async {
-                signals.send("TERM").await.unwrap();
+                signals.send(Told::End("TERM")).await.unwrap();
                 tokio::time::timeout(Duration::from_secs(9), steering.steer(LogGauges::default)).await
             });
             assert_eq!(code.ok(), Some(ExitCode::FAILURE));

@@ -1,15 +1,15 @@
-//! A conversation: the body is looked at as it comes in, a provider and a key are chosen, the request goes out as the
+//! A conversation: what the caller asks is read from its body, a provider and a key are chosen, the request goes out as the
 //! provider speaks, and the answer is handed to `relay`.
 
 use std::time::Instant;
 
-use super::Core;
 use super::compute::compute;
 use super::exchange::Exchange;
-use super::outgoing::{self, Edit};
+use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
+use super::{Core, body};
 use crate::config::snapshot::Provider;
-use crate::dialect::look::{self, Look, Members};
+use crate::dialect::look::{self, Members};
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
 use crate::http::Method;
@@ -43,7 +43,8 @@ pub(super) async fn serve(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
-    let asked = receive(downstream, request, exchange).await?;
+    let members = body::receive(core, downstream, request, exchange, &KEYS).await?;
+    let asked = asked(request.body(), &members)?;
     exchange.stream = asked.stream;
     exchange.activate();
     exchange.model.clone_from(&asked.model);
@@ -59,44 +60,6 @@ pub(super) async fn serve(
     let (outgoing, translation) =
         prepare(core, downstream, request, exchange, (provider, &asked, draw.wire_model)).await?;
     attempt(core, downstream, exchange, provider, outgoing, translation).await
-}
-
-/// Reads the body to its end, looking at it as it comes in.
-async fn receive(
-    downstream: &mut Downstream,
-    request: &mut Request,
-    exchange: &mut Exchange<'_>,
-) -> Result<Asked, Error> {
-    check_content(request)?;
-    let mut look = Look::new(&KEYS);
-    let bytes_max = exchange.snapshot.client.body_bytes_max;
-    let waits = !request.is_whole();
-    let read = downstream.read_body(request, bytes_max, |piece| look.push(piece)).await;
-    if waits {
-        exchange.waited_since(exchange.now());
-    }
-    read?;
-    exchange.body_pending = false;
-    exchange.log_input(request.body());
-    asked(request.body(), &look.finish()?)
-}
-
-/// Bodies are JSON, uncoded.
-fn check_content(request: &Request) -> Result<(), Error> {
-    if let Some(kind) = request.field("content-type") {
-        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if !essence.eq_ignore_ascii_case(b"application/json") {
-            let message = "the body must be application/json";
-            return Err(Error::new(Kind::UnsupportedMediaType, message).with_param("content-type"));
-        }
-    }
-    match request.field("content-encoding") {
-        Some(coding) if !coding.eq_ignore_ascii_case(b"identity") => {
-            let message = "this version takes no coded bodies; send it without content-encoding";
-            Err(Error::new(Kind::UnsupportedMediaType, message).with_param("content-encoding"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn asked(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Asked, Error> {
@@ -153,8 +116,8 @@ async fn prepare(
     let from = exchange.caller_dialect().ok_or_else(no_provider)?;
     let to = provider.dialect.ok_or_else(no_provider)?;
     let (_, key) = exchange.chosen();
-    let head =
-        outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some((request, from == to)));
+    let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
+    let head = outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some(caller));
     if from == to {
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));

@@ -1,10 +1,14 @@
 //! What is known of one request while it is served, and its one observation and one record when it ends, however it
 //! ends.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+use super::client_address::client_address;
+use super::cors::Page;
+use super::noted::Noted;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -29,8 +33,16 @@ pub(super) struct Exchange<'a> {
     method: Method,
     minor_version: u8,
     surface: Surface,
-    /// The route; `None` until it is found.
+    /// The fields of its head that decide something.
+    pub(super) noted: Noted,
+    /// The caller's address, for the row.
+    client_ip: IpAddr,
+    /// The path's label in metrics.
+    path: &'static str,
+    /// The route; `None` until it is found, and when it does not take the method.
     pub(super) route: Option<&'static Route>,
+    /// The web page that calls, when one does.
+    pub(super) page: Option<Box<Page>>,
     /// The methods of the route that was called with another one.
     pub(super) allow: &'static str,
     /// Whether the connection may serve on.
@@ -74,19 +86,25 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn begin(core: &'a Core, request: &Request) -> Self {
+    pub(super) fn begin(core: &'a Core, peer: SocketAddr, request: &Request) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
+        let snapshot = core.snapshot();
+        let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
         Self {
             core,
-            snapshot: core.snapshot(),
+            snapshot,
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
             method: request.head.method,
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
+            noted: Noted::of(request),
+            client_ip,
+            path: "other",
             route: None,
+            page: None,
             allow: "",
             keep_alive: request.head.keep_alive && !core.is_draining(),
             body_pending: request.head.framing != Framing::None,
@@ -111,6 +129,12 @@ impl<'a> Exchange<'a> {
             now: request.began,
             settled: false,
         }
+    }
+
+    /// Notes the route of the path, if there is one: its label, and, when it takes the method, itself.
+    pub(super) fn found(&mut self, found: Option<&'static Route>) {
+        self.path = found.map_or("other", |route| route.path);
+        self.route = found.filter(|route| route.takes(self.method));
     }
 
     /// Counts the request as under way until it ends.
@@ -267,7 +291,7 @@ impl<'a> Exchange<'a> {
             usage: self.usage,
         });
         self.core.cells.observe(&Observation {
-            path: self.route.map_or("other", |route| route.path),
+            path: self.path,
             method: self.method.name(),
             status: self.status,
             request_bytes: self.request_bytes,
@@ -305,6 +329,7 @@ impl<'a> Exchange<'a> {
             first_token_us: self.first_token_us(),
             overhead_us: micros(latency.saturating_sub(self.waited)),
             usage: self.usage,
+            client_ip: self.client_ip,
             core: self.core.index,
             generation: self.snapshot.generation,
             input,

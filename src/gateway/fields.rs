@@ -1,5 +1,5 @@
 //! Which headers cross, either way. Towards a provider only those on a list; back to the caller all but those of the
-//! connection and of cookies. A credential of the caller never leaves.
+//! connection, of cookies and of what is ours to say. A credential of the caller never leaves, nor does its address.
 
 use crate::dialect::Dialect;
 
@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 const EXTRA_PREFIX: &[u8] = b"x-bf-eh-";
 
 /// The name under which a caller's header goes to the provider; `None`: it stays here. `same_dialect`: the body passes
-/// through, and so do the dialect's own headers.
+/// through, and so do the dialect's own headers. What the caller's `connection` nominates stays, too ([`nominated`]).
 pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -> Option<&[u8]> {
     if let Some(extra) = strip_prefix(name, EXTRA_PREFIX) {
         return (!extra.is_empty() && !is_private(extra)).then_some(extra);
@@ -29,46 +29,66 @@ fn is_anthropic(name: &[u8]) -> bool {
     is(name, b"anthropic-version") || is(name, b"anthropic-beta")
 }
 
-/// Headers that `x-bf-eh-` must not smuggle: credentials, framing, and what we set ourselves (compat.md 2.6).
+/// Headers that `x-bf-eh-` must not smuggle: credentials, framing, who the caller is, and what we set ourselves
+/// (compat.md 2.6). `_` counts as `-`: some servers read both alike (RFC 3875 §4.1.18).
 fn is_private(name: &[u8]) -> bool {
-    const PRIVATE: [&[u8]; 20] = [
+    const PRIVATE: [&[u8]; 27] = [
         b"accept-encoding",
         b"api-key",
         b"authorization",
+        b"cf-connecting-ip",
         b"connection",
         b"content-encoding",
         b"content-length",
         b"content-type",
         b"cookie",
         b"expect",
+        b"forwarded",
         b"host",
+        b"http2-settings",
         b"keep-alive",
-        b"proxy-authorization",
-        b"proxy-connection",
         b"te",
         b"trailer",
         b"transfer-encoding",
+        b"true-client-ip",
         b"upgrade",
-        b"x-api-key",
-        b"x-goog-api-key",
         b"user-agent",
+        b"via",
+        b"x-api-key",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-goog-api-key",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
     ];
-    strip_prefix(name, b"x-bf-").is_some() || PRIVATE.iter().any(|private| is(name, private))
+    const PREFIXES: [&[u8]; 4] = [b"proxy-", b"x-bf-", b"x-corelane-", b"x-forwarded-"];
+    PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| is_like(front, prefix)))
+        || PRIVATE.iter().any(|private| is_like(name, private))
 }
 
-/// Whether a provider's header goes back to the caller. Framing is our own; so are cookies' scope and the server's name.
-/// What its `connection` header nominates is of that connection alone (RFC 9110 §7.6.1).
-pub(super) fn returns(name: &[u8], connection: Option<&[u8]>) -> bool {
-    const OWN: [&[u8]; 18] = [
+/// Equal, whatever the case, with `_` for `-`.
+fn is_like(name: &[u8], expected: &[u8]) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == expected.len() && name.iter().zip(expected).all(|(byte, other)| fold(*byte) == *other)
+}
+
+/// Whether a provider's header goes back to the caller. Framing is our own; so are cookies' scope, the server's name, what
+/// web pages may do here, and orders to a proxy in front of us or to the browser about our origin.
+pub(super) fn returns(name: &[u8], nominated: &[&[u8]]) -> bool {
+    const OWN: [&[u8]; 21] = [
         b"alt-svc",
         b"cache-control",
+        b"clear-site-data",
         b"connection",
         b"content-encoding",
         b"content-length",
         b"date",
         b"keep-alive",
+        b"nel",
         b"proxy-authenticate",
         b"proxy-connection",
+        b"report-to",
+        b"reporting-endpoints",
         b"server",
         b"set-cookie",
         b"strict-transport-security",
@@ -76,15 +96,38 @@ pub(super) fn returns(name: &[u8], connection: Option<&[u8]>) -> bool {
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-        b"x-accel-buffering",
-        b"x-corelane-request-id",
+        b"x-sendfile",
     ];
-    !OWN.iter().any(|own| is(name, own)) && !connection.is_some_and(|nominated| names(nominated, name))
+    // `x-accel-*` are orders that nginx takes from whom it proxies: `x-accel-redirect` opens its internal locations.
+    const PREFIXES: [&[u8]; 3] = [b"access-control-", b"x-accel-", b"x-corelane-"];
+    let may_begin_so = matches!(name.first(), Some(b'a' | b'A' | b'x' | b'X'));
+    let stays = OWN.iter().any(|own| is(name, own))
+        || (may_begin_so && PREFIXES.iter().any(|prefix| strip_prefix(name, prefix).is_some()))
+        || is_nominated(name, nominated);
+    !stays
 }
 
-/// Whether a list of header names holds `name`.
-fn names(list: &[u8], name: &[u8]) -> bool {
-    list.split(|byte| *byte == b',').any(|one| is(one.trim_ascii(), name))
+/// The headers that a head's `connection` makes its connection's own (RFC 9110 §7.6.1); `keep-alive` and `close` are no
+/// headers. Usually none, and then nothing is allocated.
+pub(super) fn nominated<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<&'a [u8]> {
+    let mut nominated = Vec::new();
+    for (name, value) in fields {
+        if name.len() == 10 && is(name, b"connection") && !is_persistence(value) {
+            let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            nominated.extend(options.filter(|option| !is_persistence(option)));
+        }
+    }
+    nominated
+}
+
+/// Whether an option of `connection` says only whether it stays open.
+pub(super) fn is_persistence(option: &[u8]) -> bool {
+    option.is_empty() || is(option, b"close") || is(option, b"keep-alive")
+}
+
+/// Whether `name` is one of them.
+pub(super) fn is_nominated(name: &[u8], nominated: &[&[u8]]) -> bool {
+    nominated.iter().any(|one| is(one, name))
 }
 
 fn is(name: &[u8], expected: &[u8]) -> bool {
@@ -106,10 +149,31 @@ mod tests {
     }
 
     #[test]
-    fn no_credential_of_the_caller_leaves() {
-        for name in
-            ["Authorization", "x-api-key", "api-key", "x-goog-api-key", "Cookie", "x-bf-vk", "x-bf-api-key"]
-        {
+    fn no_credential_of_the_caller_leaves_nor_its_address() {
+        for name in [
+            "Authorization",
+            "x-api-key",
+            "X_Api_Key",
+            "api-key",
+            "x-goog-api-key",
+            "Cookie",
+            "Proxy-Authorization",
+            "Proxy-Anything",
+            "x-bf-vk",
+            "X_BF_VK",
+            "x-bf-api-key",
+            "x-corelane-request-id",
+            "Forwarded",
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Forwarded-Proto",
+            "X-Real-IP",
+            "Via",
+            "True-Client-IP",
+            "content_length",
+            "Transfer_Encoding",
+            "Host",
+        ] {
             assert_eq!(sent(name, true), None, "{name}");
             assert_eq!(sent(&format!("x-bf-eh-{name}"), true), None, "{name}");
         }
@@ -122,16 +186,40 @@ mod tests {
         assert_eq!(sent("anthropic-beta", true), None);
         assert_eq!(sent("traceparent", false), Some("traceparent"));
         assert_eq!(sent("x-bf-eh-x-team", false), Some("x-team"));
+        assert_eq!(sent("x-bf-eh-http-referer", false), Some("http-referer"));
     }
 
     #[test]
-    fn framing_and_cookies_do_not_return() {
-        for name in ["Transfer-Encoding", "content-length", "Set-Cookie", "connection"] {
-            assert!(!returns(name.as_bytes(), None), "{name}");
+    fn framing_cookies_and_orders_do_not_return() {
+        for name in [
+            "Transfer-Encoding",
+            "content-length",
+            "Set-Cookie",
+            "connection",
+            "Access-Control-Allow-Origin",
+            "X-Accel-Redirect",
+            "X-Sendfile",
+            "NEL",
+            "x-corelane-dropped-params",
+        ] {
+            assert!(!returns(name.as_bytes(), &[]), "{name}");
         }
         for name in ["x-request-id", "retry-after", "content-type"] {
-            assert!(returns(name.as_bytes(), Some(b"keep-alive, x-hop")), "{name}");
+            assert!(returns(name.as_bytes(), &[b"x-hop"]), "{name}");
         }
-        assert!(!returns(b"X-Hop", Some(b"keep-alive, x-hop")));
+        assert!(!returns(b"X-Hop", &[b"x-other", b"x-hop"]));
+    }
+
+    #[test]
+    fn every_connection_field_nominates() {
+        let fields: [(&[u8], &[u8]); 4] = [
+            (b"Connection", b"keep-alive, X-Hop"),
+            (b"x-hop", b"1"),
+            (b"connection", b"close,x-other ,"),
+            (b"connections", b"x-none"),
+        ];
+        let nominated = nominated(fields.into_iter());
+        assert!(is_nominated(b"x-hop", &nominated) && is_nominated(b"X-Other", &nominated));
+        assert!(!is_nominated(b"x-none", &nominated) && !is_nominated(b"keep-alive", &nominated));
     }
 }

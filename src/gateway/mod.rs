@@ -1,15 +1,20 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod body;
 mod chat;
+mod client_address;
+pub mod coding;
 mod compute;
 mod core;
+mod cors;
 mod exchange;
 mod fields;
 mod guard;
 mod mask;
 mod message;
 mod models;
+mod noted;
 mod outgoing;
 mod relay;
 mod relay_stream;
@@ -23,8 +28,9 @@ pub use models::ModelsCache;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::api::{self, Endpoint, Route, Surface};
+use crate::api::{self, Endpoint, Route};
 use crate::error::{Error, Kind};
+use crate::http::Method;
 use crate::net::server::{Downstream, Gone, Request};
 use crate::telemetry::cells::Observation;
 use exchange::Exchange;
@@ -43,7 +49,7 @@ pub enum Next {
 /// Serves one request, whatever comes of it: the answer is sent, counted and recorded when this returns. A panic inside
 /// is answered with a 500, and is this request's alone.
 pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Request) -> Next {
-    let mut exchange = Exchange::begin(core, &request);
+    let mut exchange = Exchange::begin(core, downstream.peer, &request);
     let served = catch_unwind(serve(core, downstream, &mut request, &mut exchange)).await;
     let result = served.unwrap_or_else(|_| {
         core.cells.panicked();
@@ -72,8 +78,12 @@ async fn serve(
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
     provoked_panic(request);
-    let route = route(request, exchange)?;
-    exchange.route = Some(route);
+    let found = api::find(request.path());
+    exchange.found(found);
+    exchange.page = cors::admit(request, exchange.noted, &exchange.snapshot.client)?;
+    let Some(route) = exchange.route else {
+        return Box::pin(unrouted(downstream, request, exchange, found)).await;
+    };
     match route.endpoint {
         Endpoint::Chat(_) => chat::serve(core, downstream, request, exchange).await,
         Endpoint::Health => {
@@ -91,17 +101,29 @@ async fn serve(
     }
 }
 
-fn route(request: &Request, exchange: &mut Exchange<'_>) -> Result<&'static Route, Error> {
-    let route = api::find(request.path()).ok_or_else(|| {
-        let path = String::from_utf8_lossy(request.path());
-        let path: String = path.chars().take(200).collect();
-        Error::new(Kind::NotFound, format!("there is no route {path}"))
-    })?;
-    if route.takes(request.head.method) {
-        return Ok(route);
+/// What no route takes: a question what a path takes, another method than it takes, or no path of ours.
+async fn unrouted(
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    found: Option<&'static Route>,
+) -> Result<(), Error> {
+    match found {
+        _ if request.head.method == Method::Options => {
+            cors::options(downstream, request, exchange, found).await
+        }
+        Some(route) => {
+            exchange.allow = route.allow();
+            Err(Error::new(Kind::MethodNotAllowed, format!("{} takes {}", route.path, route.allow())))
+        }
+        None => Err(not_found(request)),
     }
-    exchange.allow = route.allow();
-    Err(Error::new(Kind::MethodNotAllowed, format!("{} takes {}", route.path, route.allow())))
+}
+
+fn not_found(request: &Request) -> Error {
+    let path = String::from_utf8_lossy(request.path());
+    let path: String = path.chars().take(200).collect();
+    Error::new(Kind::NotFound, format!("there is no route {path}"))
 }
 
 /// Bytes of a body that nobody asked for, read and dropped so that the connection can serve on.
@@ -112,7 +134,11 @@ async fn skip_body(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
-    downstream.read_body(request, STRAY_BODY_BYTES_MAX, |_| Ok(())).await?;
+    let read = downstream.read_body(request, STRAY_BODY_BYTES_MAX, |_| Ok(())).await;
+    read.map_err(|error| match error.kind {
+        Kind::BodyTooLarge => Error::new(Kind::BodyTooLarge, "this request has no use for a body; send none"),
+        _ => error,
+    })?;
     exchange.body_pending = false;
     Ok(())
 }
@@ -136,7 +162,8 @@ async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error:
 
 /// Answers a head that was refused before it became a request. The connection closes.
 pub async fn refuse_head(core: &Core, downstream: &mut Downstream, error: &Error) {
-    let bytes = reply::bare_error(core, Surface::Native, error);
+    let surface = api::surface_of_head(downstream.received());
+    let bytes = reply::bare_error(core, surface, error);
     core.cells.observe(&Observation {
         path: "other",
         method: "other",

@@ -160,7 +160,7 @@ async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String
         mask(&mut body, secret.expose().as_bytes());
     }
     if upstream.is_reusable() {
-        core.net.pool.release(&provider.origin, upstream, Instant::now() + provider.keep_alive_timeout);
+        core.net.pool.release(upstream, Instant::now(), provider.keep_alive_timeout);
     }
     match head.status {
         200 => dialect::decode_models(dialect, &body),

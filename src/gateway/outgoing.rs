@@ -7,6 +7,7 @@ use crate::config::snapshot::{Key, Provider};
 use crate::dialect::Dialect;
 use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
+use crate::net::proxy;
 use crate::net::server::Request;
 use crate::provider::{self, ANTHROPIC_VERSION, Auth};
 
@@ -79,18 +80,37 @@ fn replace(bytes: &mut Vec<u8>, start: &mut usize, edit: &Edit) {
     }
 }
 
-/// The request line and every header but `content-length`. `path` is the provider's, `same_dialect` as in [`fields`].
+/// Whose headers go along.
+pub(super) struct Caller<'a> {
+    pub(super) request: &'a Request,
+    /// As in [`fields::upstream_name`].
+    pub(super) same_dialect: bool,
+    /// Whether its `connection` nominates headers: these stay.
+    pub(super) nominates: bool,
+}
+
+/// The request line and every header but `content-length`. `path` is the provider's.
 pub(super) fn head(
     method: Method,
     path: &str,
     target: &Provider,
     key: Option<&Key>,
     dialect: Dialect,
-    caller: Option<(&Request, bool)>,
+    caller: Option<Caller<'_>>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    encode::request_line(&mut out, method, &[path.as_bytes()]);
+    match proxy::forwarding(&target.origin) {
+        None => encode::request_line(&mut out, method, &[path.as_bytes()]),
+        // RFC 9112 section 3.2.2.
+        Some(_) => {
+            let url = [b"http://".as_slice(), target.authority.as_bytes(), path.as_bytes()];
+            encode::request_line(&mut out, method, &url);
+        }
+    }
     encode::field(&mut out, "host", target.authority.as_bytes());
+    if let Some(value) = proxy::forwarding(&target.origin).and_then(proxy::authorization) {
+        encode::field(&mut out, "proxy-authorization", value);
+    }
     if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {
         credential(&mut out, provider::auth(dialect), secret.expose());
     }
@@ -103,9 +123,10 @@ pub(super) fn head(
     }
     encode::field(&mut out, "accept-encoding", b"identity");
     let mut has_version = is_set(b"anthropic-version");
-    if let Some((request, same_dialect)) = caller {
+    if let Some(Caller { request, same_dialect, nominates }) = caller {
         encode::field(&mut out, "content-type", b"application/json");
-        for (name, value) in request.fields() {
+        let nominated = if nominates { fields::nominated(request.fields()) } else { Vec::new() };
+        for (name, value) in request.fields().filter(|(name, _)| !fields::is_nominated(name, &nominated)) {
             let name = fields::upstream_name(name, dialect, same_dialect);
             if let Some(name) = name.filter(|name| !is_set(name)) {
                 has_version |= name.eq_ignore_ascii_case(b"anthropic-version");

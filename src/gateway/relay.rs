@@ -95,6 +95,7 @@ async fn whole(
     if progress == Progress::More {
         return long(core, downstream, exchange, answer, out, body).await;
     }
+    answer.check_end()?;
     exchange.usage = dialect::usage_of(answer.translation.from, &body);
     answer.release(core, exchange.now());
     send_whole(downstream, exchange, &mut out, &body).await
@@ -168,6 +169,7 @@ async fn translated(
         }
         hold.resize(body.len())?;
     }
+    answer.check_end()?;
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
     let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);
@@ -200,6 +202,7 @@ async fn failed(
     {
         return Err(error);
     }
+    answer.check_end()?;
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
@@ -226,12 +229,17 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
     let mut out = Vec::with_capacity(2048);
     encode::status_line(&mut out, answer.head.status);
     let bytes = answer.upstream.head_bytes();
-    let connection = answer.head.field(bytes, "connection");
+    let nominated = fields::nominated(answer.head.fields(bytes));
     for (name, value) in answer.head.fields(bytes) {
         let is_content_type = name.eq_ignore_ascii_case(b"content-type");
-        if fields::returns(name, connection) && (with_content_type || !is_content_type) {
+        if fields::returns(name, &nominated) && (with_content_type || !is_content_type) {
             encode::field(&mut out, name, value);
         }
+    }
+    if answer.head.is_event_stream {
+        // Also where no stream was asked for: no cache keeps it, and nginx in front of us passes it on as it comes.
+        encode::field(&mut out, "cache-control", b"no-cache");
+        encode::field(&mut out, "x-accel-buffering", b"no");
     }
     if !answer.translation.dropped.is_empty() {
         encode::field(
@@ -273,11 +281,19 @@ impl Answer<'_> {
         }
     }
 
+    /// Errors: bytes stand behind the answer's end. Which of them are the answer nobody can say, so that the caller gets none
+    /// while there is a choice.
+    pub(super) fn check_end(&self) -> Result<(), Error> {
+        match self.upstream.has_surplus() {
+            true => Err(Error::unusable_answer("more bytes stand behind its end")),
+            false => Ok(()),
+        }
+    }
+
     /// Gives the connection back, if it may carry another request.
     pub(super) fn release(self, core: &Core, now: Instant) {
         if self.upstream.is_reusable() {
-            let until = now + self.provider.keep_alive_timeout;
-            core.net.pool.release(&self.provider.origin, self.upstream, until);
+            core.net.pool.release(self.upstream, now, self.provider.keep_alive_timeout);
         }
     }
 }

@@ -73,8 +73,6 @@ impl<'a> Relay<'a> {
         if !through {
             encode::field(&mut out, "content-type", b"text/event-stream");
         }
-        encode::field(&mut out, "cache-control", b"no-cache");
-        encode::field(&mut out, "x-accel-buffering", b"no");
         let framing = BodyFraming::unknown(exchange);
         framing.write(&mut out);
         reply::finish(&mut out, exchange);
@@ -89,6 +87,9 @@ impl<'a> Relay<'a> {
             let progress = self.read(downstream, exchange).await?;
             self.take_events(exchange)?;
             if progress == Progress::Done {
+                if !downstream.has_started() {
+                    self.answer.check_end()?;
+                }
                 return self.end(exchange);
             }
             self.check_pending()?;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Core;
 use super::exchange::Exchange;
+use super::{Core, coding};
 use crate::api::Surface;
 use crate::dialect::{self, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
@@ -14,7 +14,7 @@ use crate::net::until;
 
 /// How long `/metrics` waits for every core.
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a refused caller is told to wait when this core's budget is spent, seconds.
+/// What a refused caller is told to wait when this core's budget is spent, or the node's connections are, seconds.
 const RETRY_AFTER_S: &[u8] = b"1";
 
 /// `GET /health`: this node serves. It asks no database.
@@ -62,6 +62,10 @@ pub(super) async fn send(
     encode::status_line(&mut out, status);
     encode::field(&mut out, "content-type", content_type.as_bytes());
     encode::content_length(&mut out, body.len() as u64);
+    if exchange.page.is_none() {
+        // Somebody may keep the answer; a page would be told more.
+        encode::field(&mut out, "vary", b"Origin");
+    }
     finish(&mut out, exchange);
     if !exchange.is_head() {
         out.extend_from_slice(body);
@@ -86,6 +90,9 @@ pub(super) async fn timed_send(
 /// Our own headers, then the end of the head.
 pub(super) fn finish(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
     encode::field(out, "x-corelane-request-id", exchange.id.hyphenated().to_string().as_bytes());
+    if let Some(page) = &exchange.page {
+        page.write(out);
+    }
     connection(out, exchange.keep_alive, exchange.is_http_1_0());
     encode::end(out);
 }
@@ -112,6 +119,10 @@ pub(super) async fn error(
     match error.kind {
         Kind::Overloaded => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
         Kind::MethodNotAllowed => encode::field(&mut out, "allow", exchange.allow.as_bytes()),
+        Kind::OriginNotAllowed => encode::field(&mut out, "vary", b"Origin"),
+        Kind::UnsupportedMediaType if error.param.as_deref() == Some("content-encoding") => {
+            encode::field(&mut out, "accept-encoding", coding::ACCEPTED);
+        }
         _ => {}
     }
     encode::content_length(&mut out, body.len() as u64);
@@ -137,6 +148,9 @@ pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8
     let mut out = Vec::with_capacity(256 + body.len());
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
+    if error.kind == Kind::TooManyConnections {
+        encode::field(&mut out, "retry-after", RETRY_AFTER_S);
+    }
     encode::content_length(&mut out, body.len() as u64);
     connection(&mut out, false, false);
     encode::end(&mut out);

@@ -59,6 +59,16 @@ impl BodyDecoder {
         Ok(taken.len())
     }
 
+    /// Bytes of the body that its framing has announced and that did not come yet: all of a length, the rest of a chunk;
+    /// 0 where nobody knows.
+    pub fn announced_bytes(&self) -> u64 {
+        match &self.state {
+            State::Length(left) => *left,
+            State::Chunked(decoder) => decoder.announced_bytes(),
+            State::Close => 0,
+        }
+    }
+
     /// Whether the body is whole. A close-delimited one is so only when the peer has closed.
     pub fn is_done(&self) -> bool {
         match &self.state {
@@ -116,6 +126,19 @@ mod tests {
         check(Framing::Chunked, "", "", "", cut);
         let request = BodyDecoder::request(Framing::Length(1));
         assert_eq!(request.end_of_input().unwrap_err().kind, Kind::ClientGone);
+    }
+
+    #[test]
+    fn what_is_announced_is_known() {
+        let announced = |framing, bytes: &[u8]| {
+            let mut decoder = BodyDecoder::request(framing);
+            decoder.decode(bytes, &mut |_| ()).unwrap();
+            decoder.announced_bytes()
+        };
+        assert_eq!(announced(Framing::Length(9), b"abc"), 6);
+        assert_eq!(announced(Framing::Chunked, b"9\r\nabc"), 6);
+        assert_eq!(announced(Framing::Chunked, b"3\r\nabc"), 0);
+        assert_eq!(announced(Framing::Close, b"abc"), 0);
     }
 
     #[test]

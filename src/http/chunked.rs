@@ -83,6 +83,15 @@ impl ChunkedDecoder {
         self.state == State::Done
     }
 
+    /// Bytes of data that the current chunk has announced and not delivered: a body that is going to be too large can be
+    /// refused before they come.
+    pub fn announced_bytes(&self) -> u64 {
+        match self.state {
+            State::Data { left } => left,
+            _ => 0,
+        }
+    }
+
     /// Reads from `input`, gives data to `sink`, and returns how many bytes it took: all of them, unless the body ends
     /// before. Bytes behind the body are not looked at.
     pub fn decode(&mut self, input: &[u8], sink: &mut impl FnMut(&[u8])) -> Result<usize, Error> {
@@ -283,6 +292,18 @@ mod tests {
         check(b"ffffffffffffffff\r\nx", Ok((b"x".into(), 19, false)));
         check(b"fffffffffffffffff\r\nx", Err(Kind::BadHead));
         check(b"00000000000000001\r\nx", Err(Kind::BadHead));
+    }
+
+    #[test]
+    fn what_a_chunk_announces_is_known_before_it_comes() {
+        let mut decoder = ChunkedDecoder::new(Side::Downstream);
+        let mut announced = |bytes: &[u8]| {
+            decoder.decode(bytes, &mut |_| ()).unwrap();
+            decoder.announced_bytes()
+        };
+        assert_eq!(announced(b"ffffffffffffffff\r"), 0);
+        assert_eq!(announced(b"\n"), u64::MAX);
+        assert_eq!(announced(b"xyz"), u64::MAX - 3);
     }
 
     #[test]

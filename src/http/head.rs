@@ -53,6 +53,7 @@ impl HeadEnd {
         let scanned = self.scanned;
         for found in memchr_iter(b'\n', within.get(scanned..).unwrap_or_default()) {
             let line_feed = scanned + found;
+            self.check_request_line(line_feed + 1)?;
             let line = within.get(self.line_start..line_feed).unwrap_or_default();
             match line.split_last() {
                 Some((b'\r', [])) if !self.is_ignored_empty_line() => return Ok(Some(line_feed + 1)),
@@ -82,18 +83,23 @@ impl HeadEnd {
         }
     }
 
-    fn check_limits(&self, within: &[u8]) -> Result<(), Error> {
+    /// Refuses a request line that ends at `end` or later, when that is over its limit; the same whether its end has come
+    /// or not, so that the answer does not hang on how the bytes arrive.
+    fn check_request_line(&self, end: usize) -> Result<(), Error> {
         // No first line is two bytes long but the ignored empty one.
         let in_first_line = self.line_start <= 2;
-        if self.side == Side::Downstream
-            && in_first_line
-            && within.len() - self.line_start >= REQUEST_LINE_BYTES_MAX
+        match self.side == Side::Downstream && in_first_line && end - self.line_start > REQUEST_LINE_BYTES_MAX
         {
-            return Err(Error::new(
+            false => Ok(()),
+            true => Err(Error::new(
                 Kind::TargetTooLong,
                 "the request line is over 8256 bytes; shorten the target",
-            ));
+            )),
         }
+    }
+
+    fn check_limits(&self, within: &[u8]) -> Result<(), Error> {
+        self.check_request_line(within.len() + 1)?;
         if within.len() < self.bytes_max {
             return Ok(());
         }
@@ -232,7 +238,7 @@ impl FramingFields {
         }
     }
 
-    /// RFC 9112 section 6.3 rule 5 lets a recipient take a list of equal lengths. We do so for providers only; a
+    /// RFC 9110 section 8.6: a recipient may take equal lengths as one, or reject them. We take those of providers only; a
     /// caller that repeats itself is refused, because someone between us may count differently.
     fn take_content_length(&mut self, value: &[u8], side: Side) -> Result<(), Error> {
         if side == Side::Downstream && self.content_length.is_some() {
@@ -263,7 +269,8 @@ impl FramingFields {
     }
 }
 
-/// RFC 9112 section 6.1: codings that we lack under a final `chunked` are 501, everything else has no sure length.
+/// RFC 9112 section 6.1: codings that we lack under a final `chunked` are 501; section 6.3 rule 4: everything else has no
+/// sure length. An empty element makes the list doubtful (RFC 9110 section 5.6.1.2 would ignore it, and servers differ).
 fn classify_codings(value: &[u8]) -> TransferEncoding {
     let mut codings = list(value).rev();
     let last_is_chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
@@ -396,6 +403,10 @@ mod tests {
             let line = format!("{prefix}GET /{}", "x".repeat(REQUEST_LINE_BYTES_MAX - 5));
             assert_eq!(find_whole(HeadEnd::request(), line.as_bytes()), Err(Kind::TargetTooLong));
             assert_eq!(find_whole(HeadEnd::request(), &line.as_bytes()[..line.len() - 1]), Ok(None));
+            let ended = format!("{line}\r\nHost: a\r\n\r\n");
+            assert_eq!(find_whole(HeadEnd::request(), ended.as_bytes()), Err(Kind::TargetTooLong));
+            let within = format!("{}\r\n\r\n", &line[..line.len() - 2]);
+            assert_eq!(find_whole(HeadEnd::request(), within.as_bytes()), Ok(Some(within.len())));
         }
     }
 

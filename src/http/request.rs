@@ -188,7 +188,8 @@ fn parse_target(method: Method, target: &[u8], start: usize) -> Result<Target, E
     Ok((start + path_start..start + path_end, mark.map(|at| start + at + 1..end)))
 }
 
-/// Where the authority of an absolute http target ends; `None` when it is none, is empty or names a user.
+/// Where the authority of an absolute http target ends; `None` when it is none, names no host (RFC 9110 section 4.2.1: MUST
+/// be rejected) or names a user (section 4.2.4).
 fn authority_end(target: &[u8]) -> Option<usize> {
     let scheme = target.windows(3).take(6).position(|window| window == b"://")?;
     let name = target.get(..scheme)?;
@@ -196,7 +197,7 @@ fn authority_end(target: &[u8]) -> Option<usize> {
     let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let authority = rest.get(..length)?;
     let is_http = name.eq_ignore_ascii_case(b"http") || name.eq_ignore_ascii_case(b"https");
-    (is_http && !authority.is_empty() && is_host(authority)).then_some(scheme + 3 + length)
+    (is_http && !matches!(authority, [] | [b':', ..]) && is_host(authority)).then_some(scheme + 3 + length)
 }
 
 /// What browsers and WHATWG clients leave unencoded in a path (RFC 3986's bytes and `[ ] |`).
@@ -208,12 +209,13 @@ static QUERY_BYTES: ByteSet = byte_set(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 /// RFC 3986's unreserved bytes, sub-delims and `%`.
 static NAME_BYTES: ByteSet = byte_set(b"!$%&'()*+,-.;=_~");
 
-fn has_whole_escapes(path: &[u8]) -> bool {
-    let is_whole = |at: usize| match path.get(at + 1..at + 3) {
+/// RFC 3986 section 2.1: a percent sign begins an escape of two hexadecimal digits.
+fn has_whole_escapes(text: &[u8]) -> bool {
+    let is_whole = |at: usize| match text.get(at + 1..at + 3) {
         Some(digits) => digits.iter().all(u8::is_ascii_hexdigit),
         None => false,
     };
-    memchr::memchr_iter(b'%', path).all(is_whole)
+    memchr::memchr_iter(b'%', text).all(is_whole)
 }
 
 #[derive(Default)]
@@ -258,7 +260,7 @@ fn is_host(value: &[u8]) -> bool {
     let (name, port) = value.split_at(colon.unwrap_or(value.len()));
     let is_name = match name {
         [b'[', address @ .., b']'] => !address.is_empty() && address.iter().all(is_address_byte),
-        _ => all_in(&NAME_BYTES, name),
+        _ => all_in(&NAME_BYTES, name) && has_whole_escapes(name),
     };
     is_name && port.iter().skip(1).all(u8::is_ascii_digit)
 }
@@ -366,6 +368,7 @@ mod tests {
             "ftp://a/",
             "http://",
             "http:///x",
+            "http://:80/x",
             "http://u@a/",
             "http://a:x/",
             "/#x",
@@ -432,13 +435,19 @@ mod tests {
 
     #[test]
     fn hosts_are_one_and_well_formed() {
-        for fields in
-            ["", "Host: a\r\nHost: a\r\n", "Host: a b\r\n", "Host: a:b\r\n", "Host: u@a\r\n", "Host: a/b\r\n"]
-        {
+        for fields in [
+            "",
+            "Host: a\r\nHost: a\r\n",
+            "Host: a b\r\n",
+            "Host: a:b\r\n",
+            "Host: u@a\r\n",
+            "Host: a/b\r\n",
+            "Host: a%4\r\n",
+        ] {
             check_refused(format!("GET / HTTP/1.1\r\n{fields}\r\n"), Kind::BadHead);
         }
         check_refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", Kind::BadHead);
-        for host in ["", "a", "a.b-c_d:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a:"] {
+        for host in ["", "a", "a.b-c_d:80", "[::1]", "[::1]:8080", "127.0.0.1:1", "a:", "a%c3%A4"] {
             assert!(parse(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).is_ok(), "{host}");
         }
         assert!(parse(b"GET / HTTP/1.0\r\n\r\n").is_ok());

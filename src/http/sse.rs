@@ -64,8 +64,9 @@ pub struct Event<'a> {
 }
 
 /// The complete events in `bytes`, which begins at an event's start. Comments, `id` and `retry` are passed over, an
-/// event without data is none, and so is one whose empty line is missing. A byte order mark at the very start is
-/// passed over, which is right for the first bytes of a stream and harmless later.
+/// event without data is none, and so is one whose empty line is missing. A byte order mark at the start of an event is
+/// passed over, which is right for the first bytes of a stream and harmless later; it is so behind each empty line, so
+/// that where a stream was cut does not decide what it says.
 pub fn events(bytes: &[u8]) -> Events<'_> {
     Events { rest: bytes }
 }
@@ -83,7 +84,7 @@ impl<'a> Iterator for Events<'a> {
         let start = self.rest;
         let mut name = None;
         let mut data: Option<Cow<'a, [u8]>> = None;
-        let mut rest = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+        let mut rest = without_mark(start);
         loop {
             let (line, behind) = split_line(rest)?;
             rest = behind;
@@ -95,6 +96,7 @@ impl<'a> Iterator for Events<'a> {
                         return Some(Event { name, data, raw });
                     }
                     name = None;
+                    rest = without_mark(rest);
                 }
                 (b"data", value) => data = Some(append_line(data, value)),
                 (b"event", value) => name = Some(value).filter(|name| !name.is_empty()),
@@ -102,6 +104,10 @@ impl<'a> Iterator for Events<'a> {
             }
         }
     }
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// A line without its end, and what is behind it; `None`: it does not end here.
@@ -215,6 +221,7 @@ mod tests {
         check("event:\ndata: x\n\n", &[(None, "x")], 0);
         check("\u{feff}data: x\n\n", &[(None, "x")], 0);
         check("\n\n\r\ndata: x\n\n\n\n", &[(None, "x")], 0);
+        check(": c\n\n\u{feff}data: x\n\n", &[(None, "x")], 0);
         check("Data: x\n\n data: y\n\n", &[], 0);
     }
 

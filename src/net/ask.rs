@@ -35,10 +35,19 @@ pub enum Question {
 /// Work for a helper thread: plain data in, plain data out.
 pub type Work = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
+/// What a name resolved to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// As the resolver ordered them, IPv6 before IPv4 unless it knows better.
+    pub addresses: Vec<SocketAddr>,
+    /// How much longer they may be used without asking again.
+    pub lifetime: Duration,
+}
+
 /// What it is told.
 pub enum Answer {
     /// To `Resolve`: at least one address, or why there is none.
-    Addresses(Result<Vec<SocketAddr>, String>),
+    Addresses(Result<Resolved, String>),
     /// To `Metrics`.
     Metrics(String),
     /// To `Compute`: what the work returned.

@@ -1,15 +1,17 @@
-//! One connection to a provider: a request out, a head back, a body in pieces. A connection that was reused and died
-//! before its first byte is replaced once; any other retry is `routing`'s to decide.
+//! One connection to a provider: a request out, a head back, a body in pieces. An answer may come before all of the request
+//! was taken. A connection that was reused and died before its first byte is replaced once; any other retry is `routing`'s to
+//! decide.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use monoio::buf::IoBuf;
-use rustls::pki_types::ServerName;
-
+use super::open::{self, unreachable};
+use super::pool::{Grant, Permit};
 use super::stream::Stream;
-use super::{CONNECT_TIMEOUT, Net, connect, unreachable, until};
+use super::{Net, proxy, until};
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_head};
@@ -22,6 +24,9 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 const STALE_WITHIN: Duration = Duration::from_millis(100);
 /// Interim (1xx) heads skipped before the final one.
 const INTERIM_HEADS_MAX: usize = 8;
+/// A request up to this is written in one go and then its answer is waited for: two sockets' buffers take it even when the
+/// provider reads nothing. While a longer one is written, its answer is waited for.
+const WRITE_BYTES_AT_ONCE: usize = 16 * 1024;
 
 /// A request as it goes out: the head, with the body behind it or beside it.
 pub struct Outgoing {
@@ -36,6 +41,8 @@ pub struct Outgoing {
 /// A connection to an origin.
 pub struct Upstream {
     stream: Stream,
+    permit: Permit,
+    opened: Instant,
     /// What was received; empty while a read is in flight, which then holds it.
     buffer: Vec<u8>,
     /// Bytes of `buffer` that were taken already.
@@ -44,6 +51,19 @@ pub struct Upstream {
     keep_alive: bool,
     /// Size of the next read; grows while reads fill their buffers.
     read_bytes: usize,
+    /// The request, while its write is in flight beside the reads of its answer.
+    sending: Option<Sending>,
+}
+
+/// A long request on its way out, kept whole for as long as it may have to be sent again.
+#[derive(Default)]
+struct Sending {
+    /// What is not written yet, each from its offset; the first is in flight, with its bytes.
+    left: VecDeque<(Vec<u8>, usize)>,
+    /// What is.
+    sent: Vec<(Vec<u8>, usize)>,
+    /// The peer takes no more.
+    is_broken: bool,
 }
 
 /// Whether a body goes on.
@@ -62,57 +82,93 @@ enum HeadFault {
 }
 
 /// Sends a request, at `now`, on a pooled or a new connection, and reads the head of the answer. There is no deadline for the
-/// answer here; the caller sets one. Errors: unreachable, or an answer that is not HTTP.
+/// answer here; the caller sets one. Errors: all connections in use, unreachable, or an answer that is not HTTP.
 pub async fn exchange(
     net: &Net,
     origin: &Origin,
     outgoing: &mut Outgoing,
     now: Instant,
 ) -> Result<(Box<Upstream>, ResponseHead), Error> {
-    if let Some(mut upstream) = net.pool.acquire(origin, now) {
-        match upstream.ask(outgoing).await {
-            Ok(head) => return Ok((upstream, head)),
-            Err(HeadFault::Silent) if now.elapsed() < STALE_WITHIN => {}
-            Err(HeadFault::Silent) => return Err(closed_early(origin)),
-            Err(HeadFault::Broken(error)) => return Err(error),
+    let permit = match net.pool.acquire(origin, now).await? {
+        Grant::Place(permit) => permit,
+        Grant::Kept(mut upstream) => {
+            let stale_until = Instant::now() + STALE_WITHIN;
+            match upstream.ask(outgoing).await {
+                Ok(head) => return checked(origin, upstream, head),
+                Err(HeadFault::Silent) if upstream.recall(outgoing, stale_until).await => {
+                    upstream.into_permit()
+                }
+                Err(fault) => return Err(fault.into_error(origin)),
+            }
         }
-    }
-    let mut upstream = Box::pin(Upstream::open(net, origin)).await?;
+    };
+    let mut upstream = Box::pin(Upstream::open(net, origin, permit)).await?;
     match upstream.ask(outgoing).await {
-        Ok(head) => Ok((upstream, head)),
-        Err(HeadFault::Silent) => Err(closed_early(origin)),
-        Err(HeadFault::Broken(error)) => Err(error),
+        Ok(head) => checked(origin, upstream, head),
+        Err(fault) => Err(fault.into_error(origin)),
+    }
+}
+
+/// A 407 comes from the proxy that a plain request was sent to: the caller has no part in it.
+fn checked(
+    origin: &Origin,
+    upstream: Box<Upstream>,
+    head: ResponseHead,
+) -> Result<(Box<Upstream>, ResponseHead), Error> {
+    match head.status == 407 && proxy::forwarding(origin).is_some() {
+        true => Err(unreachable(origin, proxy::CREDENTIALS_REFUSED)),
+        false => Ok((upstream, head)),
+    }
+}
+
+impl HeadFault {
+    fn into_error(self, origin: &Origin) -> Error {
+        match self {
+            Self::Broken(error) => error,
+            Self::Silent => {
+                let message =
+                    format!("{}:{} closed the connection without an answer", origin.host, origin.port);
+                Error::new(Kind::UpstreamUnreachable, message)
+            }
+        }
     }
 }
 
 impl Upstream {
-    async fn open(net: &Net, origin: &Origin) -> Result<Box<Self>, Error> {
-        let started = Instant::now();
-        let deadline = started + CONNECT_TIMEOUT;
-        let addresses = until(deadline, net.resolve(origin, started))
-            .await
-            .unwrap_or_else(|| Err(unreachable(origin, "its name was not resolved in time")))?;
-        let stream = Self::connect(net, origin, &addresses, deadline).await;
-        let stream = stream.map_err(|error| unreachable(origin, &error.to_string()))?;
-        let decoder = BodyDecoder::response(Framing::None);
-        let read_bytes = READ_BYTES_MIN;
-        Ok(Box::new(Self { stream, buffer: Vec::new(), consumed: 0, decoder, keep_alive: false, read_bytes }))
+    async fn open(net: &Net, origin: &Origin, permit: Permit) -> Result<Box<Self>, Error> {
+        let opened = Instant::now();
+        let stream = open::open(net, origin, opened).await?;
+        Ok(Box::new(Self::new(stream, permit, opened)))
     }
 
-    async fn connect(
-        net: &Net,
-        origin: &Origin,
-        addresses: &[std::net::SocketAddr],
-        deadline: Instant,
-    ) -> io::Result<Stream> {
-        let (stream, _) = connect::connect(net.driver, addresses, deadline).await?;
-        let stream = Stream::plain(stream);
-        if !origin.tls {
-            return Ok(stream);
+    /// Over a connection of which nothing was read, opened at `opened`.
+    pub(super) fn new(stream: Stream, permit: Permit, opened: Instant) -> Self {
+        Self {
+            stream,
+            permit,
+            opened,
+            buffer: Vec::new(),
+            consumed: 0,
+            decoder: BodyDecoder::response(Framing::None),
+            keep_alive: false,
+            read_bytes: READ_BYTES_MIN,
+            sending: None,
         }
-        let name = ServerName::try_from(origin.host.clone())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a name that TLS can verify"))?;
-        stream.connect_tls(Arc::clone(&net.tls), name, deadline).await
+    }
+
+    /// When it was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Its place among its origin's connections.
+    pub(super) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Closes it, and keeps its place.
+    pub(super) fn into_permit(self) -> Permit {
+        self.permit
     }
 
     /// Whether an idle connection is open and silent.
@@ -133,13 +189,21 @@ impl Upstream {
         self.arm(READ_BYTES_MIN);
     }
 
-    /// Whether another request may follow: the answer ended where its framing said, nothing is behind it, and the peer
-    /// keeps the connection.
+    /// Whether another request may follow: all of this one was sent, the answer ended where its framing said, nothing is
+    /// behind it, and the peer keeps the connection.
     pub fn is_reusable(&self) -> bool {
         self.keep_alive
+            && self.sending.is_none()
             && self.decoder.is_done()
             && self.consumed >= self.buffer.len()
             && !self.stream.is_armed()
+    }
+
+    /// Whether something came with the answer that stands behind its end: another answer, or a body longer than it was
+    /// said to be. Line breaks, which some servers add, are nothing.
+    pub fn has_surplus(&self) -> bool {
+        let behind = self.buffer.get(self.consumed..).unwrap_or_default();
+        self.decoder.is_done() && behind.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
     /// The received bytes of the head, which its spans refer to, until the body is read.
@@ -152,28 +216,62 @@ impl Upstream {
             self.arm(READ_BYTES_MIN);
         }
         outgoing.sends += 1;
+        let mut is_sent = true;
+        if outgoing.body.is_none() && outgoing.head.len() <= WRITE_BYTES_AT_ONCE {
+            let (result, head) = self.stream.write_all(std::mem::take(&mut outgoing.head)).await;
+            outgoing.head = head;
+            is_sent = result.is_ok();
+        } else {
+            self.start(outgoing);
+        }
         // A provider may refuse a long body before it took all of it, and close: its answer stands, if one came.
-        let is_sent = self.send(outgoing).await.is_ok();
-        let head = self.head().await;
+        let head = self.head().await?;
         self.keep_alive &= is_sent;
-        head
+        self.forget_sent();
+        Ok(head)
     }
 
-    async fn send(&mut self, outgoing: &mut Outgoing) -> io::Result<()> {
-        let head = std::mem::take(&mut outgoing.head);
-        let (result, head) = self.stream.write_all(head).await;
-        outgoing.head = head;
-        result?;
-        if let Some((body, start)) = outgoing.body.take() {
-            let (result, body) = self.stream.write_all(body.slice(start..)).await;
-            outgoing.body = Some((body.into_inner(), start));
-            result?;
+    /// Begins to write a request that takes long.
+    fn start(&mut self, outgoing: &mut Outgoing) {
+        let head = (std::mem::take(&mut outgoing.head), 0);
+        let mut sending = Sending::default();
+        sending.left.extend([Some(head), outgoing.body.take()].into_iter().flatten());
+        sending.begin_next(&mut self.stream);
+        self.sending = Some(sending);
+    }
+
+    /// Goes on with the request's write; what becomes of it is seen when its answer is.
+    fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sending {
+            Some(sending) => sending.poll(&mut self.stream, context),
+            None => Poll::Ready(()),
         }
-        Ok(())
+    }
+
+    /// Drops a request that was sent, whose answer has come.
+    fn forget_sent(&mut self) {
+        if self.sending.as_ref().is_some_and(Sending::is_sent) {
+            self.sending = None;
+        }
+    }
+
+    /// Whether the request may be sent once more, `outgoing` being whole for it: the connection is found dead before
+    /// `deadline`, and its write gave the bytes back.
+    async fn recall(&mut self, outgoing: &mut Outgoing, deadline: Instant) -> bool {
+        let ended = until(deadline, poll_fn(|context| self.poll_sending(context))).await;
+        if ended.is_none() || Instant::now() >= deadline {
+            return false;
+        }
+        if let Some(Sending { left, sent, .. }) = self.sending.take() {
+            let mut buffers = sent.into_iter().chain(left);
+            outgoing.head = buffers.next().map(|(head, _)| head).unwrap_or_default();
+            outgoing.body = buffers.next();
+        }
+        true
     }
 
     async fn head(&mut self) -> Result<ResponseHead, HeadFault> {
-        for interim_heads in 0..INTERIM_HEADS_MAX {
+        for interim_heads in 0..=INTERIM_HEADS_MAX {
             let end = match self.find_head().await {
                 // An interim answer shows that the request arrived: it must not be sent again.
                 Err(HeadFault::Silent) if interim_heads > 0 => {
@@ -241,7 +339,9 @@ impl Upstream {
             }
             self.buffer.clear();
             self.consumed = 0;
-            match self.fill(self.read_bytes).await {
+            let filled = self.fill(self.read_bytes).await;
+            self.forget_sent();
+            match filled {
                 Ok(0) => {
                     self.keep_alive = false;
                     self.decoder.end_of_input()?;
@@ -274,13 +374,42 @@ impl Upstream {
         if !self.stream.is_armed() {
             self.arm(size);
         }
-        let (result, buffer) = self.stream.filled().await;
+        let (result, buffer) = poll_fn(|context| {
+            // The end of the write needs no further poll: the answer's is what is waited for.
+            let _ = self.poll_sending(context);
+            self.stream.poll_filled(context)
+        })
+        .await;
         self.buffer = buffer;
         result
     }
 }
 
-fn closed_early(origin: &Origin) -> Error {
-    let message = format!("{}:{} closed the connection without an answer", origin.host, origin.port);
-    Error::new(Kind::UpstreamUnreachable, message)
+impl Sending {
+    /// Whether all is written.
+    fn is_sent(&self) -> bool {
+        self.left.is_empty() && !self.is_broken
+    }
+
+    /// Ready when nothing more is written: all is, or the peer takes no more.
+    fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
+        while !self.is_broken && !self.left.is_empty() {
+            let (result, bytes) = std::task::ready!(stream.poll_written(context));
+            let start = self.left.pop_front().map(|(_, start)| start).unwrap_or_default();
+            self.sent.push((bytes, start));
+            match result {
+                Ok(()) => self.begin_next(stream),
+                Err(_) => self.is_broken = true,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn begin_next(&mut self, stream: &mut Stream) {
+        let Some((bytes, start)) = self.left.front_mut() else { return };
+        if let Err(back) = stream.start_write(std::mem::take(bytes), *start) {
+            *bytes = back;
+            self.is_broken = true;
+        }
+    }
 }

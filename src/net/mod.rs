@@ -1,13 +1,19 @@
 //! Effects on sockets: streams with reads that survive a wait, connections in both directions, the pool, TLS, and the
 //! questions a core asks of the control plane. It knows no route and no provider's words.
 
+mod address;
 pub mod ask;
 pub mod budget;
 pub mod client;
 pub mod connect;
+#[cfg(test)]
+mod fixture;
+pub mod listen_tls;
 pub mod mailbox;
 mod names;
+mod open;
 pub mod pool;
+pub mod proxy;
 pub mod server;
 mod session;
 pub mod spread;
@@ -16,14 +22,10 @@ pub mod tls;
 pub mod wait;
 mod wire;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
-
-use crate::config::snapshot::Origin;
-use crate::error::{Error, Kind};
+use crate::config::snapshot::Snapshot;
 use ask::Asker;
 pub use wait::{Alarm, Raced, race, until, within};
 
@@ -55,38 +57,40 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Net {
     /// How the core does its I/O.
     pub driver: Driver,
-    /// TLS towards providers.
-    pub tls: Arc<ClientConfig>,
     /// The way to the control plane.
     pub asker: Asker,
-    /// Idle upstream connections.
+    /// Upstream connections.
     pub pool: pool::Pool,
     /// Bytes for bodies.
     pub budget: budget::Budget,
+    tls: tls::Tls,
     names: names::Names,
 }
 
 impl Net {
-    /// A core's networking. Errors: see [`tls::client_config`].
-    pub fn new(driver: Driver, asker: Asker, budget: budget::Budget) -> Result<Self, rustls::Error> {
-        let tls = tls::client_config()?;
-        Ok(Self { driver, tls, asker, pool: pool::Pool::default(), budget, names: names::Names::default() })
+    /// The networking of the core at `position`. It serves no snapshot yet: see [`Net::adopt`].
+    pub fn new(
+        driver: Driver,
+        asker: Asker,
+        budget: budget::Budget,
+        position: pool::Position,
+        roots: tls::Roots,
+    ) -> Self {
+        let (pool, tls, names) = (pool::Pool::new(position), tls::Tls::new(roots), names::Names::default());
+        Self { driver, asker, pool, budget, tls, names }
     }
 
-    /// The addresses of an origin: written in it, or its name's. The caller sets a deadline.
-    async fn resolve(&self, origin: &Origin, now: Instant) -> Result<Vec<SocketAddr>, Error> {
-        if let Some(address) = origin.address() {
-            return Ok(vec![SocketAddr::new(address, origin.port)]);
+    /// Makes ready what the providers of a snapshot need that takes long: to be called before its first request. Errors:
+    /// see [`tls::Tls::adopt`].
+    pub fn adopt(&self, snapshot: &Snapshot) -> Result<(), rustls::Error> {
+        self.tls.adopt(snapshot)
+    }
+
+    /// The addresses of a host: written in it, or its name's. The caller sets a deadline.
+    async fn resolve(&self, host: &str, port: u16, now: Instant) -> Result<Vec<SocketAddr>, String> {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+            Err(_) => self.names.resolve(&self.asker, host, port, now).await,
         }
-        let found = self.names.resolve(&self.asker, &origin.host, origin.port, now).await;
-        found.map_err(|reason| unreachable(origin, &reason))
     }
-}
-
-/// The error of an origin that could not be connected to.
-fn unreachable(origin: &Origin, reason: &str) -> Error {
-    Error::new(
-        Kind::UpstreamUnreachable,
-        format!("could not connect to {}:{}: {reason}", origin.host, origin.port),
-    )
 }

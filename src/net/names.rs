@@ -10,11 +10,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::ask::{Answer, Asker, Question};
+use super::ask::{Answer, Asker, Question, Resolved};
 use super::until;
 
-/// How long resolved addresses serve before they are asked for again.
-const LIFETIME: Duration = Duration::from_secs(30);
+/// Resolved addresses serve as long as their answer says, within these bounds: an answer that is about to end is not asked
+/// for by every request in between.
+const LIFETIME_MIN: Duration = Duration::from_secs(1);
+/// See [`LIFETIME_MIN`].
+const LIFETIME_MAX: Duration = Duration::from_secs(300);
 /// How long old addresses serve on after a question that brought none.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a question may keep from use the old addresses that it is to replace.
@@ -31,6 +34,8 @@ struct Name {
     port: u16,
     /// The last that were found; empty: none yet.
     addresses: Vec<SocketAddr>,
+    /// The one that was connected to last.
+    last_good: Option<SocketAddr>,
     /// Until when they are used without asking; `None`: not at all.
     fresh_until: Option<Instant>,
     /// Why the last question brought none.
@@ -79,6 +84,16 @@ impl Names {
             addresses => Ok(addresses.to_vec()),
         });
         found.unwrap_or_else(|| Err("too many names are in use".to_owned()))
+    }
+
+    /// The address of this name that was connected to last, to be tried first.
+    pub(super) fn last_good(&self, host: &str, port: u16) -> Option<SocketAddr> {
+        self.with(host, port, |name| name.last_good)?
+    }
+
+    /// Remembers that this address was connected to.
+    pub(super) fn connected(&self, host: &str, port: u16, address: SocketAddr) {
+        self.with(host, port, |name| name.last_good = Some(address));
     }
 
     fn fresh(&self, host: &str, port: u16, now: Instant) -> Option<Vec<SocketAddr>> {
@@ -138,9 +153,9 @@ impl Names {
         let now = Instant::now();
         let asked = self.with(host, port, |name| {
             match answer {
-                Answer::Addresses(Ok(addresses)) if !addresses.is_empty() => {
+                Answer::Addresses(Ok(Resolved { addresses, lifetime })) if !addresses.is_empty() => {
                     name.addresses = addresses;
-                    name.fresh_until = Some(now + LIFETIME);
+                    name.fresh_until = Some(now + lifetime.clamp(LIFETIME_MIN, LIFETIME_MAX));
                 }
                 failed => {
                     name.failure = reason(failed);
@@ -167,6 +182,7 @@ impl Names {
             host: host.to_owned(),
             port,
             addresses: Vec::new(),
+            last_good: None,
             fresh_until: None,
             failure: SILENT.to_owned(),
             question: None,
@@ -275,7 +291,11 @@ mod tests {
     }
 
     fn found(last: u8) -> Answer {
-        Answer::Addresses(Ok(addresses(last)))
+        found_for(last, Duration::from_secs(60))
+    }
+
+    fn found_for(last: u8, lifetime: Duration) -> Answer {
+        Answer::Addresses(Ok(Resolved { addresses: addresses(last), lifetime }))
     }
 
     fn failed() -> Answer {
@@ -364,7 +384,8 @@ mod tests {
         run(async {
             let mut scene = Scene::new();
             scene.prime().await;
-            for answer in [failed(), Answer::Addresses(Ok(Vec::new())), Answer::Unavailable] {
+            let empty = Resolved { addresses: Vec::new(), lifetime: Duration::from_secs(60) };
+            for answer in [failed(), Answer::Addresses(Ok(empty)), Answer::Unavailable] {
                 let (found, ()) = both(scene.resolve(Instant::now()), async {
                     let ticket = scene.names.with(HOST, 443, |name| name.question.as_ref().unwrap().ticket);
                     scene.asker.answer(ticket.unwrap(), answer);
@@ -375,6 +396,42 @@ mod tests {
                 assert_eq!(scene.tickets(), [0; 0], "not asked again at once");
                 scene.outdate();
             }
+        });
+    }
+
+    #[test]
+    fn addresses_serve_as_long_as_their_answer_says() {
+        run(async {
+            let mut scene = Scene::new();
+            let hour = Duration::from_secs(3600);
+            for (ticket, lifetime, serves) in [
+                (0, Duration::from_secs(40), Duration::from_secs(40)),
+                (1, hour, LIFETIME_MAX),
+                (2, Duration::ZERO, LIFETIME_MIN),
+            ] {
+                let began = Instant::now();
+                let (found, ()) = both(scene.resolve(began), async {
+                    scene.asker.answer(ticket, found_for(1, lifetime));
+                })
+                .await;
+                assert_eq!((found, scene.tickets()), (Ok(addresses(1)), vec![ticket]));
+                let until = scene.names.with(HOST, 443, |name| name.fresh_until).flatten().unwrap();
+                assert!(until >= began + serves && until <= Instant::now() + serves, "{lifetime:?}");
+                scene.outdate();
+            }
+        });
+    }
+
+    #[test]
+    fn the_address_that_was_connected_to_is_remembered_for_its_name() {
+        run(async {
+            let mut scene = Scene::new();
+            scene.prime().await;
+            assert_eq!(scene.names.last_good(HOST, 443), None);
+            scene.names.connected(HOST, 443, addresses(1)[0]);
+            scene.names.connected("unknown.test", 443, addresses(2)[0]);
+            assert_eq!(scene.names.last_good(HOST, 443), Some(addresses(1)[0]));
+            assert_eq!(scene.names.last_good(HOST, 80), None);
         });
     }
 

@@ -71,6 +71,11 @@ impl Request {
         self.bytes.get(self.head.head_bytes..).unwrap_or_default()
     }
 
+    /// What it holds of the core's budget, to be resized when its body is replaced by a longer one.
+    pub fn hold(&mut self) -> &mut Hold {
+        &mut self.hold
+    }
+
     /// Whether the body has come with the head, so that reading it waits for nothing.
     pub fn is_whole(&self) -> bool {
         match self.head.framing {
@@ -137,6 +142,11 @@ impl Downstream {
             resting_since: Instant::now(),
             peer,
         }
+    }
+
+    /// What was received of a head that is not whole or was refused; empty while a read is in flight.
+    pub fn received(&self) -> &[u8] {
+        &self.inbox
     }
 
     /// Whether a byte of the current answer has been sent.
@@ -290,7 +300,8 @@ impl Downstream {
             let had = request.bytes.len();
             let consumed = decoder.decode(&self.inbox, &mut |data| request.bytes.extend_from_slice(data))?;
             self.inbox.drain(..consumed.min(self.inbox.len()));
-            if request.body().len() > bytes_max {
+            let announced_bytes = (request.body().len() as u64).saturating_add(decoder.announced_bytes());
+            if announced_bytes > bytes_max as u64 {
                 return Err(too_large(bytes_max));
             }
             request.hold.resize(request.body().len())?;
@@ -406,10 +417,11 @@ impl Downstream {
         self.closed = true;
     }
 
-    /// Ends the connection in order: on TLS the caller is told that nothing is missing (RFC 8446 §6.1).
+    /// Ends the connection in order: behind TLS the caller is told that nothing more comes, so that an answer which ends by
+    /// closing is not taken for a cut one (RFC 9112 §9.8).
     pub async fn close(&mut self) {
-        if !self.closed && self.stream.is_tls() {
-            let _ = within(&mut self.alarm, Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
+        if self.stream.is_tls() && !self.closed {
+            within(&mut self.alarm, Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
         }
     }
 
@@ -470,7 +482,8 @@ impl Downstream {
     }
 }
 
-fn too_large(bytes_max: usize) -> Error {
+/// A body is over `bytes_max`.
+pub fn too_large(bytes_max: usize) -> Error {
     let message = format!("the request's body is over client.max_request_body_size_mb ({bytes_max} bytes)");
     Error::new(Kind::BodyTooLarge, message)
 }

@@ -31,6 +31,8 @@ pub(super) struct Session {
     read_bytes: usize,
     /// The caller's buffer while it waits for plaintext.
     armed: Option<Vec<u8>>,
+    /// Plaintext whose write stays in flight, and how much of it is sealed.
+    outbox: Option<(Vec<u8>, usize)>,
     end: Option<End>,
 }
 
@@ -66,7 +68,7 @@ impl Session {
         // What is given to it to seal is bounded here, and taken at once.
         tls.set_buffer_limit(None);
         let (records, read_bytes) = (early, READ_BYTES_MIN);
-        Self { wire, tls, records, taken: 0, read_bytes, armed: None, end: None }
+        Self { wire, tls, records, taken: 0, read_bytes, armed: None, outbox: None, end: None }
     }
 
     /// Errors: why it failed; the peer was told. There is no deadline here.
@@ -226,12 +228,52 @@ impl Session {
     /// owes (RFC 8446 §4.6.3) goes out before it.
     pub(super) async fn write_all(&mut self, bytes: &[u8], mut limit: Limit<'_>) -> io::Result<()> {
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
-            let mut sealed = Vec::with_capacity(piece.len() + piece.len() / 64 + 128);
+            let mut sealed = Vec::with_capacity(sealed_bytes(piece.len()));
             self.seal(piece, &mut sealed)?;
             let limit = limit.as_mut().map(|(stall, alarm)| (*stall, &mut **alarm));
             self.put(sealed, limit).await?;
         }
         Ok(())
+    }
+
+    /// See [`super::stream::Stream::start_write`].
+    pub(super) fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+        if self.outbox.is_some() {
+            return Err(bytes);
+        }
+        self.outbox = Some((bytes, start));
+        Ok(())
+    }
+
+    /// See [`super::stream::Stream::poll_written`].
+    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+        let Some((bytes, mut taken)) = self.outbox.take() else {
+            return Poll::Ready((Err(lost()), Vec::new()));
+        };
+        loop {
+            let step = match self.wire.has_outbox() {
+                true => self.wire.poll_written(context).map(|(result, _)| result),
+                false if taken >= bytes.len() => return Poll::Ready((Ok(()), bytes)),
+                false => {
+                    let piece =
+                        bytes.get(taken..bytes.len().min(taken + PIECE_BYTES_MAX)).unwrap_or_default();
+                    taken += piece.len();
+                    let mut sealed = Vec::with_capacity(sealed_bytes(piece.len()));
+                    let sealing = self.seal(piece, &mut sealed);
+                    let starting =
+                        sealing.and_then(|()| self.wire.start_write(sealed, 0).map_err(|_| lost()));
+                    Poll::Ready(starting)
+                }
+            };
+            match step {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready((Err(error), bytes)),
+                Poll::Pending => {
+                    self.outbox = Some((bytes, taken));
+                    return Poll::Pending;
+                }
+            }
+        }
     }
 
     /// Turns all of `piece` into records behind `sealed`. Errors: the session has failed.
@@ -289,10 +331,15 @@ impl Session {
     pub(super) fn say(&mut self, bytes: &[u8]) {
         let mut sealed = Vec::new();
         // What was sealed must be sent: the peer counts the records.
-        if self.wire.is_silent() && self.seal(bytes, &mut sealed).is_ok() {
+        if self.outbox.is_none() && self.wire.is_silent() && self.seal(bytes, &mut sealed).is_ok() {
             self.wire.say(sealed);
         }
     }
+}
+
+/// Room for so much plaintext as records.
+fn sealed_bytes(plain_bytes: usize) -> usize {
+    plain_bytes + plain_bytes / 64 + 128
 }
 
 #[cfg(test)]

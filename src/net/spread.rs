@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A core that drains: it is offered nothing more. Beside the count in one word, so that a core which saw none under way
 /// and ends has none under way.
 const DRAINING: u32 = 1 << 31;
+/// A core that has a sixteenth more than the one with the fewest keeps what it accepts: among many connections that come
+/// and go, evenness to the last one is worth less than the 7 to 20 µs of processor time that handing one over costs.
+const SLACK: u32 = 16;
 /// Tries to sit down before another core's claim comes in between; then the connection stays where it was accepted.
 const CLAIMS_MAX: usize = 16;
 
@@ -34,12 +37,12 @@ impl Spread {
         Self { counts: (0..cores).map(|_| Count::default()).collect() }
     }
 
-    /// A place for a connection that `own` has accepted: there, unless with it `own` would have at least two more than the
-    /// core with the fewest; then there. It counts at once, so that a burst does not fall on one core. A core that drains
-    /// takes only what it accepted itself. `None`: each core that could take it has `seats_max`.
+    /// A place for a connection that `own` has accepted: there, unless with it `own` would be two and a sixteenth ahead of
+    /// the core with the fewest; then on that one. It counts at once, so that a burst does not fall on one core. A core that
+    /// drains takes only what it accepted itself. `None`: each core that could take it has `seats_max`.
     pub fn claim(&self, own: usize, seats_max: u32) -> Option<Seat> {
         for _ in 0..CLAIMS_MAX {
-            let (core, count) = self.choose(own);
+            let (core, count) = self.choose(own, seats_max);
             if count & !DRAINING >= seats_max {
                 return None;
             }
@@ -73,15 +76,16 @@ impl Spread {
 
     /// The core that should have one more, and its word as it was seen. Cores with equally few are taken in turn from
     /// `own` on, so that those who choose at one moment choose apart.
-    fn choose(&self, own: usize) -> (usize, u32) {
+    fn choose(&self, own: usize, seats_max: u32) -> (usize, u32) {
         let own_word = self.word(own);
         if own_word & DRAINING != 0 {
             return (own, own_word);
         }
         let others = (1..self.counts.len()).map(|step| (own + step) % self.counts.len());
-        let fewest = others.map(|core| (core, self.word(core))).min_by_key(|(_, word)| *word);
-        // A core that drains has the highest of words.
-        fewest.filter(|(_, word)| own_word > *word).unwrap_or((own, own_word))
+        let others = others.map(|core| (core, self.word(core))).filter(|(_, word)| word & DRAINING == 0);
+        let fewest = others.min_by_key(|(_, word)| *word);
+        let is_far_ahead = |fewest: u32| own_word > fewest + fewest / SLACK || own_word >= seats_max;
+        fewest.filter(|(_, fewest)| is_far_ahead(*fewest)).unwrap_or((own, own_word))
     }
 
     fn sit(&self, core: usize, seen: u32) -> bool {
@@ -114,16 +118,17 @@ mod tests {
     }
 
     #[test]
-    fn whoever_accepts_no_core_is_two_ahead() {
+    fn whoever_accepts_no_core_is_far_ahead() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
             let cores = random.usize(1..9);
             let spread = Spread::new(cores);
             let mut taken = Vec::new();
-            for _ in 0..random.usize(1..200) {
+            for _ in 0..random.usize(1..400) {
                 taken.push(spread.claim(random.usize(0..cores), 1000).unwrap());
                 let seats = seats(&spread);
-                assert!(seats.iter().max().unwrap() - seats.iter().min().unwrap() <= 1, "{seats:?}");
+                let (most, fewest) = (seats.iter().max().unwrap(), seats.iter().min().unwrap());
+                assert!(*most <= fewest + fewest / SLACK + 1, "{seats:?}");
             }
             drop(taken);
             assert_eq!(seats(&spread), vec![0; cores]);
@@ -161,6 +166,12 @@ mod tests {
             spread.claim(0, 2).is_none() && spread.claim(1, 2).is_none() && spread.claim_own(1, 2).is_none()
         );
         drop(taken);
+        // The last seat of the node is found from everywhere, however small the difference.
+        let mut taken: Vec<Seat> = (0..200).map(|_| spread.claim(0, 100).unwrap()).collect();
+        assert!(spread.claim(0, 100).is_none());
+        taken.pop();
+        assert!(spread.claim(0, 100).is_some() && spread.claim(1, 100).is_some());
+        drop(taken);
         spread.close(1);
         let taken: Vec<Seat> = (0..3).map(|_| spread.claim(0, 3).unwrap()).collect();
         assert!(taken.iter().all(|seat| seat.core() == 0));
@@ -186,7 +197,8 @@ mod tests {
             let threads: Vec<_> = (0..4).map(claims).collect();
             let taken: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
             let seats = seats(&spread);
-            assert!(seats.iter().max().unwrap() - seats.iter().min().unwrap() <= 2, "{seats:?}");
+            let (most, fewest) = (seats.iter().max().unwrap(), seats.iter().min().unwrap());
+            assert!(*most <= fewest + fewest / SLACK + 2, "{seats:?}");
             drop(taken);
         }
     }

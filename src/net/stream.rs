@@ -183,6 +183,25 @@ impl Stream {
         self.wire().is_refused().await
     }
 
+    /// Starts a write of `bytes` from `start` that stays in flight as a read does, so that an answer may come before all is
+    /// taken. It goes on while [`Stream::poll_written`] is polled, and ends with its connection. They come back when
+    /// nothing can be written.
+    pub fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.start_write(bytes, start),
+            Inner::Tls(session) => session.start_write(bytes, start),
+        }
+    }
+
+    /// Goes on with the started write; its buffer comes back when all is written, or nothing more can be. Without one this
+    /// is an error, never a wait.
+    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.poll_written(context),
+            Inner::Tls(session) => session.poll_written(context),
+        }
+    }
+
     /// Ends the sending side; the peer reads an end of file. On TLS it is told so first, which waits while the peer takes
     /// nothing: the caller sets a deadline.
     pub async fn shutdown(&mut self) -> io::Result<()> {

@@ -4,13 +4,14 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use monoio::buf::{IoBuf, IoBufMut, Slice, SliceMut};
 use monoio::io::{
-    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelHandle, CancelableAsyncReadRent, Canceller,
-    OwnedReadHalf, OwnedWriteHalf, Splitable,
+    AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, Canceller, OwnedReadHalf,
+    OwnedWriteHalf, Splitable,
 };
 use monoio::net::TcpStream;
 use monoio::time::Sleep;
@@ -33,17 +34,26 @@ const YIELD: Duration = Duration::from_millis(1);
 /// A connection's halves.
 pub(super) struct Wire {
     state: State,
-    /// The writing half; `word` has it while that lasts.
-    writer: Option<OwnedWriteHalf<TcpStream>>,
+    writer: OwnedWriteHalf<TcpStream>,
     turn: Turn,
     rest: Rest,
     /// Set from a write's begin to its end: one that failed, or was dropped half-way, leaves it set.
     is_writing: bool,
-    /// A write that nobody waits for.
-    word: Option<Word>,
+    /// What is in the outbox was put there by [`Wire::say`].
+    is_saying: bool,
+    outbox: Outbox,
+    /// A second handle of `writer`, for the write that stays in flight.
+    poster: Option<OwnedWriteHalf<TcpStream>>,
 }
 
-type Word = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<()>)>>>;
+type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>)>>>;
+
+/// A write that stays in flight: what of it is written already.
+enum Outbox {
+    Empty,
+    Resting { bytes: Vec<u8>, written: usize },
+    Writing { future: Writing, written: usize },
+}
 
 type Read = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>);
 type Reading = Pin<Box<dyn Future<Output = Read>>>;
@@ -74,8 +84,16 @@ impl Wire {
     /// Over a connected socket.
     pub(super) fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        let (state, writer) = (State::Idle(reader), Some(writer));
-        Self { state, writer, turn: Turn::default(), rest: Rest::Done, is_writing: false, word: None }
+        Self {
+            state: State::Idle(reader),
+            writer,
+            turn: Turn::default(),
+            rest: Rest::Done,
+            is_writing: false,
+            is_saying: false,
+            outbox: Outbox::Empty,
+            poster: None,
+        }
     }
 
     /// Whether a read is in flight, or has ended and was not taken.
@@ -191,10 +209,7 @@ impl Wire {
     /// Writes all of `buffer`, which comes back. There is no deadline. Dropped half-way, nothing more can be written.
     pub(super) async fn write_all<T: IoBuf + 'static>(&mut self, mut buffer: T) -> (io::Result<()>, T) {
         let (mut written, end) = (0, buffer.bytes_init());
-        if let Err(error) = self.begin_write() {
-            return (Err(error), buffer);
-        }
-        if let Err(error) = self.finish_word().await {
+        if let Err(error) = self.finish_word().await.and_then(|()| self.begin_write()) {
             return (Err(error), buffer);
         }
         while written < end {
@@ -218,10 +233,10 @@ impl Wire {
         alarm: &mut Alarm,
     ) -> io::Result<Vec<u8>> {
         let (mut written, end) = (0, bytes.len());
-        self.begin_write()?;
-        if self.word.is_some() {
+        if self.is_saying {
             within(alarm, Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
         }
+        self.begin_write()?;
         while written < end {
             let writing = self.write_piece(piece(bytes, written, end));
             let done = within(alarm, Instant::now() + stall, writing).await;
@@ -231,6 +246,67 @@ impl Wire {
         }
         self.is_writing = false;
         Ok(bytes)
+    }
+
+    /// Starts a write of `bytes` from `start` that stays in flight like a read, in pieces. It goes on while
+    /// [`Wire::poll_written`] is polled, and ends with the connection. They come back when nothing can be written.
+    pub(super) fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+        if self.begin_write().is_err() {
+            return Err(bytes);
+        }
+        self.outbox = Outbox::Resting { bytes, written: start };
+        Ok(())
+    }
+
+    /// Whether such a write has not ended yet.
+    pub(super) fn has_outbox(&self) -> bool {
+        !matches!(self.outbox, Outbox::Empty)
+    }
+
+    /// Goes on with the started write; its buffer comes back. Without one this is an error, never a wait.
+    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+        loop {
+            match std::mem::replace(&mut self.outbox, Outbox::Empty) {
+                Outbox::Empty => return Poll::Ready((Err(lost()), Vec::new())),
+                Outbox::Resting { bytes, written } if written >= bytes.len() => {
+                    self.is_writing = false;
+                    return Poll::Ready((Ok(()), bytes));
+                }
+                Outbox::Resting { bytes, written } => {
+                    if self.turn.poll(context).is_pending() {
+                        self.outbox = Outbox::Resting { bytes, written };
+                        return Poll::Pending;
+                    }
+                    let future = self.post(bytes, written);
+                    self.outbox = Outbox::Writing { future, written };
+                }
+                Outbox::Writing { mut future, written } => {
+                    let Poll::Ready((writer, result, piece)) = future.as_mut().poll(context) else {
+                        self.turn.waits();
+                        self.outbox = Outbox::Writing { future, written };
+                        return Poll::Pending;
+                    };
+                    self.poster = Some(writer);
+                    self.turn.took(*result.as_ref().unwrap_or(&0));
+                    match counted(result) {
+                        Ok(count) => {
+                            self.outbox =
+                                Outbox::Resting { bytes: piece.into_inner(), written: written + count };
+                        }
+                        Err(error) => return Poll::Ready((Err(error), piece.into_inner())),
+                    }
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
+        let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
+        let end = bytes.len();
+        Box::pin(async move {
+            let (result, piece) = writer.write(piece(bytes, written, end)).await;
+            (writer, result, piece)
+        })
     }
 
     /// Errors: a write before this one failed or was dropped.
@@ -243,64 +319,54 @@ impl Wire {
 
     /// Waits for what [`Wire::say`] began.
     async fn finish_word(&mut self) -> io::Result<()> {
-        let Some(word) = &mut self.word else { return Ok(()) };
-        let (writer, result) = word.as_mut().await;
-        self.word = None;
-        self.writer = Some(writer);
+        if !self.is_saying {
+            return Ok(());
+        }
+        let (result, _) = poll_fn(|context| self.poll_written(context)).await;
+        self.is_saying = false;
         result
     }
 
     async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
         poll_fn(|context| self.turn.poll(context)).await;
-        let Some(writer) = &mut self.writer else { return (Err(lost()), piece) };
-        let (result, piece) = Watched { future: writer.write(piece), turn: &mut self.turn }.await;
+        let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
         self.turn.took(*result.as_ref().unwrap_or(&0));
-        match result {
-            Ok(0) => (Err(io::ErrorKind::WriteZero.into()), piece),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (Ok(0), piece),
-            result => (result, piece),
-        }
+        (counted(result), piece)
     }
 
     /// Whether nothing is being written.
     pub(super) fn is_silent(&self) -> bool {
-        !self.is_writing && self.word.is_none()
+        !self.is_writing
     }
 
     /// Begins to write bytes that nobody waits for: the next write waits for them, and they go with the connection. Only
     /// while this side is silent.
     pub(super) fn say(&mut self, bytes: Vec<u8>) {
-        let Some(mut writer) = self.writer.take_if(|_| !self.is_writing) else { return };
-        let mut word: Word = Box::pin(async move {
-            let (result, _) = writer.write_all(bytes).await;
-            (writer, result.map(drop))
-        });
-        // The first poll is what hands the write to the driver.
-        match word.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready((writer, result)) => {
-                self.writer = Some(writer);
-                self.is_writing = result.is_err();
-            }
-            Poll::Pending => self.word = Some(word),
+        if self.start_write(bytes, 0).is_ok() {
+            // The first poll is what hands the write to the driver.
+            self.is_saying = self.poll_written(&mut Context::from_waker(Waker::noop())).is_pending();
         }
     }
 
     /// Whether the peer refuses what was written: it has closed altogether, and said so with a reset. Once it has closed
     /// its sending side a read does not tell that any more, but a write does, also one of nothing.
     pub(super) async fn is_refused(&mut self) -> bool {
-        let is_said = self.finish_word().await.is_ok();
-        match &mut self.writer {
-            Some(writer) if is_said => writer.write(Vec::new()).await.0.is_err(),
-            _ => true,
-        }
+        self.finish_word().await.is_err() || self.writer.write(Vec::new()).await.0.is_err()
     }
 
     /// Ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
-        match &mut self.writer {
-            Some(writer) => writer.shutdown().await,
-            None => Err(lost()),
-        }
+        self.finish_word().await?;
+        self.writer.shutdown().await
+    }
+}
+
+/// The bytes that a write took: none is an error, an interruption is none.
+fn counted(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        result => result,
     }
 }
 

@@ -367,7 +367,7 @@ const ARRIVING: [(Arriving, &str, &str); Arriving::COUNT] = [
     (
         Arriving::Refused,
         "corelane_connections_refused_total",
-        "Downstream connections over server.connections_per_core_max, answered 503 or closed.",
+        "Downstream connections over server.max_connections_per_core, answered 503 or closed.",
     ),
     (
         Arriving::Shaken,

@@ -60,6 +60,7 @@ fn encode_row(fields: &mut Fields<'_>, row: &Row) {
     }
     fields.bytes(&row.overhead_us.to_be_bytes());
     fields.bytes(&[u8::from(row.content_truncated)]);
+    fields.text(&row.client_ip);
 }
 
 /// Fields, each behind its length.

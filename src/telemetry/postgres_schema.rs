@@ -51,24 +51,47 @@ CREATE TABLE logs (
     first_token_ms double precision,
     overhead_us bigint NOT NULL,
     content_truncated boolean NOT NULL,
+    client_ip text,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (timestamp, id)
 ) PARTITION BY RANGE (timestamp);
-INSERT INTO corelane_schema VALUES ('logs', 1) ON CONFLICT DO NOTHING;
+INSERT INTO corelane_schema VALUES ('logs', 2) ON CONFLICT DO NOTHING;
 ";
 
-/// Makes the table unless it is there, also where it was dropped or renamed since; `false`: a table of that name is there
-/// which is not ours.
+/// Columns that tables of earlier versions lack, with their types: each may be NULL, so that nodes of those versions can
+/// write beside us.
+const ADDED: [(&str, &str); 1] = [("client_ip", "text")];
+
+/// Makes the table unless it is there, also where it was dropped or renamed since, and adds what it lacks; `false`: a table
+/// of that name is there which is not ours.
 pub(super) fn make_table(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
     if exists(transaction, "corelane_schema")? && exists(transaction, "logs")? {
-        return Ok(true);
+        return add_columns(transaction).map(|()| true);
     }
     transaction.batch_execute(LOCK)?;
     if exists(transaction, "logs")? {
-        return exists(transaction, "corelane_schema");
+        let is_ours = exists(transaction, "corelane_schema")?;
+        return if is_ours { add_columns(transaction).map(|()| true) } else { Ok(false) };
     }
     transaction.batch_execute(SCHEMA)?;
     Ok(true)
+}
+
+/// Asks the catalogue rather than our version: a table may be restored, or made again by a node of an earlier version.
+fn add_columns(transaction: &mut Transaction<'_>) -> Result<(), Error> {
+    let present = transaction.simple_query(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped",
+    )?;
+    let present: Vec<&str> = present.iter().filter_map(first_field).collect();
+    let missing: Vec<_> = ADDED.iter().filter(|(column, _)| !present.contains(column)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    transaction.batch_execute(LOCK)?;
+    for (column, kind) in missing {
+        transaction.batch_execute(&format!("ALTER TABLE logs ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
+    }
+    transaction.batch_execute("UPDATE corelane_schema SET version = 2 WHERE part = 'logs' AND version < 2")
 }
 
 /// Makes the partitions of these days (counted from the epoch, UTC) where they are missing. No default partition: a

@@ -1,6 +1,8 @@
 //! One request's log row as it leaves a core: plain owned data, bodies as raw bytes. What the columns hold is made of it
 //! on the log thread (`writer`), where time is cheap.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use crate::chat::Usage;
@@ -43,6 +45,8 @@ pub struct Record {
     pub overhead_us: u64,
     /// Tokens, when the provider reported them.
     pub usage: Option<Usage>,
+    /// The caller's address: the peer's, or what trusted proxies said.
+    pub client_ip: IpAddr,
     /// Core index.
     pub core: u16,
     /// Snapshot's generation.
@@ -127,6 +131,7 @@ pub(super) mod tests {
             first_token_us: None,
             overhead_us: 40,
             usage: None,
+            client_ip: IpAddr::from([192, 0, 2, 7]),
             core: 0,
             generation: 1,
             input: None,

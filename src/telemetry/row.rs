@@ -45,6 +45,7 @@ pub const COLUMNS: &[&str] = &[
     "first_token_ms",
     "overhead_us",
     "content_truncated",
+    "client_ip",
 ];
 
 /// One row; every text is UTF-8 without NUL.
@@ -96,6 +97,8 @@ pub struct Row {
     pub overhead_us: i64,
     /// Whether a body was cut or left out for want of room.
     pub content_truncated: bool,
+    /// The caller's address, without a port.
+    pub client_ip: String,
 }
 
 /// The token columns.
@@ -145,6 +148,7 @@ impl Row {
             first_token_ms: record.first_token_us.map(ms),
             overhead_us: i64::try_from(record.overhead_us).unwrap_or(i64::MAX),
             content_truncated: record.content_truncated,
+            client_ip: record.client_ip.to_string(),
         }
     }
 

@@ -17,7 +17,10 @@ use super::store::{StartError, Store, StoreError};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In `user_version`: the table is ours, in this version.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+
+/// What version 1 lacks.
+const FROM_1: &str = "ALTER TABLE logs ADD COLUMN client_ip TEXT; PRAGMA user_version = 2;";
 
 const SCHEMA: &str = "
 CREATE TABLE logs (
@@ -54,10 +57,11 @@ CREATE TABLE logs (
     first_token_ms REAL,
     overhead_us INTEGER NOT NULL,
     content_truncated INTEGER NOT NULL,
+    client_ip TEXT,
     created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
     PRIMARY KEY (timestamp, id)
 );
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 ";
 
 /// An open file with its table.
@@ -102,16 +106,25 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<bool> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version >= SCHEMA_VERSION {
+    let is_there = transaction.table_exists(None, "logs")?;
+    match (version, is_there) {
         // Another program's file may have a version of its own.
-        return transaction.table_exists(None, "logs");
+        (SCHEMA_VERSION.., _) => return Ok(is_there),
+        (1, true) if has_columns_of_1(&transaction)? => transaction.execute_batch(FROM_1)?,
+        (_, true) | (1.., false) => return Ok(false),
+        (_, false) => transaction.execute_batch(SCHEMA)?,
     }
-    if transaction.table_exists(None, "logs")? {
-        return Ok(false);
-    }
-    transaction.execute_batch(SCHEMA)?;
     transaction.commit()?;
     Ok(true)
+}
+
+/// Whether a table lacks of ours what version 1 lacked, and no more.
+fn has_columns_of_1(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info('logs')")?;
+    let present: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let lacking: Vec<&str> =
+        COLUMNS.iter().copied().filter(|column| !present.iter().any(|one| one == column)).collect();
+    Ok(lacking == ["client_ip"])
 }
 
 fn insert() -> String {
@@ -168,6 +181,7 @@ fn write_row(statement: &mut Statement<'_>, row: &Row) -> rusqlite::Result<()> {
     fields.bind(row.first_token_ms)?;
     fields.bind(row.overhead_us)?;
     fields.bind(row.content_truncated)?;
+    fields.bind(&row.client_ip)?;
     fields.statement.raw_execute().map(drop)
 }
 

@@ -83,7 +83,9 @@ impl Door {
                 Batch::Failed(error) => {
                     failures += 1;
                     if must_back_off(&error, failures) {
-                        tracing::warn!(%error, failures, "accept failed");
+                        if failures.is_power_of_two() {
+                            tracing::warn!(%error, failures, "accept failed");
+                        }
                         monoio::time::sleep(ACCEPT_BACKOFF).await;
                     }
                 }
@@ -187,6 +189,73 @@ fn must_back_off(error: &io::Error, failures: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+    use crate::gateway::Facts;
+    use crate::net::Driver;
+    use crate::net::mailbox::{Mailbox, mailbox};
+    use crate::net::spread::Spread;
+    use crate::net::tls::Roots;
+    use crate::worker::runtime::DriverChoice;
+    use crate::worker::{Plan, prepare};
+
+    /// Core 0 of two with one connection already, so that the next one is the other core's.
+    fn plan(posts: &[Post<Message>], own: Mailbox<Message>, spread: &Spread) -> Plan {
+        let text =
+            br#"{"providers":{"openai":{"keys":[{"name":"a","value":"k","models":["*"],"weight":1}]}}}"#;
+        let loaded = config::load(text, "config.json", &|_: &str| None::<String>).unwrap();
+        Plan {
+            index: 0,
+            cores: 2,
+            processor: None,
+            driver: DriverChoice::Epoll,
+            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            snapshot: loaded.snapshot,
+            facts: Facts { version: "0", node: "test".to_owned() },
+            log: None,
+            body_bytes_max: 1 << 20,
+            roots: Roots::load().0,
+            questions: tokio::sync::mpsc::channel(1).0,
+            mailbox: own,
+            posts: posts.into(),
+            spread: spread.clone(),
+            certificates: None,
+        }
+    }
+
+    /// The seats of both cores after one more was accepted, the other core's mailbox being as `spoil` leaves it.
+    fn seats_after(
+        spoil: impl FnOnce(&Post<Message>, Mailbox<Message>) -> Option<Mailbox<Message>>,
+    ) -> [u32; 2] {
+        let (posts, mut boxes): (Vec<_>, Vec<_>) = (0..2).map(|_| mailbox().unwrap()).unzip();
+        let other = spoil(&posts[1], boxes.pop().unwrap());
+        let spread = Spread::new(2);
+        let _first = spread.claim_own(0, 9).unwrap();
+        let plan = plan(&posts, boxes.pop().unwrap(), &spread);
+        let address = plan.listener.local_addr().unwrap();
+        let mut runtime =
+            monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().enable_timer().build().unwrap();
+        runtime.block_on(async {
+            let prepared = prepare(plan, Driver::Epoll).unwrap();
+            let _caller = TcpStream::connect(address).unwrap();
+            assert!(matches!(prepared.door.batch(), (1, Batch::Emptied)));
+            let seats = [spread.seats(0), spread.seats(1)];
+            drop(other);
+            seats
+        })
+    }
+
+    #[test]
+    fn a_connection_that_another_core_does_not_take_is_served_here() {
+        assert_eq!(seats_after(|_, other| Some(other)), [1, 1]);
+        let fill = |post: &Post<Message>, other| {
+            let sample = || Message::Sample(tokio::sync::oneshot::channel().0);
+            while post.offer(sample(), HANDED_OVER_MAX).is_ok() {}
+            assert!(post.send(sample()).is_ok(), "there is room for what must arrive");
+            Some(other)
+        };
+        assert_eq!(seats_after(fill), [2, 0]);
+        assert_eq!(seats_after(|_, _| None), [2, 0]);
+    }
 
     #[test]
     fn an_accept_backs_off_for_what_lasts() {

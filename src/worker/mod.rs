@@ -3,6 +3,7 @@
 
 mod connection;
 mod door;
+mod greeting;
 pub mod runtime;
 
 use std::cell::{Cell, RefCell};
@@ -13,12 +14,16 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
+
 use crate::config::snapshot::Snapshot;
 use crate::gateway::{Core, Facts, Message};
 use crate::net::ask::{Asker, Envelope};
 use crate::net::budget::Budget;
 use crate::net::mailbox::{Mailbox, Post};
+use crate::net::pool::Position;
 use crate::net::spread::Spread;
+use crate::net::tls::Roots;
 use crate::net::{Driver, Net, race};
 use crate::telemetry::ring::Producer;
 pub use door::BACKLOG;
@@ -37,6 +42,8 @@ const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Plan {
     /// Its number, from 0.
     pub index: u16,
+    /// How many cores the node has.
+    pub cores: usize,
     /// The processor it is pinned to; `None`: not pinned.
     pub processor: Option<core_affinity::CoreId>,
     /// Which driver to try.
@@ -51,6 +58,8 @@ pub struct Plan {
     pub log: Option<Producer>,
     /// Bytes that its bodies may hold together.
     pub body_bytes_max: usize,
+    /// Whom it trusts towards providers.
+    pub roots: Roots,
     /// The way to the control plane.
     pub questions: tokio::sync::mpsc::Sender<Envelope>,
     /// What it is told.
@@ -59,6 +68,8 @@ pub struct Plan {
     pub posts: Arc<[Post<Message>]>,
     /// The count of each core's connections.
     pub spread: Spread,
+    /// What callers shake hands by; `None`: the listener is plain.
+    pub certificates: Option<Arc<ServerConfig>>,
 }
 
 /// A running core.
@@ -118,9 +129,12 @@ struct Prepared {
 
 fn prepare(plan: Plan, driver: Driver) -> io::Result<Prepared> {
     let asker = Asker::new(usize::from(plan.index), plan.questions);
-    let net = Net::new(driver, asker, Budget::new(plan.body_bytes_max)).map_err(io::Error::other)?;
+    let position = Position { core: usize::from(plan.index), cores: plan.cores };
+    let net = Net::new(driver, asker, Budget::new(plan.body_bytes_max), position, plan.roots);
+    net.adopt(&plan.snapshot).map_err(io::Error::other)?;
     let seats_max = u32::try_from(plan.snapshot.server.connections_per_core_max).unwrap_or(u32::MAX);
     let core = Core::new(plan.index, plan.facts, plan.snapshot, net, plan.spread, plan.log);
+    plan.certificates.into_iter().for_each(|certificates| core.certify(certificates));
     let core = Rc::new(core);
     let door = Door::new(Rc::clone(&core), plan.listener, plan.posts, seats_max)?;
     let readiness = door.readiness()?;

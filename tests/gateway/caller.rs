@@ -53,7 +53,11 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(node: &Node) -> Self {
-        let stream = node.connect();
+        Self::on(node.connect())
+    }
+
+    /// On a connection with a deadline on reads.
+    pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, inbox: Vec::new() }
     }

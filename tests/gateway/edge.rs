@@ -100,8 +100,7 @@ fn a_connection_that_the_provider_ends_is_not_reused() {
     on_both(|driver| {
         let with_close = answer(200, "content-type: application/json\r\nconnection: close\r\n", ANSWER);
         let old = with_close.replacen(b"HTTP/1.1", b"HTTP/1.0");
-        let surplus = [ok(ANSWER), b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong".to_vec()].concat();
-        for bytes in [with_close, old, surplus] {
+        for bytes in [with_close, old] {
             // It stays open on the provider's side: whether it is used again is the node's decision alone.
             let upstream = Upstream::answering(bytes);
             let config = crate::setup::config(upstream.address).to_string();
@@ -164,6 +163,38 @@ fn http_1_0_gets_no_chunks() {
 }
 
 #[test]
+fn http_1_0_gets_each_event_as_it_comes() {
+    on_both(|driver| {
+        let gate = Gate::default();
+        let next = gate.clone();
+        let upstream = Upstream::start(move |line| {
+            while line.receive().is_some() {
+                line.send(STREAM_HEAD);
+                for number in 0..10 {
+                    line.send(chunk(event(&format!("<{number}>"))));
+                    if !next.pass() {
+                        return;
+                    }
+                }
+                line.send("0\r\n\r\n");
+            }
+        });
+        let node = node(&upstream, driver);
+        let mut caller = Caller::new(&node);
+        let length = ASK_STREAM.len();
+        caller.send(format!("POST {CHAT} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{ASK_STREAM}"));
+        for number in 0..10 {
+            caller.until(format!("<{number}>"));
+            gate.open();
+        }
+        let answer = caller.answer();
+        assert_eq!((answer.value("transfer-encoding"), answer.value("connection")), (None, Some("close")));
+        assert_eq!(answer.value("x-accel-buffering"), Some("no"));
+        assert_eq!(answer.text(), (0..10).map(|number| event(&format!("<{number}>"))).collect::<String>());
+    });
+}
+
+#[test]
 fn a_caller_that_waits_is_invited_and_one_that_does_not_is_not() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
@@ -209,7 +240,7 @@ fn head_has_a_gets_head() {
 }
 
 /// Whether the error is worded as callers of this family of paths expect.
-fn check_shape(path: &str, answer: &Answer) {
+pub(crate) fn check_shape(path: &str, answer: &Answer) {
     let body = answer.json();
     assert_eq!(answer.value("content-type"), Some("application/json"));
     assert!(!body["error"]["message"].as_str().unwrap().is_empty());
@@ -239,11 +270,11 @@ fn refusals_speak_the_callers_dialect() {
             check_shape(path, &answer);
         }
         for (path, method, allow) in [
-            (CHAT, "GET", "POST"),
-            (OPENAI_CHAT, "DELETE", "POST"),
-            (MESSAGES, "PUT", "POST"),
-            ("/v1/models", "POST", "GET, HEAD"),
-            ("/anthropic/v1/models", "PATCH", "GET, HEAD"),
+            (CHAT, "GET", "POST, OPTIONS"),
+            (OPENAI_CHAT, "DELETE", "POST, OPTIONS"),
+            (MESSAGES, "PUT", "POST, OPTIONS"),
+            ("/v1/models", "POST", "GET, HEAD, OPTIONS"),
+            ("/anthropic/v1/models", "PATCH", "GET, HEAD, OPTIONS"),
         ] {
             caller.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
             let answer = caller.answer();
@@ -254,7 +285,8 @@ fn refusals_speak_the_callers_dialect() {
             for field in [
                 "content-type: text/plain",
                 "content-type: application/jsonx",
-                "content-type: application/json\r\ncontent-encoding: gzip",
+                "content-type: application/json\r\ncontent-type: application/json",
+                "content-type: application/json\r\ncontent-encoding: compress",
             ] {
                 let mut caller = Caller::new(&node);
                 caller.send(format!(
@@ -301,14 +333,43 @@ fn other_spellings_of_json_are_taken() {
         let node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         let length = ASK.len();
-        for field in
-            ["content-type: Application/JSON ; charset=utf-8\r\n", "", "content-encoding: identity\r\n"]
-        {
+        for field in [
+            "content-type: Application/JSON ; charset=utf-8\r\n",
+            "content-type: application/vnd.api+json\r\n",
+            // What `curl -d` says.
+            "content-type: application/x-www-form-urlencoded\r\n",
+            "",
+            "content-encoding: identity\r\n",
+        ] {
             caller.send(format!("POST {CHAT}?api-version=1 HTTP/1.1\r\nhost: test\r\n{field}content-length: {length}\r\n\r\n{ASK}"));
             assert_eq!(caller.answer().status, 200);
             assert_eq!(upstream.last().value("content-type"), "application/json");
             assert!(!upstream.last().head.contains("api-version"));
         }
+    });
+}
+
+#[test]
+fn a_post_says_how_long_its_body_is() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let node = node(&upstream, driver);
+        for path in [CHAT, OPENAI_CHAT, MESSAGES] {
+            let mut caller = Caller::new(&node);
+            caller.send(format!("POST {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
+            let answer = caller.answer();
+            assert_eq!(answer.status, 411);
+            check_shape(path, &answer);
+            // There was no body: what follows is a request.
+            assert_eq!(caller.get("/health").status, 200);
+            for framing in ["content-length: 0\r\n\r\n", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"] {
+                caller.send(format!("POST {path} HTTP/1.1\r\nhost: test\r\n{framing}"));
+                assert_eq!(caller.answer().status, 400);
+            }
+            caller.send(format!("POST {path} HTTP/1.0\r\n\r\n"));
+            assert_eq!(caller.answer().status, 411);
+        }
+        assert_eq!(upstream.connections(), 0);
     });
 }
 
@@ -328,6 +389,12 @@ fn broken_heads_are_refused_and_the_connection_ends() {
         ("GET /health HTTP/1.1\nhost: a\n\n".into(), 400),
         ("GET /health HTTP/1.1\r\nhost : a\r\n\r\n".into(), 400),
         ("\u{16}\u{3}\u{1}\r\n\r\n".into(), 400),
+        (format!("POST {MESSAGES} HTTP/1.1\r\nhost : a\r\n\r\n"), 400),
+        (format!("\r\nPOST {MESSAGES} HTTP/1.1\r\ncontent-length: 2\r\n\r\n{{}}"), 400),
+        (format!("GET http://gw{MESSAGES} HTTP/3.0\r\nhost: a\r\n\r\n"), 505),
+        (format!("BREW {OPENAI_CHAT} HTTP/1.1\r\nhost: a\r\n\r\n"), 501),
+        (format!("POST {OPENAI_CHAT} HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"), 431),
+        (format!("GET /anthropic/{long} HTTP/1.1\r\nhost: a\r\n\r\n"), 414),
     ];
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
@@ -342,7 +409,10 @@ fn broken_heads_are_refused_and_the_connection_ends() {
                 "{}",
                 &head[..50.min(head.len())]
             );
-            check_shape("/", &answer);
+            let path = ["/anthropic/", "/openai/"]
+                .into_iter()
+                .find(|prefix| head.get(..40.min(head.len())).is_some_and(|front| front.contains(prefix)));
+            check_shape(path.unwrap_or("/"), &answer);
             caller.try_send(request(CHAT, "", ASK));
             caller.half_close();
             assert_eq!(caller.rest(), b"");

@@ -3,10 +3,11 @@
 
 use crate::caller::{Caller, request};
 use crate::setup::{ANSWER, ASK, CHAT, MESSAGES, answer, node, ok, on_both};
+use crate::support::node::{KEYS, Node};
 use crate::support::upstream::Upstream;
 
 /// Credentials and the rest of what must stay here, each with a value that would be seen anywhere.
-const STAYS: [&str; 25] = [
+const STAYS: [&str; 34] = [
     "authorization: Bearer LEAK",
     "Authorization: Basic LEAK",
     "x-api-key: LEAK",
@@ -22,6 +23,15 @@ const STAYS: [&str; 25] = [
     "referer: LEAK",
     "origin: http://localhost",
     "x-forwarded-for: LEAK",
+    "X-Forwarded-Proto: LEAK",
+    "X-Forwarded-Host: LEAK",
+    "Forwarded: for=LEAK",
+    "x-real-ip: LEAK",
+    "Via: 1.1 LEAK",
+    "true-client-ip: LEAK",
+    "proxy-connection: LEAK",
+    "upgrade: LEAK",
+    "x-hop: LEAK",
     "accept-encoding: gzip, LEAK",
     "accept-language: LEAK",
     "te: trailers",
@@ -34,7 +44,7 @@ const STAYS: [&str; 25] = [
     "keep-alive: LEAK",
 ];
 
-const STAYS_EXTRA: [&str; 9] = [
+const STAYS_EXTRA: [&str; 22] = [
     "x-bf-eh-authorization: LEAK",
     "X-BF-EH-Authorization: LEAK",
     "x-bf-eh-x-api-key: LEAK",
@@ -44,6 +54,19 @@ const STAYS_EXTRA: [&str; 9] = [
     "x-bf-eh-content-length: 0",
     "x-bf-eh-transfer-encoding: chunked",
     "x-bf-eh-connection: LEAK",
+    "x-bf-eh-forwarded: for=LEAK",
+    "x-bf-eh-x-forwarded-for: LEAK",
+    "x-bf-eh-X_Forwarded_For: LEAK",
+    "x-bf-eh-x-real-ip: LEAK",
+    "x-bf-eh-via: LEAK",
+    "x-bf-eh-te: LEAK",
+    "x-bf-eh-proxy-authorization: LEAK",
+    "x-bf-eh-x_api_key: LEAK",
+    "x-bf-eh-host: LEAK",
+    "x-bf-eh-user-agent: LEAK",
+    "x-bf-eh-content-encoding: LEAK",
+    "x-bf-eh-accept-encoding: LEAK",
+    "x-bf-eh-x-corelane-request-id: LEAK",
 ];
 
 #[test]
@@ -88,6 +111,62 @@ fn no_other_header_goes_up_than_the_allowed() {
             assert_eq!(received.value("host"), upstream.address.to_string());
             assert_eq!(received.value("accept-encoding"), "identity");
             assert!(received.value("user-agent").starts_with("corelane/"));
+        }
+    });
+}
+
+/// RFC 9110 §7.6.1: what a caller's Connection nominates is of that connection, also where it would otherwise pass.
+#[test]
+fn what_connection_nominates_does_not_cross() {
+    on_both(|driver| {
+        let fields = "connection: X-Request-Id\r\nConnection: close-not , retry-after\r\nx-request-id: LEAK\r\n\
+            retry-after: LEAK\r\nopenai-processing-ms: 4\r\n";
+        let upstream = Upstream::answering(answer(200, fields, ANSWER));
+        let node = node(&upstream, driver);
+        let mut caller = Caller::new(&node);
+        let passing = "idempotency-key: LEAK\r\ntraceparent: LEAK\r\nx-stainless-lang: LEAK\r\nx-bf-eh-x-team: LEAK\r\n";
+        for (path, body) in [(CHAT, ASK), (MESSAGES, r#"{"model":"claude-x"}"#)] {
+            for connection in [
+                "Connection: Idempotency-Key, traceparent,x-stainless-lang , X-BF-EH-X-Team, keep-alive",
+                "connection: idempotency-key\r\nCONNECTION: traceparent,,x-stainless-lang\r\nconnection: x-bf-eh-x-team",
+            ] {
+                caller.send(request(path, &format!("{passing}{connection}\r\naccept: */*\r\n"), body));
+                let answer = caller.answer();
+                assert_eq!(answer.status, 200);
+                let received = upstream.last();
+                assert!(!received.head.contains("LEAK"), "{}", received.head);
+                assert_eq!(received.value("accept"), "*/*");
+                assert!(!answer.head.contains("LEAK"), "{}", answer.head);
+                assert_eq!(answer.value("openai-processing-ms"), Some("4"));
+                // Nominated or not, what is ours stays.
+                caller.send(request(
+                    path,
+                    "connection: authorization, host, content-length, x-api-key\r\n",
+                    body,
+                ));
+                assert_eq!(caller.answer().status, 200);
+                let names = upstream.last().names();
+                let credential = if path == CHAT { "authorization" } else { "x-api-key" };
+                assert!(
+                    ["host", "content-length", credential].iter().all(|own| names.contains(&(*own).into()))
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_config_that_would_override_a_credential_does_not_start() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        for (provider, name) in
+            [("openai", "Authorization"), ("anthropic", "x-api-key"), ("openai", "Cookie")]
+        {
+            let mut config = crate::setup::config(upstream.address);
+            config["providers"][provider]["network_config"]["extra_headers"] =
+                serde_json::json!({ name: "mine" });
+            let said = Node::try_start(&config.to_string(), driver, &KEYS).map(drop).unwrap_err();
+            assert!(said.join("\n").contains("carries credentials"), "{said:#?}");
         }
     });
 }
@@ -186,7 +265,7 @@ fn the_configs_extra_headers_go_up_alone() {
         for provider in ["openai", "anthropic"] {
             config["providers"][provider]["network_config"]["extra_headers"] = extra.clone();
         }
-        let node = crate::support::node::Node::start(&config.to_string(), driver);
+        let node = Node::start(&config.to_string(), driver);
         let mut caller = Caller::new(&node);
         let fields = "openai-organization: LEAK\r\nx-bf-eh-x-tenant: LEAK\r\nanthropic-version: LEAK\r\n";
         for (path, body) in [(CHAT, ASK), (MESSAGES, r#"{"model":"claude-x"}"#)] {
@@ -213,6 +292,14 @@ fn answers_bring_back_all_but_the_connections_own() {
         ("request-id", "req_2"),
     ];
     let kept = [
+        "Access-Control-Allow-Origin: LEAK",
+        "access-control-allow-credentials: LEAK",
+        "X-Accel-Redirect: /LEAK",
+        "x-sendfile: /LEAK",
+        "nel: LEAK",
+        "report-to: LEAK",
+        "clear-site-data: LEAK",
+        "x-corelane-request-id: LEAK",
         "Set-Cookie: LEAK=1",
         "connection: x-hop",
         "keep-alive: timeout=LEAK",

@@ -3,6 +3,7 @@
 
 pub(crate) mod node;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod seed;
 pub(crate) mod tls;
 pub(crate) mod upstream;

@@ -57,8 +57,10 @@ impl Certificates {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name.push(DnType::CommonName, "corelane's tests");
         let key = KeyPair::generate().unwrap();
+        // Each has a name of its own, or a stranger's signature would be a broken one of ours.
+        let name = format!("corelane's tests {:?}", &key.public_key_raw()[1..9]);
+        params.distinguished_name.push(DnType::CommonName, name);
         let ca = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
         let server = signed(&issuer, &["localhost", "127.0.0.1", "::1"], |_| {});

@@ -1,0 +1,41 @@
+//! What must hold for any bytes that a stranger sends: one function for each reader, which panics when it does not hold.
+//! libFuzzer calls them (`targets/`), and so does `tests/corpus.rs` of the gateway with every kept input. Beside the
+//! reader stands, where it can, a second and slower reading of the same bytes, written from the standard alone.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a panic is the finding")]
+
+mod body;
+mod coding;
+mod config;
+mod cut;
+mod dialect;
+mod events;
+mod head;
+mod look;
+mod proxy;
+
+pub use body::chunked_body;
+pub use coding::coded_body;
+pub use config::config_file;
+pub use dialect::{stream_events, translation};
+pub use events::event_stream;
+pub use head::{request_head, response_head};
+pub use look::look;
+pub use proxy::proxy_header;
+
+/// A check of one reader; panics when something does not hold for these bytes.
+pub type Check = fn(&[u8]);
+
+/// Every check under the name of its target and of its folder in `corpus/`.
+pub const CHECKS: [(&str, Check); 10] = [
+    ("chunked_body", chunked_body),
+    ("coded_body", coded_body),
+    ("config_file", config_file),
+    ("event_stream", event_stream),
+    ("look", look),
+    ("proxy_header", proxy_header),
+    ("request_head", request_head),
+    ("response_head", response_head),
+    ("stream_events", stream_events),
+    ("translation", translation),
+];

@@ -1,0 +1,65 @@
+//! The fields of a request's head that decide something before its body is read, found in one pass. It judges none.
+
+use super::fields;
+use crate::net::server::Request;
+
+/// Where one field stands in the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nowhere.
+    #[default]
+    Never,
+    /// Once: the field of this number.
+    Once(u8),
+    /// More than once.
+    Again,
+}
+
+impl Seen {
+    /// The value, when it stands there once.
+    pub(super) fn value(self, request: &Request) -> Option<&[u8]> {
+        match self {
+            Self::Once(number) => request.fields().nth(usize::from(number)).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    fn see(&mut self, number: usize) {
+        *self = match (*self, u8::try_from(number)) {
+            (Self::Never, Ok(number)) => Self::Once(number),
+            _ => Self::Again,
+        };
+    }
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    /// `origin`
+    pub(super) origin: Seen,
+    /// `content-type`
+    pub(super) content_type: Seen,
+    /// `content-encoding`
+    pub(super) content_encoding: Seen,
+    /// Whether a `connection` nominates other headers as its own.
+    pub(super) nominates: bool,
+}
+
+impl Noted {
+    /// Looks at each field's length before its name.
+    pub(super) fn of(request: &Request) -> Self {
+        let mut noted = Self::default();
+        for (number, (name, value)) in request.fields().enumerate() {
+            match name.len() {
+                10 if name.eq_ignore_ascii_case(b"connection") => {
+                    noted.nominates |= !fields::is_persistence(value);
+                }
+                6 if name.eq_ignore_ascii_case(b"origin") => noted.origin.see(number),
+                12 if name.eq_ignore_ascii_case(b"content-type") => noted.content_type.see(number),
+                16 if name.eq_ignore_ascii_case(b"content-encoding") => noted.content_encoding.see(number),
+                _ => {}
+            }
+        }
+        noted
+    }
+}

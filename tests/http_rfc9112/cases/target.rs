@@ -1,0 +1,92 @@
+//! RFC 9112 §3.2, the request target in its four forms. Only the exact spelling of a route is that route: an escape, a
+//! dot, a doubled slash never change which route decides.
+
+use super::Case;
+
+#[rustfmt::skip] // a row for a case
+pub(crate) const CASES: &[Case] = &[
+    // §3.2.1, origin-form.
+    ("a path", b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("a query", b"GET /health?a=b&c HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("an empty query", b"GET /health? HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("a question mark in the query", b"GET /health?a?b HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("what browsers leave in a query", b"GET /health?a={[|\\^`]} HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("no route", b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("the root", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("a slash behind", b"GET /health/ HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("a slash too many", b"GET //health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("another case", b"GET /Health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("a dot", b"GET /./health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("two dots", b"GET /x/../health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("two dots over the top", b"GET /../../health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("an escaped letter", b"GET /%68ealth HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("escaped dots", b"GET /x/%2e%2e/health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("an escaped slash", b"POST /v1/chat%2Fcompletions HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("an escape escaped", b"GET /%2568ealth HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("an escaped NUL behind", b"GET /health%00 HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("escaped line ends", b"GET /health%0d%0aA:%20b HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("a path parameter", b"GET /health;a=b HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("an escaped question mark", b"GET /health%3Fa HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("half an escape", b"GET /health%4 HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("no escape behind the percent sign", b"GET /health% HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("an escape that is not hex", b"GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("an escape of IIS", b"GET /%u0068ealth HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // RFC 9112 §3.2: no fragment. RFC 3986 §3.3: what may stand in a path.
+    ("a fragment", b"GET /health#x HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a fragment behind a query", b"GET /health?a#x HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a backslash", b"GET \\health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a backslash in the path", b"GET /x\\health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a quote", b"GET /\"health\" HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("braces", b"GET /{health} HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("UTF-8", b"GET /h\xc3\xa9alth HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a byte over 127", b"GET /health\x80 HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a NUL", b"GET /health\0 HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a DEL", b"GET /health\x7f HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("no slash before", b"GET health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("a query alone", b"GET ?a HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // §3.2.2, absolute-form: "a server MUST accept the absolute-form in requests", and "MUST ignore the received Host header
+    // field (if any) and instead replace it with the host information of the request-target". No host decides here.
+    ("absolute", b"GET http://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("absolute, with a port", b"GET http://h:8080/health?a HTTP/1.1\r\nHost: h:8080\r\n\r\n", "200 open"),
+    ("absolute, of https", b"GET https://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("absolute, in upper case", b"GET HTTP://H/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("absolute, of an address", b"GET http://[::1]:8080/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("absolute, an escape in the host", b"GET http://%68/health HTTP/1.1\r\nHost: h\r\n\r\n", "200 open"),
+    ("absolute, and another Host", b"GET http://a/health HTTP/1.1\r\nHost: b\r\n\r\n", "200 open"),
+    ("absolute, and an empty Host", b"GET http://a/health HTTP/1.1\r\nHost:\r\n\r\n", "200 open"),
+    ("absolute, a conversation", b"POST http://h/v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 32\r\n\r\n<a>", "200a open"),
+    ("absolute in 1.0", b"GET http://h/health HTTP/1.0\r\n\r\n", "200 closed"),
+    ("absolute, without a path", b"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("absolute, a query and no path", b"GET http://h?a HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("absolute, a route in the authority", b"GET http://health HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    // §3.2: a client MUST send Host, whatever the target's form.
+    ("absolute, and no Host", b"GET http://h/health HTTP/1.1\r\n\r\n", "400 closed"),
+    ("absolute, and two Hosts", b"GET http://h/health HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, no host", b"GET http:///health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // RFC 9110 §4.2.1: "A recipient that processes such a URI reference MUST reject it as invalid."
+    ("absolute, a port and no host", b"GET http://:80/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, one slash", b"GET http:/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, no scheme", b"GET ://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, another scheme", b"GET ftp://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, of a file", b"GET file:///etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, a port of letters", b"GET http://h:x/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, two ports", b"GET http://h:1:2/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, a fragment", b"GET http://h/health#x HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, a fragment for a path", b"GET http://h#/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // RFC 9110 §4.2.4: "a recipient SHOULD parse for userinfo and treat its presence as an error".
+    ("absolute, a user", b"GET http://u:p@h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("absolute, half an escape in the host", b"GET http://h%4/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // §3.2.3, authority-form: only with CONNECT, which is not implemented.
+    ("CONNECT", b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", "501 closed"),
+    ("CONNECT, and what would go through it", b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n<A>", "501 closed"),
+    ("an authority with GET", b"GET h:443 HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // §3.2.4, asterisk-form: only with OPTIONS.
+    ("the asterisk", b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "204 open"),
+    ("the asterisk in 1.0", b"OPTIONS * HTTP/1.0\r\n\r\n", "204 closed"),
+    ("the asterisk with a body", b"OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n<A><B>", "204 200b open"),
+    ("OPTIONS of a route", b"OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: h\r\n\r\n", "204 open"),
+    ("OPTIONS of no route", b"OPTIONS /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+    ("the asterisk with GET", b"GET * HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    ("the asterisk with POST", b"POST * HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "400 closed"),
+    ("the asterisk and more", b"OPTIONS *x HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+];
