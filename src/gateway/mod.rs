@@ -31,7 +31,7 @@ use std::time::Instant;
 use crate::api::{self, Endpoint, Route};
 use crate::error::{Error, Kind};
 use crate::http::Method;
-use crate::net::server::{Downstream, Request};
+use crate::net::server::{Downstream, Gone, Request};
 use crate::telemetry::cells::Observation;
 use exchange::Exchange;
 
@@ -59,12 +59,15 @@ pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Reque
         ))
     });
     let next = match result {
+        Ok(()) if downstream.has_refused().await => {
+            exchange.fail(&Gone.into());
+            Next::Close
+        }
         Ok(()) if exchange.keep_alive => Next::KeepAlive,
         Ok(()) => Next::Close,
         Err(error) => refuse(downstream, &mut exchange, error).await,
     };
     exchange.settle();
-    downstream.recycle(request);
     next
 }
 
@@ -144,6 +147,7 @@ async fn skip_body(
 async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error: Error) -> Next {
     exchange.fail(&error);
     if error.kind == Kind::ClientGone || downstream.has_started() {
+        downstream.break_off();
         return Next::Close;
     }
     let closes = exchange.body_pending || error.kind == Kind::Internal;

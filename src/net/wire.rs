@@ -4,20 +4,20 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use monoio::buf::{IoBuf, IoBufMut, Slice, SliceMut};
 use monoio::io::{
-    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable,
+    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelHandle, CancelableAsyncReadRent, Canceller,
+    OwnedReadHalf, OwnedWriteHalf, Splitable,
 };
 use monoio::net::TcpStream;
 use monoio::time::Sleep;
 use pin_project_lite::pin_project;
 
 use super::stream::Filled;
-use super::until;
+use super::{Alarm, within};
 
 /// Most that one read brings and one write takes, bytes: what is done with them is done in one go.
 pub(super) const PIECE_BYTES_MAX: usize = 64 * 1024;
@@ -33,13 +33,16 @@ const YIELD: Duration = Duration::from_millis(1);
 /// A connection's halves.
 pub(super) struct Wire {
     state: State,
-    writer: OwnedWriteHalf<TcpStream>,
+    /// The writing half; `outbox` or `word` has it while that lasts.
+    writer: Option<OwnedWriteHalf<TcpStream>>,
     turn: Turn,
-    /// Set from a write's begin to its end: one that was dropped half-way leaves it set.
+    rest: Rest,
+    /// Set from a write's begin to its end: one that failed, or was dropped half-way, leaves it set.
     is_writing: bool,
+    /// A write that stays in flight beside reads.
     outbox: Outbox,
-    /// A second handle of `writer`, for the write that stays in flight.
-    poster: Option<OwnedWriteHalf<TcpStream>>,
+    /// A write that nobody waits for.
+    word: Option<Word>,
 }
 
 type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>)>>>;
@@ -51,7 +54,24 @@ enum Outbox {
     Writing { future: Writing, written: usize },
 }
 
-type Reading = Pin<Box<dyn Future<Output = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>)>>>;
+type Word = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<()>)>>>;
+
+type Read = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>);
+type Reading = Pin<Box<dyn Future<Output = Read>>>;
+
+/// Whether a read in flight may be exchanged for a smaller one.
+enum Rest {
+    Possible(Canceller),
+    Begun,
+    /// There is nothing to exchange.
+    Done,
+}
+
+impl Rest {
+    fn is_begun(&self) -> bool {
+        matches!(self, Self::Begun)
+    }
+}
 
 /// The reading half: at rest, reading, or holding what was read.
 enum State {
@@ -65,8 +85,15 @@ impl Wire {
     /// Over a connected socket.
     pub(super) fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        let (state, outbox) = (State::Idle(reader), Outbox::Empty);
-        Self { state, writer, turn: Turn::default(), is_writing: false, outbox, poster: None }
+        Self {
+            state: State::Idle(reader),
+            writer: Some(writer),
+            turn: Turn::default(),
+            rest: Rest::Done,
+            is_writing: false,
+            outbox: Outbox::Empty,
+            word: None,
+        }
     }
 
     /// Whether a read is in flight, or has ended and was not taken.
@@ -91,6 +118,34 @@ impl Wire {
         }
     }
 
+    /// The same for a read that may be long in coming: [`Wire::rest`] gives back what its buffer has above 4 KiB.
+    pub(super) fn arm_to_rest(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+        if buffer.capacity() - buffer.len() <= ROOM_BYTES_MIN {
+            return self.arm(buffer);
+        }
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Idle(reader) => {
+                let canceller = Canceller::new();
+                self.start(Box::pin(read_until_cancelled(reader, buffer, canceller.handle())));
+                self.rest = Rest::Possible(canceller);
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(buffer)
+            }
+        }
+    }
+
+    /// Nothing has come for a while: the buffer of a read that was armed for this is exchanged for a small one. What comes
+    /// in this moment is not lost: the read ends with it, or it stays with the kernel for the next one.
+    pub(super) fn rest(&mut self) {
+        if let Rest::Possible(canceller) = std::mem::replace(&mut self.rest, Rest::Done) {
+            let _ = canceller.cancel();
+            self.rest = Rest::Begun;
+        }
+    }
+
     /// The first poll is what hands the read to the driver.
     fn start(&mut self, mut reading: Reading) {
         self.state = match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -102,6 +157,26 @@ impl Wire {
     /// The armed read, when it has ended and it is this connection's turn.
     pub(super) fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         ready!(self.turn.poll(context));
+        loop {
+            let (result, buffer) = ready!(self.poll_read(context));
+            match &result {
+                Err(error) if self.rest.is_begun() && error.raw_os_error() == Some(libc::ECANCELED) => {
+                    let mut small = Vec::with_capacity(buffer.len() + ROOM_BYTES_MIN);
+                    small.extend_from_slice(&buffer);
+                    self.rest = Rest::Done;
+                    // It was idle: the read that held it has just ended.
+                    let _ = self.arm(small);
+                }
+                _ => {
+                    self.rest = Rest::Done;
+                    self.turn.took(*result.as_ref().unwrap_or(&0));
+                    return Poll::Ready((result, buffer));
+                }
+            }
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         let (reader, result, buffer) = match std::mem::replace(&mut self.state, State::Lost) {
             State::Filled(reader, result, buffer) => (reader, result, buffer),
             State::Reading(mut reading) => match reading.as_mut().poll(context) {
@@ -118,7 +193,6 @@ impl Wire {
             }
         };
         self.state = State::Idle(reader);
-        self.turn.took(*result.as_ref().unwrap_or(&0));
         Poll::Ready((result, buffer))
     }
 
@@ -138,6 +212,9 @@ impl Wire {
         if let Err(error) = self.begin_write() {
             return (Err(error), buffer);
         }
+        if let Err(error) = self.finish_word().await {
+            return (Err(error), buffer);
+        }
         while written < end {
             let (result, slice) = self.write_piece(piece(buffer, written, end)).await;
             buffer = slice.into_inner();
@@ -152,14 +229,21 @@ impl Wire {
 
     /// The same within `stall`: the longest time in which the peer may take no byte. Errors: the peer's, or `TimedOut`;
     /// the bytes are lost with them.
-    pub(super) async fn send(&mut self, mut bytes: Vec<u8>, stall: Duration) -> io::Result<Vec<u8>> {
+    pub(super) async fn send(
+        &mut self,
+        mut bytes: Vec<u8>,
+        stall: Duration,
+        alarm: &mut Alarm,
+    ) -> io::Result<Vec<u8>> {
         let (mut written, end) = (0, bytes.len());
         self.begin_write()?;
+        if self.word.is_some() {
+            within(alarm, Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
+        }
         while written < end {
             let writing = self.write_piece(piece(bytes, written, end));
-            let Some((result, slice)) = until(Instant::now() + stall, writing).await else {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes"));
-            };
+            let done = within(alarm, Instant::now() + stall, writing).await;
+            let (result, slice) = done.ok_or_else(stalled)?;
             bytes = slice.into_inner();
             written += result?;
         }
@@ -196,8 +280,8 @@ impl Wire {
                         self.outbox = Outbox::Resting { bytes, written };
                         return Poll::Pending;
                     }
-                    let future = self.post(bytes, written);
-                    self.outbox = Outbox::Writing { future, written };
+                    let Some(writer) = self.writer.take() else { return Poll::Ready((Err(lost()), bytes)) };
+                    self.outbox = Outbox::Writing { future: Box::pin(post(writer, bytes, written)), written };
                 }
                 Outbox::Writing { mut future, written } => {
                     let Poll::Ready((writer, result, piece)) = future.as_mut().poll(context) else {
@@ -205,7 +289,7 @@ impl Wire {
                         self.outbox = Outbox::Writing { future, written };
                         return Poll::Pending;
                     };
-                    self.poster = Some(writer);
+                    self.writer = Some(writer);
                     self.turn.took(*result.as_ref().unwrap_or(&0));
                     match counted(result) {
                         Ok(count) => {
@@ -219,15 +303,6 @@ impl Wire {
         }
     }
 
-    fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
-        let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
-        let end = bytes.len();
-        Box::pin(async move {
-            let (result, piece) = writer.write(piece(bytes, written, end)).await;
-            (writer, result, piece)
-        })
-    }
-
     /// Errors: a write before this one failed or was dropped.
     fn begin_write(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.is_writing, true) {
@@ -236,24 +311,62 @@ impl Wire {
         }
     }
 
+    /// Waits for what [`Wire::say`] began.
+    async fn finish_word(&mut self) -> io::Result<()> {
+        let Some(word) = &mut self.word else { return Ok(()) };
+        let (writer, result) = word.as_mut().await;
+        self.word = None;
+        self.writer = Some(writer);
+        result
+    }
+
     async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
         poll_fn(|context| self.turn.poll(context)).await;
-        let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
+        let Some(writer) = &mut self.writer else { return (Err(lost()), piece) };
+        let (result, piece) = Watched { future: writer.write(piece), turn: &mut self.turn }.await;
         self.turn.took(*result.as_ref().unwrap_or(&0));
         (counted(result), piece)
     }
 
-    /// A write that outlives this connection, which nothing else is written to any more; `None` when a write was dropped
-    /// half-way.
-    pub(super) fn last_word(&mut self, bytes: Vec<u8>) -> Option<impl Future<Output = ()> + 'static> {
-        self.begin_write().ok()?;
-        let mut writer = OwnedWriteHalf(Rc::clone(&self.writer.0));
-        Some(async move { drop(writer.write_all(bytes).await) })
+    /// Whether nothing is being written.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.is_writing && self.word.is_none()
+    }
+
+    /// Begins to write bytes that nobody waits for: the next write waits for them, and they go with the connection. Only
+    /// while this side is silent.
+    pub(super) fn say(&mut self, bytes: Vec<u8>) {
+        let Some(mut writer) = self.writer.take_if(|_| !self.is_writing) else { return };
+        let mut word: Word = Box::pin(async move {
+            let (result, _) = writer.write_all(bytes).await;
+            (writer, result.map(drop))
+        });
+        // The first poll is what hands the write to the driver.
+        match word.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((writer, result)) => {
+                self.writer = Some(writer);
+                self.is_writing = result.is_err();
+            }
+            Poll::Pending => self.word = Some(word),
+        }
+    }
+
+    /// Whether the peer refuses what was written: it has closed altogether, and said so with a reset. Once it has closed
+    /// its sending side a read does not tell that any more, but a write does, also one of nothing.
+    pub(super) async fn is_refused(&mut self) -> bool {
+        let is_said = self.finish_word().await.is_ok();
+        match &mut self.writer {
+            Some(writer) if is_said => writer.write(Vec::new()).await.0.is_err(),
+            _ => true,
+        }
     }
 
     /// Ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
-        self.writer.shutdown().await
+        match &mut self.writer {
+            Some(writer) => writer.shutdown().await,
+            None => Err(lost()),
+        }
     }
 }
 
@@ -270,14 +383,38 @@ fn piece<T: IoBuf>(buffer: T, written: usize, end: usize) -> Slice<T> {
     buffer.slice(written..end.min(written + PIECE_BYTES_MAX))
 }
 
-async fn read_behind(
-    mut reader: OwnedReadHalf<TcpStream>,
-    buffer: Vec<u8>,
-) -> (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>) {
+async fn post(
+    mut writer: OwnedWriteHalf<TcpStream>,
+    bytes: Vec<u8>,
+    written: usize,
+) -> (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>) {
+    let end = bytes.len();
+    let (result, piece) = writer.write(piece(bytes, written, end)).await;
+    (writer, result, piece)
+}
+
+fn room(buffer: Vec<u8>) -> SliceMut<Vec<u8>> {
     let begin = buffer.len();
     let end = buffer.capacity().min(begin + PIECE_BYTES_MAX);
-    let (result, slice): (_, SliceMut<Vec<u8>>) = reader.read(buffer.slice_mut(begin..end)).await;
+    buffer.slice_mut(begin..end)
+}
+
+async fn read_behind(mut reader: OwnedReadHalf<TcpStream>, buffer: Vec<u8>) -> Read {
+    let (result, slice) = reader.read(room(buffer)).await;
     (reader, result, slice.into_inner())
+}
+
+async fn read_until_cancelled(
+    mut reader: OwnedReadHalf<TcpStream>,
+    buffer: Vec<u8>,
+    cancel: CancelHandle,
+) -> Read {
+    let (result, slice) = reader.cancelable_read(room(buffer), cancel).await;
+    (reader, result, slice.into_inner())
+}
+
+fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")
 }
 
 /// The error of a connection that nothing more can be done with.

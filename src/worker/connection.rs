@@ -65,16 +65,17 @@ fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStre
     monoio::net::TcpStream::from_std(stream)
 }
 
+/// What is not the wait for the next request is boxed: that is all that a connection at rest holds.
 async fn serve(core: &Core, stream: Stream, peer: SocketAddr) {
-    let Some(mut downstream) = greet(core, stream, peer).await else { return };
+    let Some(mut downstream) = Box::pin(greet(core, stream, peer)).await else { return };
     while let Some(request) = next(core, &mut downstream).await {
-        match gateway::handle(core, &mut downstream, request).await {
+        match Box::pin(gateway::handle(core, &mut downstream, request)).await {
             Next::KeepAlive => {}
-            Next::Linger => return downstream.linger().await,
+            Next::Linger => return Box::pin(downstream.linger()).await,
             Next::Close => break,
         }
     }
-    downstream.close().await;
+    Box::pin(downstream.close()).await;
 }
 
 /// The next request; `None`: the connection ends.
@@ -82,12 +83,12 @@ async fn next(core: &Core, downstream: &mut Downstream) -> Option<Request> {
     let drained = poll_fn(|_| if core.is_draining() { Poll::Ready(()) } else { Poll::Pending });
     let received = match race(downstream.next_request(&core.net.budget), drained).await {
         Raced::First(received) => received,
-        Raced::Second(()) => last(core, downstream).await?,
+        Raced::Second(()) => Box::pin(last(core, downstream)).await?,
     };
     match received {
         Ok(request) => request,
         Err(error) => {
-            gateway::refuse_head(core, downstream, &error).await;
+            Box::pin(gateway::refuse_head(core, downstream, &error)).await;
             None
         }
     }
@@ -99,7 +100,7 @@ async fn last(core: &Core, downstream: &mut Downstream) -> Option<Result<Option<
     if !downstream.has_served() && !downstream.is_receiving() {
         let deadline = Instant::now() + FIRST_BYTE_TIMEOUT;
         let received = until(deadline, downstream.next_request(&core.net.budget));
-        if let Some(received) = Box::pin(received).await {
+        if let Some(received) = received.await {
             return Some(received);
         }
     }
