@@ -150,6 +150,8 @@ pub(crate) struct ResponseSeen {
     pub(crate) ending: Option<Ending>,
     /// What the caller gets.
     pub(crate) status: u16,
+    /// What it may get instead when the bytes come in pieces.
+    pub(crate) status_in_pieces: u16,
     /// Whether a body comes with it.
     pub(crate) has_body: bool,
     /// Whether the connection is used again.
@@ -173,8 +175,10 @@ impl ResponseSeen {
             rest => (None, rest),
         };
         let [status, end @ ("kept" | "dropped")] = words else { panic!("{text:?}") };
-        let answer = AnswerSeen::parse(status);
-        Self { ending, status: answer.status, has_body: !answer.to_head, kept: *end == "kept" }
+        let (status, in_pieces) = status.split_once('|').unwrap_or((status, status));
+        let (answer, in_pieces) = (AnswerSeen::parse(status), AnswerSeen::parse(in_pieces));
+        let (status, status_in_pieces) = (answer.status, in_pieces.status);
+        Self { ending, status, status_in_pieces, has_body: !in_pieces.to_head, kept: *end == "kept" }
     }
 }
 
