@@ -64,7 +64,9 @@ pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Reque
             Next::Close
         }
         Ok(()) if exchange.keep_alive => Next::KeepAlive,
-        Ok(()) => Next::Close,
+        // More may be on its way, pipelined: closed upon, the connection would be reset, and the answer might be lost (RFC 9112
+        // §9.6).
+        Ok(()) => Next::Linger,
         Err(error) => refuse(downstream, &mut exchange, error).await,
     };
     exchange.settle();
@@ -155,8 +157,7 @@ async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error:
     match reply::error(downstream, exchange, &error).await {
         Err(_) => Next::Close,
         Ok(()) if exchange.keep_alive => Next::KeepAlive,
-        Ok(()) if exchange.body_pending => Next::Linger,
-        Ok(()) => Next::Close,
+        Ok(()) => Next::Linger,
     }
 }
 
