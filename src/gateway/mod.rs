@@ -148,8 +148,11 @@ async fn skip_body(
 /// Answers with the error, when that is still possible, and says what becomes of the connection.
 async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error: Error) -> Next {
     exchange.fail(&error);
-    if error.kind == Kind::ClientGone || downstream.has_started() {
+    if downstream.has_started() {
         downstream.break_off();
+        return Next::Close;
+    }
+    if error.kind == Kind::ClientGone {
         return Next::Close;
     }
     let closes = exchange.body_pending || error.kind == Kind::Internal;
