@@ -417,11 +417,11 @@ impl Downstream {
         self.closed = true;
     }
 
-    /// Ends the connection in order: behind TLS the caller is told that nothing more comes (RFC 8446 §6.1), so that an answer
-    /// which ends by closing is not taken for a cut one (RFC 9112 §9.8).
+    /// Ends the connection in order: behind TLS the caller is told that nothing more comes, so that an answer which ends by
+    /// closing is not taken for a cut one (RFC 9112 §9.8).
     pub async fn close(&mut self) {
-        if !self.closed && self.stream.is_tls() {
-            let _ = within(&mut self.alarm, Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
+        if self.stream.is_tls() && !self.closed {
+            within(&mut self.alarm, Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
         }
     }
 

@@ -331,7 +331,7 @@ impl Session {
     pub(super) fn say(&mut self, bytes: &[u8]) {
         let mut sealed = Vec::new();
         // What was sealed must be sent: the peer counts the records.
-        if self.wire.is_silent() && self.seal(bytes, &mut sealed).is_ok() {
+        if self.outbox.is_none() && self.wire.is_silent() && self.seal(bytes, &mut sealed).is_ok() {
             self.wire.say(sealed);
         }
     }

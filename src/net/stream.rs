@@ -168,6 +168,21 @@ impl Stream {
         }
     }
 
+    /// Begins to write bytes that nobody waits for. The next write waits for them; dropped, they go with the connection.
+    /// Nothing happens while such are on their way already.
+    pub fn say(&mut self, bytes: &[u8]) {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.say(bytes.to_vec()),
+            Inner::Tls(session) => session.say(bytes),
+        }
+    }
+
+    /// Whether the peer refuses what was written, having closed altogether and not its sending side alone. It answers so
+    /// when something reaches it, and not before.
+    pub async fn is_refused(&mut self) -> bool {
+        self.wire().is_refused().await
+    }
+
     /// Starts a write of `bytes` from `start` that stays in flight as a read does, so that an answer may come before all is
     /// taken. It goes on while [`Stream::poll_written`] is polled, and ends with its connection. They come back when
     /// nothing can be written.
@@ -185,21 +200,6 @@ impl Stream {
             Inner::Plain(wire) => wire.poll_written(context),
             Inner::Tls(session) => session.poll_written(context),
         }
-    }
-
-    /// Begins to write bytes that nobody waits for. The next write waits for them; dropped, they go with the connection.
-    /// Nothing happens while such are on their way already.
-    pub fn say(&mut self, bytes: &[u8]) {
-        match &mut self.inner {
-            Inner::Plain(wire) => wire.say(bytes.to_vec()),
-            Inner::Tls(session) => session.say(bytes),
-        }
-    }
-
-    /// Whether the peer refuses what was written, having closed altogether and not its sending side alone. It answers so
-    /// when something reaches it, and not before.
-    pub async fn is_refused(&mut self) -> bool {
-        self.wire().is_refused().await
     }
 
     /// Ends the sending side; the peer reads an end of file. On TLS it is told so first, which waits while the peer takes

@@ -4,13 +4,14 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use monoio::buf::{IoBuf, IoBufMut, Slice, SliceMut};
 use monoio::io::{
-    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, CancelHandle, CancelableAsyncReadRent, Canceller,
-    OwnedReadHalf, OwnedWriteHalf, Splitable,
+    AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, Canceller, OwnedReadHalf,
+    OwnedWriteHalf, Splitable,
 };
 use monoio::net::TcpStream;
 use monoio::time::Sleep;
@@ -33,16 +34,16 @@ const YIELD: Duration = Duration::from_millis(1);
 /// A connection's halves.
 pub(super) struct Wire {
     state: State,
-    /// The writing half; `outbox` or `word` has it while that lasts.
-    writer: Option<OwnedWriteHalf<TcpStream>>,
+    writer: OwnedWriteHalf<TcpStream>,
     turn: Turn,
     rest: Rest,
     /// Set from a write's begin to its end: one that failed, or was dropped half-way, leaves it set.
     is_writing: bool,
-    /// A write that stays in flight beside reads.
+    /// What is in the outbox was put there by [`Wire::say`].
+    is_saying: bool,
     outbox: Outbox,
-    /// A write that nobody waits for.
-    word: Option<Word>,
+    /// A second handle of `writer`, for the write that stays in flight.
+    poster: Option<OwnedWriteHalf<TcpStream>>,
 }
 
 type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>)>>>;
@@ -53,8 +54,6 @@ enum Outbox {
     Resting { bytes: Vec<u8>, written: usize },
     Writing { future: Writing, written: usize },
 }
-
-type Word = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<()>)>>>;
 
 type Read = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>);
 type Reading = Pin<Box<dyn Future<Output = Read>>>;
@@ -87,12 +86,13 @@ impl Wire {
         let (reader, writer) = stream.into_split();
         Self {
             state: State::Idle(reader),
-            writer: Some(writer),
+            writer,
             turn: Turn::default(),
             rest: Rest::Done,
             is_writing: false,
+            is_saying: false,
             outbox: Outbox::Empty,
-            word: None,
+            poster: None,
         }
     }
 
@@ -209,10 +209,7 @@ impl Wire {
     /// Writes all of `buffer`, which comes back. There is no deadline. Dropped half-way, nothing more can be written.
     pub(super) async fn write_all<T: IoBuf + 'static>(&mut self, mut buffer: T) -> (io::Result<()>, T) {
         let (mut written, end) = (0, buffer.bytes_init());
-        if let Err(error) = self.begin_write() {
-            return (Err(error), buffer);
-        }
-        if let Err(error) = self.finish_word().await {
+        if let Err(error) = self.finish_word().await.and_then(|()| self.begin_write()) {
             return (Err(error), buffer);
         }
         while written < end {
@@ -236,10 +233,10 @@ impl Wire {
         alarm: &mut Alarm,
     ) -> io::Result<Vec<u8>> {
         let (mut written, end) = (0, bytes.len());
-        self.begin_write()?;
-        if self.word.is_some() {
+        if self.is_saying {
             within(alarm, Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
         }
+        self.begin_write()?;
         while written < end {
             let writing = self.write_piece(piece(bytes, written, end));
             let done = within(alarm, Instant::now() + stall, writing).await;
@@ -280,8 +277,8 @@ impl Wire {
                         self.outbox = Outbox::Resting { bytes, written };
                         return Poll::Pending;
                     }
-                    let Some(writer) = self.writer.take() else { return Poll::Ready((Err(lost()), bytes)) };
-                    self.outbox = Outbox::Writing { future: Box::pin(post(writer, bytes, written)), written };
+                    let future = self.post(bytes, written);
+                    self.outbox = Outbox::Writing { future, written };
                 }
                 Outbox::Writing { mut future, written } => {
                     let Poll::Ready((writer, result, piece)) = future.as_mut().poll(context) else {
@@ -289,7 +286,7 @@ impl Wire {
                         self.outbox = Outbox::Writing { future, written };
                         return Poll::Pending;
                     };
-                    self.writer = Some(writer);
+                    self.poster = Some(writer);
                     self.turn.took(*result.as_ref().unwrap_or(&0));
                     match counted(result) {
                         Ok(count) => {
@@ -303,6 +300,15 @@ impl Wire {
         }
     }
 
+    fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
+        let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
+        let end = bytes.len();
+        Box::pin(async move {
+            let (result, piece) = writer.write(piece(bytes, written, end)).await;
+            (writer, result, piece)
+        })
+    }
+
     /// Errors: a write before this one failed or was dropped.
     fn begin_write(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.is_writing, true) {
@@ -313,60 +319,45 @@ impl Wire {
 
     /// Waits for what [`Wire::say`] began.
     async fn finish_word(&mut self) -> io::Result<()> {
-        let Some(word) = &mut self.word else { return Ok(()) };
-        let (writer, result) = word.as_mut().await;
-        self.word = None;
-        self.writer = Some(writer);
+        if !self.is_saying {
+            return Ok(());
+        }
+        let (result, _) = poll_fn(|context| self.poll_written(context)).await;
+        self.is_saying = false;
         result
     }
 
     async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
         poll_fn(|context| self.turn.poll(context)).await;
-        let Some(writer) = &mut self.writer else { return (Err(lost()), piece) };
-        let (result, piece) = Watched { future: writer.write(piece), turn: &mut self.turn }.await;
+        let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
         self.turn.took(*result.as_ref().unwrap_or(&0));
         (counted(result), piece)
     }
 
     /// Whether nothing is being written.
     pub(super) fn is_silent(&self) -> bool {
-        !self.is_writing && self.word.is_none()
+        !self.is_writing
     }
 
     /// Begins to write bytes that nobody waits for: the next write waits for them, and they go with the connection. Only
     /// while this side is silent.
     pub(super) fn say(&mut self, bytes: Vec<u8>) {
-        let Some(mut writer) = self.writer.take_if(|_| !self.is_writing) else { return };
-        let mut word: Word = Box::pin(async move {
-            let (result, _) = writer.write_all(bytes).await;
-            (writer, result.map(drop))
-        });
-        // The first poll is what hands the write to the driver.
-        match word.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready((writer, result)) => {
-                self.writer = Some(writer);
-                self.is_writing = result.is_err();
-            }
-            Poll::Pending => self.word = Some(word),
+        if self.start_write(bytes, 0).is_ok() {
+            // The first poll is what hands the write to the driver.
+            self.is_saying = self.poll_written(&mut Context::from_waker(Waker::noop())).is_pending();
         }
     }
 
     /// Whether the peer refuses what was written: it has closed altogether, and said so with a reset. Once it has closed
     /// its sending side a read does not tell that any more, but a write does, also one of nothing.
     pub(super) async fn is_refused(&mut self) -> bool {
-        let is_said = self.finish_word().await.is_ok();
-        match &mut self.writer {
-            Some(writer) if is_said => writer.write(Vec::new()).await.0.is_err(),
-            _ => true,
-        }
+        self.finish_word().await.is_err() || self.writer.write(Vec::new()).await.0.is_err()
     }
 
     /// Ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
-        match &mut self.writer {
-            Some(writer) => writer.shutdown().await,
-            None => Err(lost()),
-        }
+        self.finish_word().await?;
+        self.writer.shutdown().await
     }
 }
 
@@ -381,16 +372,6 @@ fn counted(result: io::Result<usize>) -> io::Result<usize> {
 
 fn piece<T: IoBuf>(buffer: T, written: usize, end: usize) -> Slice<T> {
     buffer.slice(written..end.min(written + PIECE_BYTES_MAX))
-}
-
-async fn post(
-    mut writer: OwnedWriteHalf<TcpStream>,
-    bytes: Vec<u8>,
-    written: usize,
-) -> (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>) {
-    let end = bytes.len();
-    let (result, piece) = writer.write(piece(bytes, written, end)).await;
-    (writer, result, piece)
 }
 
 fn room(buffer: Vec<u8>) -> SliceMut<Vec<u8>> {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::door::Refusal;
-use super::greeting::greet;
+use super::greeting::{greet, is_greeted};
 use crate::error::{Error, Kind};
 use crate::gateway::{self, Arrival, Core, Next, catch_unwind};
 use crate::net::server::{Downstream, Request};
@@ -18,16 +18,28 @@ use crate::net::{Driver, Raced, race, until};
 /// How long a connection that a draining core has just accepted may take to its first byte.
 pub(super) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves a connection in a task of its own.
+/// Serves a connection in a task of its own. Ten thousand of them may be at rest: the task holds the connection once, and
+/// the wait for its next request; all else is boxed while it lasts.
 pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
     let Some(stream) = adopt(core, stream) else { return };
     let enrolled = core.enrol(seat);
+    let (mut downstream, greeting) = match is_greeted(core, peer) {
+        true => (None, Some(Box::pin(greet(Rc::clone(core), stream, peer)))),
+        false => (Some(Downstream::new(stream, peer, Vec::new())), None),
+    };
     let core = Rc::clone(core);
     monoio::spawn(async move {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         enrolled.wake_by(waker);
         let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
-        let served = catch_unwind(serve(&core, stream, peer));
+        let served = catch_unwind(async {
+            if let Some(greeting) = greeting {
+                downstream = greeting.await;
+            }
+            if let Some(downstream) = &mut downstream {
+                serve(&core, downstream).await;
+            }
+        });
         if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
@@ -65,11 +77,9 @@ fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStre
     monoio::net::TcpStream::from_std(stream)
 }
 
-/// What is not the wait for the next request is boxed: that is all that a connection at rest holds.
-async fn serve(core: &Core, stream: Stream, peer: SocketAddr) {
-    let Some(mut downstream) = Box::pin(greet(core, stream, peer)).await else { return };
-    while let Some(request) = next(core, &mut downstream).await {
-        match Box::pin(gateway::handle(core, &mut downstream, request)).await {
+async fn serve(core: &Core, downstream: &mut Downstream) {
+    while let Some(request) = next(core, downstream).await {
+        match Box::pin(gateway::handle(core, downstream, request)).await {
             Next::KeepAlive => {}
             Next::Linger => return Box::pin(downstream.linger()).await,
             Next::Close => break,
