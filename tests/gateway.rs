@@ -24,6 +24,8 @@ mod cors;
 mod drain;
 #[path = "gateway/edge.rs"]
 mod edge;
+#[path = "gateway/fairness.rs"]
+mod fairness;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]

@@ -344,3 +344,5 @@ fn sealed_bytes(plain_bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traps;

@@ -140,10 +140,13 @@ impl Wire {
     /// Nothing has come for a while: the buffer of a read that was armed for this is exchanged for a small one. What comes
     /// in this moment is not lost: the read ends with it, or it stays with the kernel for the next one.
     pub(super) fn rest(&mut self) {
-        if let Rest::Possible(canceller) = std::mem::replace(&mut self.rest, Rest::Done) {
-            let _ = canceller.cancel();
-            self.rest = Rest::Begun;
-        }
+        self.rest = match std::mem::replace(&mut self.rest, Rest::Done) {
+            Rest::Possible(canceller) => {
+                let _ = canceller.cancel();
+                Rest::Begun
+            }
+            other => other,
+        };
     }
 
     /// The first poll is what hands the read to the driver.

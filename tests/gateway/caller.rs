@@ -103,6 +103,25 @@ impl Caller {
         }
     }
 
+    /// The same, and takes everything up to their end.
+    pub(crate) fn take_until(&mut self, wanted: &str) {
+        self.until(wanted);
+        let end = self.inbox.windows(wanted.len()).position(|window| window == wanted.as_bytes()).unwrap();
+        self.inbox.drain(..end + wanted.len());
+    }
+
+    /// Reads and drops a chunked answer, which may be endless while this runs; its bytes.
+    pub(crate) fn rest_of_answer(&mut self) -> usize {
+        let mut bytes = 0;
+        while !self.inbox.ends_with(b"\r\n0\r\n\r\n") {
+            let behind = self.inbox.len().saturating_sub(16);
+            bytes += behind;
+            self.inbox.drain(..behind);
+            assert!(self.fill(), "it ends in its midst");
+        }
+        bytes
+    }
+
     /// The next answer that is not an interim one.
     pub(crate) fn answer(&mut self) -> Answer {
         self.answer_to(false)

@@ -1,17 +1,22 @@
 //! What connections at rest cost in resident memory, just accepted and after they have served requests.
 
 use std::fs;
+use std::io::{Read, Write};
 
 use serde_json::json;
 
 use crate::caller::{Caller, request};
 use crate::setup::{ANSWER, ASK, CHAT, config, ok, on_both};
 use crate::support::node::{Node, eventually};
+use crate::support::tls::{Certificates, TLS13, TlsCaller};
 use crate::support::upstream::Upstream;
 
 const CONNECTIONS: usize = 2000;
 /// What one connection at rest may cost, bytes.
 const REST_BYTES_MAX: usize = 8 * 1024;
+const TLS_CONNECTIONS: usize = 300;
+/// The same for one behind TLS.
+const TLS_REST_BYTES_MAX: usize = 64 * 1024;
 /// What the node may hold besides: of its pools, of requests just served, of the allocator.
 const SLACK_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -27,15 +32,16 @@ fn stir(node: &Node) {
     assert!(callers.iter_mut().all(|caller| caller.get("/health").status == 200));
 }
 
-fn check(node: &Node, before: usize, when: &str) {
+/// Waits until `count` connections cost at most `each` bytes; `stir` keeps the node at work meanwhile.
+fn check(node: &Node, before: usize, (count, each): (usize, usize), when: &str, stir: impl Fn()) {
     let mut held = 0;
     let is_small = || {
-        stir(node);
+        stir();
         held = resident_bytes(node).saturating_sub(before);
-        (held <= CONNECTIONS * REST_BYTES_MAX + SLACK_BYTES_MAX).then_some(())
+        (held <= count * each + SLACK_BYTES_MAX).then_some(())
     };
-    eventually(&format!("{when}: {CONNECTIONS} connections rest at 8 KiB each"), is_small);
-    println!("{when}: {} bytes each for {CONNECTIONS}", held / CONNECTIONS);
+    eventually(&format!("{when}: {count} connections rest at {each} bytes each"), is_small);
+    println!("{when}: {} bytes each for {count}", held / count);
 }
 
 #[test]
@@ -58,16 +64,55 @@ fn a_connection_at_rest_costs_eight_kib() {
             let open: f64 = open.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
             (open as usize >= CONNECTIONS).then_some(())
         });
-        check(&node, before, &format!("{driver}, accepted"));
+        check(&node, before, (CONNECTIONS, REST_BYTES_MAX), &format!("{driver}, accepted"), || stir(&node));
         for caller in &mut callers {
             assert_eq!(caller.post(CHAT, ASK).status, 200);
         }
-        check(&node, before, &format!("{driver}, served"));
+        check(&node, before, (CONNECTIONS, REST_BYTES_MAX), &format!("{driver}, served"), || stir(&node));
         let long = ASK.replace("hi", &"x".repeat(64 * 1024));
         for caller in callers.iter_mut().take(CONNECTIONS / 4) {
             caller.send(request(CHAT, "", &long));
             assert_eq!(caller.answer().status, 200);
         }
-        check(&node, before, &format!("{driver}, a quarter served 64 KiB"));
+        check(
+            &node,
+            before,
+            (CONNECTIONS, REST_BYTES_MAX),
+            &format!("{driver}, a quarter served 64 KiB"),
+            || stir(&node),
+        );
+    });
+}
+
+#[test]
+fn a_connection_at_rest_behind_tls_costs_sixty_four_kib() {
+    on_both(|driver| {
+        let (upstream, certificates) = (Upstream::answering(ok(ANSWER)), Certificates::new());
+        let mut config = config(upstream.address);
+        config["client"] = json!({ "enable_logging": false });
+        config["server"]["tls"] = certificates.server_tls();
+        let node = Node::start(&config.to_string(), driver);
+        let connect = || TlsCaller::connect(node.address, &certificates, TLS13);
+        let ask = |caller: &mut TlsCaller, body: &str| {
+            caller.write_all(&request(CHAT, "", body)).unwrap();
+            let mut answer = Vec::new();
+            let mut piece = [0; 4096];
+            while !answer.ends_with(ANSWER.as_bytes()) {
+                let count = caller.read(&mut piece).unwrap();
+                assert!(count > 0);
+                answer.extend_from_slice(&piece[..count]);
+            }
+        };
+        let stir = || (0..4).for_each(|_| ask(&mut connect(), ASK));
+        (0..5).for_each(|_| stir());
+        let before = resident_bytes(&node);
+        let mut callers: Vec<TlsCaller> = (0..TLS_CONNECTIONS).map(|_| connect()).collect();
+        let limit = (TLS_CONNECTIONS, TLS_REST_BYTES_MAX);
+        check(&node, before, limit, &format!("{driver}, TLS, accepted"), stir);
+        let long = ASK.replace("hi", &"x".repeat(64 * 1024));
+        for body in [ASK, &long] {
+            callers.iter_mut().for_each(|caller| ask(caller, body));
+            check(&node, before, limit, &format!("{driver}, TLS, served {} bytes", body.len()), stir);
+        }
     });
 }

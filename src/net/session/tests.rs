@@ -19,9 +19,13 @@ use super::*;
 use crate::net::stream::Stream;
 use crate::net::{Driver, until};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const BOTH: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const BOTH: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
+pub(super) const VERSIONS: [&SupportedProtocolVersion; 2] =
+    [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// A server's tickets for later sessions: more than any sends.
+const TICKETS: usize = 100;
 
 /// Configs of a server for `localhost` and of a client that trusts it.
 fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
@@ -30,15 +34,19 @@ fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Ar
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let server = server.with_protocol_versions(&[version]).unwrap().with_no_client_auth();
-    let server = server.with_single_cert(vec![cert.der().clone()], key).unwrap();
+    let mut server = server.with_single_cert(vec![cert.der().clone()], key).unwrap();
+    server.send_tls13_tickets = TICKETS;
+    server.enable_secret_extraction = true;
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();
     let client = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
-    (Arc::new(server), Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
+    let mut client = client.with_root_certificates(roots).with_no_client_auth();
+    client.enable_secret_extraction = true;
+    (Arc::new(server), Arc::new(client))
 }
 
 /// Runs on a core's kind of runtime.
-fn run<F: Future>(driver: Driver, future: impl FnOnce() -> F) -> F::Output {
+pub(super) fn run<F: Future>(driver: Driver, future: impl FnOnce() -> F) -> F::Output {
     match driver {
         Driver::IoUring => {
             let builder = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new();
@@ -52,7 +60,7 @@ fn run<F: Future>(driver: Driver, future: impl FnOnce() -> F) -> F::Output {
 }
 
 /// A connection: the far end for a thread, the near one to be adopted by the core.
-fn pair() -> (Peer, Peer) {
+pub(super) fn pair() -> (Peer, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let far = Peer::connect(listener.local_addr().unwrap()).unwrap();
     far.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -62,17 +70,17 @@ fn pair() -> (Peer, Peer) {
     (far, near)
 }
 
-fn adopt(near: Peer, driver: Driver) -> Stream {
+pub(super) fn adopt(near: Peer, driver: Driver) -> Stream {
     near.set_nonblocking(driver == Driver::Epoll).unwrap();
     Stream::plain(TcpStream::from_std(near).unwrap())
 }
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
 /// We are the client; the far end is a server that does `script`.
-async fn client<T: Send + 'static>(
+pub(super) async fn client<T: Send + 'static>(
     driver: Driver,
     version: &'static SupportedProtocolVersion,
     script: impl FnOnce(StreamOwned<ServerConnection, Peer>) -> T + Send + 'static,
@@ -89,7 +97,7 @@ async fn client<T: Send + 'static>(
 }
 
 /// We are the server; the far end is a client that does `script`.
-async fn server<T: Send + 'static>(
+pub(super) async fn server<T: Send + 'static>(
     driver: Driver,
     version: &'static SupportedProtocolVersion,
     script: impl FnOnce(StreamOwned<ClientConnection, Peer>) -> T + Send + 'static,
@@ -106,7 +114,7 @@ async fn server<T: Send + 'static>(
 }
 
 /// Reads until `wanted` bytes are there, in reads of at most `size`.
-async fn read(stream: &mut Stream, wanted: usize, size: usize) -> Vec<u8> {
+pub(super) async fn read(stream: &mut Stream, wanted: usize, size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < wanted {
         if !stream.is_armed() {
@@ -120,7 +128,7 @@ async fn read(stream: &mut Stream, wanted: usize, size: usize) -> Vec<u8> {
     bytes
 }
 
-fn pattern(length: usize) -> Vec<u8> {
+pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
