@@ -28,6 +28,8 @@ mod edge;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/idle.rs"]
+mod idle;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]

@@ -351,6 +351,15 @@ impl BodyFraming {
         }
     }
 
+    /// A comment in a stream of events, which its readers ignore.
+    pub(super) fn comment(self) -> &'static [u8] {
+        match self {
+            Self::Chunked => b"3\r\n:\n\n\r\n",
+            Self::Close => b":\n\n",
+            Self::Length(_) => b"",
+        }
+    }
+
     /// The end of the body.
     pub(super) fn end(self, out: &mut Vec<u8>) {
         if let Self::Chunked = self {

@@ -97,6 +97,7 @@ impl<'a> Relay<'a> {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
                 self.out = reply::timed_send(downstream, exchange, out).await?;
+                downstream.ask_by(self.framing.comment());
             }
         }
     }

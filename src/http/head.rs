@@ -238,7 +238,7 @@ impl FramingFields {
         }
     }
 
-    /// RFC 9112 section 6.3 rule 5 lets a recipient take a list of equal lengths. We do so for providers only; a
+    /// RFC 9110 section 8.6: a recipient may take equal lengths as one, or reject them. We take those of providers only; a
     /// caller that repeats itself is refused, because someone between us may count differently.
     fn take_content_length(&mut self, value: &[u8], side: Side) -> Result<(), Error> {
         if side == Side::Downstream && self.content_length.is_some() {
@@ -269,7 +269,8 @@ impl FramingFields {
     }
 }
 
-/// RFC 9112 section 6.1: codings that we lack under a final `chunked` are 501, everything else has no sure length.
+/// RFC 9112 section 6.1: codings that we lack under a final `chunked` are 501; section 6.3 rule 4: everything else has no
+/// sure length. An empty element makes the list doubtful (RFC 9110 section 5.6.1.2 would ignore it, and servers differ).
 fn classify_codings(value: &[u8]) -> TransferEncoding {
     let mut codings = list(value).rev();
     let last_is_chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));

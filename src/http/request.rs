@@ -188,7 +188,8 @@ fn parse_target(method: Method, target: &[u8], start: usize) -> Result<Target, E
     Ok((start + path_start..start + path_end, mark.map(|at| start + at + 1..end)))
 }
 
-/// Where the authority of an absolute http target ends; `None` when it is none, is empty or names a user.
+/// Where the authority of an absolute http target ends; `None` when it is none, names no host (RFC 9110 section 4.2.1: MUST
+/// be rejected) or names a user (section 4.2.4).
 fn authority_end(target: &[u8]) -> Option<usize> {
     let scheme = target.windows(3).take(6).position(|window| window == b"://")?;
     let name = target.get(..scheme)?;
@@ -196,7 +197,7 @@ fn authority_end(target: &[u8]) -> Option<usize> {
     let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let authority = rest.get(..length)?;
     let is_http = name.eq_ignore_ascii_case(b"http") || name.eq_ignore_ascii_case(b"https");
-    (is_http && !authority.is_empty() && is_host(authority)).then_some(scheme + 3 + length)
+    (is_http && !matches!(authority, [] | [b':', ..]) && is_host(authority)).then_some(scheme + 3 + length)
 }
 
 /// What browsers and WHATWG clients leave unencoded in a path (RFC 3986's bytes and `[ ] |`).
@@ -367,6 +368,7 @@ mod tests {
             "ftp://a/",
             "http://",
             "http:///x",
+            "http://:80/x",
             "http://u@a/",
             "http://a:x/",
             "/#x",

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::open::{self, unreachable};
 use super::pool::{Grant, Permit};
 use super::stream::Stream;
-use super::{Net, WRITE_STALL_TIMEOUT, proxy, until};
+use super::{Net, proxy, until};
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_head};
@@ -412,9 +412,4 @@ impl Sending {
             self.is_broken = true;
         }
     }
-}
-
-/// The time that sending `bytes` may take: the stall limit, and more for what a slow line needs (64 KiB a second).
-pub fn send_timeout(bytes: usize) -> Duration {
-    WRITE_STALL_TIMEOUT + Duration::from_secs(bytes as u64 / (64 * 1024))
 }

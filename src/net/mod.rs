@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::snapshot::Snapshot;
 use ask::Asker;
-pub use wait::{Raced, race, until};
+pub use wait::{Alarm, Raced, race, until, within};
 
 /// How a core does its I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

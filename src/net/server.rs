@@ -7,9 +7,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::budget::{Budget, Hold};
-use super::client::send_timeout;
 use super::stream::Stream;
-use super::until;
+use super::{Alarm, WRITE_STALL_TIMEOUT, within};
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, RequestHead, encode, parse_request_head};
 
@@ -22,13 +21,23 @@ pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_RATE_MIN: u64 = 16 * 1024;
 /// Longest silence between two requests.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A connection that is silent for so long after a large request reads on into a small buffer.
+pub const REST_AFTER: Duration = Duration::from_secs(1);
 /// A refused request's bytes are read and dropped for this long and this far, so that the answer is not lost in a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// See [`LINGER_TIMEOUT`].
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How long a caller may keep TLS's last word from being sent.
+/// How long the closing word of a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a caller that has closed its sending side is asked whether it has left.
+const ASK_INTERVAL: Duration = Duration::from_millis(50);
+/// After so long it is sent something harmless, since only what reaches a closed socket is answered with a reset.
+const ASK_AFTER: Duration = Duration::from_millis(300);
+/// How long the reset may take that answers the last bytes of an answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(50);
+/// Between two looks for it.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(5);
 
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Also the most that is kept of further requests while one is served.
@@ -97,10 +106,15 @@ pub struct Downstream {
     stream: Stream,
     /// Received and not consumed; empty while a read is in flight, which then holds it.
     inbox: Vec<u8>,
-    /// A request's buffer, kept for the next one.
-    spare: Vec<u8>,
     read_bytes: usize,
+    /// Of every wait of this connection.
+    alarm: Alarm,
+    /// Nothing can be written any more.
     closed: bool,
+    /// When the caller's end of file was read: it may have left, or only have closed its sending side.
+    ended_since: Option<Instant>,
+    /// What may be sent without harm where the answer stands; empty: nothing.
+    harmless: &'static [u8],
     started: bool,
     receiving_since: Option<Instant>,
     has_served: bool,
@@ -117,9 +131,11 @@ impl Downstream {
         Self {
             stream,
             inbox: received,
-            spare: Vec::new(),
             read_bytes: READ_BYTES_MIN,
+            alarm: Alarm::default(),
             closed: false,
+            ended_since: None,
+            harmless: b"",
             started: false,
             receiving_since: None,
             has_served: false,
@@ -158,7 +174,7 @@ impl Downstream {
         self.started = false;
         if self.receiving_since.is_none()
             && self.inbox.is_empty()
-            && !self.fill_until(self.resting_since + IDLE_TIMEOUT).await.is_ok_and(|n| n > 0)
+            && !self.first_bytes().await.is_ok_and(|count| count > 0)
         {
             return Ok(None);
         }
@@ -184,6 +200,20 @@ impl Downstream {
         }
     }
 
+    /// Waits for the next request's first bytes. A connection that rests gives up the large buffer that a large request
+    /// left it with.
+    async fn first_bytes(&mut self) -> io::Result<usize> {
+        if self.read_bytes > READ_BYTES_MIN {
+            match self.fill_until(self.resting_since + REST_AFTER).await {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                done => return done,
+            }
+            self.read_bytes = READ_BYTES_MIN;
+            self.stream.rest();
+        }
+        self.fill_until(self.resting_since + IDLE_TIMEOUT).await
+    }
+
     /// Splits the inbox: what belongs to this request as it stands, and what is framed or follows.
     fn take_request(&mut self, head: RequestHead, began: Instant, budget: &Budget) -> Request {
         let end = match head.framing {
@@ -193,12 +223,12 @@ impl Downstream {
             _ => head.head_bytes,
         };
         let mut bytes = std::mem::take(&mut self.inbox);
-        self.inbox = std::mem::take(&mut self.spare);
-        self.inbox.clear();
         if let Some(rest) = bytes.get(end..) {
             self.inbox.extend_from_slice(rest);
             bytes.truncate(end);
         }
+        // RFC 9110 §15.2: a caller of HTTP/1.0 knows no interim answers.
+        self.harmless = if head.minor_version > 0 { encode::CONTINUE } else { b"" };
         let decoder = (head.framing == Framing::Chunked).then(|| BodyDecoder::request(head.framing));
         Request { head, bytes, began, decoder, hold: budget.hold() }
     }
@@ -288,7 +318,7 @@ impl Downstream {
         if !request.head.expect_continue {
             return Ok(());
         }
-        let sent = self.write(encode::CONTINUE.to_vec(), Instant::now()).await;
+        let sent = self.write(encode::CONTINUE.to_vec()).await;
         Ok(sent.map(drop)?)
     }
 
@@ -306,15 +336,62 @@ impl Downstream {
         }
     }
 
-    /// Resolves when the caller has closed or reset. Once bytes of a further request are here, nothing more is read,
-    /// and leaving is noticed by the next write: so at most one read's bytes are kept.
+    /// Resolves when the caller has left: reset, or closed and refused what was sent since. An end of file alone may be a
+    /// caller that has closed its sending side and waits for its answer. Once bytes of a further request are here, nothing
+    /// more is read, and leaving is noticed by the next write: so at most one read's bytes are kept.
     pub async fn gone(&mut self) {
-        while !self.closed {
+        while !self.closed && self.ended_since.is_none() {
             if !self.inbox.is_empty() {
                 return pending().await;
             }
-            self.closed = !matches!(self.fill().await, Ok(1..));
+            match self.fill().await {
+                Ok(1..) => {}
+                Ok(0) => self.ended_since = Some(Instant::now()),
+                // On TLS, an end without its closing word.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.ended_since = Some(Instant::now());
+                }
+                Err(_) => self.closed = true,
+            }
         }
+        if !self.closed {
+            Box::pin(self.refused()).await;
+        }
+    }
+
+    /// Asks a caller whose end of file was read until it refuses. Silence of ours would tell nothing: to a socket that was
+    /// closed it looks as to one that waits. So after a while it gets something that a caller ignores: a further interim
+    /// answer (RFC 9110 §15.2.1), or a comment in a stream of events.
+    async fn refused(&mut self) {
+        while !self.closed {
+            monoio::time::sleep(ASK_INTERVAL).await;
+            if !self.harmless.is_empty() && self.ended_since.is_some_and(|since| since.elapsed() > ASK_AFTER)
+            {
+                self.stream.say(std::mem::take(&mut self.harmless));
+            }
+            self.closed = self.stream.is_refused().await;
+        }
+    }
+
+    /// Whether a caller whose end of file was read refused the answer that was just sent. One that waited for it has it.
+    pub async fn has_refused(&mut self) -> bool {
+        if self.ended_since.is_some() {
+            Box::pin(self.look_for_refusal()).await;
+        }
+        self.closed
+    }
+
+    async fn look_for_refusal(&mut self) {
+        let deadline = Instant::now() + REFUSAL_TIMEOUT;
+        while !self.closed && Instant::now() < deadline {
+            monoio::time::sleep(REFUSAL_INTERVAL).await;
+            self.closed = self.stream.is_refused().await;
+        }
+    }
+
+    /// What a caller ignores where the answer stands now, to ask it by; until the next bytes of the answer.
+    pub fn ask_by(&mut self, harmless: &'static [u8]) {
+        self.harmless = harmless;
     }
 
     /// Sends bytes of the answer, at `now`. The buffer comes back empty.
@@ -322,43 +399,41 @@ impl Downstream {
         self.started = true;
         self.has_served = true;
         self.resting_since = now;
-        let mut bytes = self.write(bytes, now).await?;
+        self.harmless = b"";
+        let mut bytes = self.write(bytes).await?;
         bytes.clear();
         Ok(bytes)
     }
 
-    async fn write(&mut self, bytes: Vec<u8>, now: Instant) -> Result<Vec<u8>, Gone> {
-        let deadline = now + send_timeout(bytes.len());
-        match until(deadline, self.stream.write_all(bytes)).await {
-            Some((Ok(()), bytes)) => Ok(bytes),
-            _ => {
-                self.closed = true;
-                Err(Gone)
-            }
-        }
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Gone> {
+        self.stream.send(bytes, WRITE_STALL_TIMEOUT, &mut self.alarm).await.map_err(|_| {
+            self.closed = true;
+            Gone
+        })
     }
 
-    /// Keeps a served request's buffer for the next one.
-    pub fn recycle(&mut self, request: Request) {
-        if request.bytes.capacity() <= READ_BYTES_MAX && self.spare.capacity() == 0 {
-            self.spare = request.bytes;
-        }
+    /// Nothing more is said on this connection, not even that it ends: an answer was broken off, and must not look whole.
+    pub fn break_off(&mut self) {
+        self.closed = true;
     }
 
     /// Ends the connection in order: behind TLS the caller is told that nothing more comes, so that an answer which ends by
     /// closing is not taken for a cut one (RFC 9112 §9.8).
     pub async fn close(&mut self) {
         if self.stream.is_tls() && !self.closed {
-            let ended = until(Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown());
-            Box::pin(ended).await;
+            within(&mut self.alarm, Instant::now() + CLOSE_TIMEOUT, self.stream.shutdown()).await;
         }
     }
 
     /// After an answer that closes: ends the sending side, then reads and drops for a while (RFC 9112 §9.6).
     pub async fn linger(&mut self) {
         let deadline = Instant::now() + LINGER_TIMEOUT;
-        if self.closed || !matches!(until(deadline, self.stream.shutdown()).await, Some(Ok(()))) {
+        if self.closed {
             return;
+        }
+        match within(&mut self.alarm, deadline, self.stream.shutdown()).await {
+            Some(Ok(())) => {}
+            _ => return,
         }
         let mut dropped_bytes = 0;
         while dropped_bytes < LINGER_BYTES_MAX {
@@ -376,24 +451,34 @@ impl Downstream {
     }
 
     async fn fill_until(&mut self, deadline: Instant) -> io::Result<usize> {
-        match until(deadline, self.fill()).await {
-            Some(result) => result,
-            None => Err(io::ErrorKind::TimedOut.into()),
-        }
+        self.arm()?;
+        let filled = within(&mut self.alarm, deadline, self.stream.filled()).await;
+        let (result, inbox) = filled.ok_or(io::ErrorKind::TimedOut)?;
+        self.inbox = inbox;
+        result
     }
 
     /// Reads once behind what is in the inbox.
     async fn fill(&mut self) -> io::Result<usize> {
-        if !self.stream.is_armed() {
-            let mut inbox = std::mem::take(&mut self.inbox);
-            if inbox.capacity() == inbox.len() {
-                inbox.reserve(self.read_bytes);
-            }
-            self.stream.arm(inbox).map_err(|_| io::Error::from(io::ErrorKind::Other))?;
-        }
+        self.arm()?;
         let (result, inbox) = self.stream.filled().await;
         self.inbox = inbox;
         result
+    }
+
+    fn arm(&mut self) -> io::Result<()> {
+        if self.stream.is_armed() {
+            return Ok(());
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        if inbox.capacity() == inbox.len() {
+            inbox.reserve(self.read_bytes);
+        }
+        let armed = match inbox.is_empty() {
+            true => self.stream.arm_to_rest(inbox),
+            false => self.stream.arm(inbox),
+        };
+        armed.map_err(|_| io::ErrorKind::Other.into())
     }
 }
 

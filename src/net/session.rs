@@ -4,20 +4,21 @@
 use std::future::poll_fn;
 use std::io::{self, BufRead, Write};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::Connection;
 
+use super::Alarm;
 use super::stream::Filled;
-use super::until;
 use super::wire::{PIECE_BYTES_MAX, Wire, lost};
 
 /// A read of ciphertext at rest, bytes, and one after a read that was filled: a record as long as they come
 /// (RFC 8446 §5.2) fits in one.
 const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 17 * 1024;
-/// How long the last word of a session that failed may take to be sent; nobody waits for it.
-const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The longest time in which a write may get nowhere, and what measures it.
+type Limit<'a> = Option<(Duration, &'a mut Alarm)>;
 
 /// A session.
 pub(super) struct Session {
@@ -73,7 +74,7 @@ impl Session {
     /// Errors: why it failed; the peer was told. There is no deadline here.
     pub(super) async fn shake_hands(&mut self) -> io::Result<()> {
         loop {
-            let sent = self.flush(None).await;
+            let sent = self.flush().await;
             match &self.end {
                 Some(End::Closed | End::Cut) => {
                     let message = "the peer closed the connection inside the TLS handshake";
@@ -109,6 +110,15 @@ impl Session {
             self.arm_wire();
         }
         Ok(())
+    }
+
+    /// See [`super::stream::Stream::rest`].
+    pub(super) fn rest(&mut self) {
+        if let Some(buffer) = self.armed.take() {
+            let mut small = Vec::with_capacity(buffer.len() + READ_BYTES_MIN);
+            small.extend_from_slice(&buffer);
+            self.armed = Some(small);
+        }
     }
 
     pub(super) fn is_armed(&self) -> bool {
@@ -214,13 +224,14 @@ impl Session {
         Poll::Ready(())
     }
 
-    /// See [`super::stream::Stream::write_all`] and, with a `stall`, [`super::stream::Stream::send`]. An answer that TLS
+    /// See [`super::stream::Stream::write_all`] and, with a limit, [`super::stream::Stream::send`]. An answer that TLS
     /// owes (RFC 8446 §4.6.3) goes out before it.
-    pub(super) async fn write_all(&mut self, bytes: &[u8], stall: Option<Duration>) -> io::Result<()> {
+    pub(super) async fn write_all(&mut self, bytes: &[u8], mut limit: Limit<'_>) -> io::Result<()> {
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
             let mut sealed = Vec::with_capacity(sealed_bytes(piece.len()));
             self.seal(piece, &mut sealed)?;
-            self.put(sealed, stall).await?;
+            let limit = limit.as_mut().map(|(stall, alarm)| (*stall, &mut **alarm));
+            self.put(sealed, limit).await?;
         }
         Ok(())
     }
@@ -287,16 +298,16 @@ impl Session {
         Ok(())
     }
 
-    async fn flush(&mut self, stall: Option<Duration>) -> io::Result<()> {
+    async fn flush(&mut self) -> io::Result<()> {
         let mut sealed = Vec::new();
         self.drain(&mut sealed)?;
-        self.put(sealed, stall).await
+        self.put(sealed, None).await
     }
 
-    async fn put(&mut self, sealed: Vec<u8>, stall: Option<Duration>) -> io::Result<()> {
-        match stall {
+    async fn put(&mut self, sealed: Vec<u8>, limit: Limit<'_>) -> io::Result<()> {
+        match limit {
             _ if sealed.is_empty() => Ok(()),
-            Some(stall) => self.wire.send(sealed, stall).await.map(drop),
+            Some((stall, alarm)) => self.wire.send(sealed, stall, alarm).await.map(drop),
             None => self.wire.write_all(sealed).await.0,
         }
     }
@@ -304,18 +315,24 @@ impl Session {
     /// Says that nothing more comes (RFC 8446 §6.1), and ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         self.tls.send_close_notify();
-        self.flush(None).await?;
+        self.flush().await?;
         self.wire.shutdown().await
     }
 
     /// Tells the peer why the session failed, as far as that can be without waiting for it.
     fn say_fault(&mut self) {
         let mut alert = Vec::new();
-        if !matches!(self.end, Some(End::Fault(_))) || self.drain(&mut alert).is_err() || alert.is_empty() {
-            return;
+        if matches!(self.end, Some(End::Fault(_))) && self.drain(&mut alert).is_ok() && !alert.is_empty() {
+            self.wire.say(alert);
         }
-        if let Some(writing) = self.wire.last_word(alert) {
-            monoio::spawn(async move { until(Instant::now() + LAST_WORD_TIMEOUT, writing).await });
+    }
+
+    /// See [`Wire::say`].
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        let mut sealed = Vec::new();
+        // What was sealed must be sent: the peer counts the records.
+        if self.outbox.is_none() && self.wire.is_silent() && self.seal(bytes, &mut sealed).is_ok() {
+            self.wire.say(sealed);
         }
     }
 }

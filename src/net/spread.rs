@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// and ends has none under way.
 const DRAINING: u32 = 1 << 31;
 /// A core that has a sixteenth more than the one with the fewest keeps what it accepts: among many connections that come
-/// and go, one on another core is worth less than the 7 to 20 µs of processor time that handing it over was measured to cost.
+/// and go, evenness to the last one is worth less than the 7 to 20 µs of processor time that handing one over costs.
 const SLACK: u32 = 16;
 /// Tries to sit down before another core's claim comes in between; then the connection stays where it was accepted.
 const CLAIMS_MAX: usize = 16;

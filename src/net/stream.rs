@@ -14,8 +14,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use super::session::Session;
-use super::until;
 use super::wire::Wire;
+use super::{Alarm, until};
 
 /// A read that ended: the bytes it added (0: the peer closed), and its buffer.
 pub type Filled = (io::Result<usize>, Vec<u8>);
@@ -105,6 +105,23 @@ impl Stream {
         }
     }
 
+    /// The same for a read that may be long in coming, which [`Stream::rest`] can exchange.
+    pub fn arm_to_rest(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.arm_to_rest(buffer),
+            Inner::Tls(session) => session.arm(buffer),
+        }
+    }
+
+    /// Nothing has come for a while: a large buffer of a read armed by [`Stream::arm_to_rest`] is exchanged for one of
+    /// 4 KiB. Nothing that comes is lost by it.
+    pub fn rest(&mut self) {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.rest(),
+            Inner::Tls(session) => session.rest(),
+        }
+    }
+
     /// Whether a read is in flight, or has ended and was not taken.
     pub fn is_armed(&self) -> bool {
         match &self.inner {
@@ -139,16 +156,31 @@ impl Stream {
         }
     }
 
-    /// The same with a limit to the time in which the peer takes no byte, however long the whole lasts. Errors: the peer's,
+    /// The same with a limit, by `alarm`, to the time in which the peer takes no byte, however long the whole lasts. Errors: the peer's,
     /// or `TimedOut`; the bytes are lost with them.
-    pub async fn send(&mut self, bytes: Vec<u8>, stall: Duration) -> io::Result<Vec<u8>> {
+    pub async fn send(&mut self, bytes: Vec<u8>, stall: Duration, alarm: &mut Alarm) -> io::Result<Vec<u8>> {
         match &mut self.inner {
-            Inner::Plain(wire) => wire.send(bytes, stall).await,
+            Inner::Plain(wire) => wire.send(bytes, stall, alarm).await,
             Inner::Tls(session) => {
-                Box::pin(session.write_all(&bytes, Some(stall))).await?;
+                Box::pin(session.write_all(&bytes, Some((stall, alarm)))).await?;
                 Ok(bytes)
             }
         }
+    }
+
+    /// Begins to write bytes that nobody waits for. The next write waits for them; dropped, they go with the connection.
+    /// Nothing happens while such are on their way already.
+    pub fn say(&mut self, bytes: &[u8]) {
+        match &mut self.inner {
+            Inner::Plain(wire) => wire.say(bytes.to_vec()),
+            Inner::Tls(session) => session.say(bytes),
+        }
+    }
+
+    /// Whether the peer refuses what was written, having closed altogether and not its sending side alone. It answers so
+    /// when something reaches it, and not before.
+    pub async fn is_refused(&mut self) -> bool {
+        self.wire().is_refused().await
     }
 
     /// Starts a write of `bytes` from `start` that stays in flight as a read does, so that an answer may come before all is

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use monoio::time::Timeout;
+use monoio::time::{Sleep, Timeout};
 use pin_project_lite::pin_project;
 
 /// Awaits `future` until `deadline`; `None` when it passed. What was in flight is dropped with the future, so the
@@ -28,6 +28,52 @@ impl<F: Future> Future for Until<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().inner.poll(context).map(Result::ok)
+    }
+}
+
+/// A timer for one wait after the other. In its own box, made when it is first needed: monoio's stands at 640 bytes, which
+/// every wait would otherwise hold in its future.
+#[derive(Default)]
+pub struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    /// Ready from `deadline` on. A task that has ceased to wait may be woken once for it all the same.
+    pub fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let deadline = deadline.into();
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(monoio::time::sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.as_mut().poll(context)
+    }
+}
+
+/// [`until`] by an alarm of one's own.
+pub fn within<F: Future>(alarm: &mut Alarm, deadline: Instant, future: F) -> Within<'_, F> {
+    Within { alarm, deadline, future }
+}
+
+pin_project! {
+    /// See [`within`].
+    pub struct Within<'a, F> {
+        alarm: &'a mut Alarm,
+        deadline: Instant,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let within = self.project();
+        if let Poll::Ready(output) = within.future.poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        within.alarm.poll(*within.deadline, context).map(|()| None)
     }
 }
 

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use monoio::buf::{IoBuf, IoBufMut, Slice, SliceMut};
 use monoio::io::{
-    AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable,
+    AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, Canceller, OwnedReadHalf,
+    OwnedWriteHalf, Splitable,
 };
 use monoio::net::TcpStream;
 use monoio::time::Sleep;
 use pin_project_lite::pin_project;
 
 use super::stream::Filled;
-use super::until;
+use super::{Alarm, within};
 
 /// Most that one read brings and one write takes, bytes: what is done with them is done in one go.
 pub(super) const PIECE_BYTES_MAX: usize = 64 * 1024;
@@ -35,8 +36,11 @@ pub(super) struct Wire {
     state: State,
     writer: OwnedWriteHalf<TcpStream>,
     turn: Turn,
-    /// Set from a write's begin to its end: one that was dropped half-way leaves it set.
+    rest: Rest,
+    /// Set from a write's begin to its end: one that failed, or was dropped half-way, leaves it set.
     is_writing: bool,
+    /// What is in the outbox was put there by [`Wire::say`].
+    is_saying: bool,
     outbox: Outbox,
     /// A second handle of `writer`, for the write that stays in flight.
     poster: Option<OwnedWriteHalf<TcpStream>>,
@@ -51,7 +55,22 @@ enum Outbox {
     Writing { future: Writing, written: usize },
 }
 
-type Reading = Pin<Box<dyn Future<Output = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>)>>>;
+type Read = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>);
+type Reading = Pin<Box<dyn Future<Output = Read>>>;
+
+/// Whether a read in flight may be exchanged for a smaller one.
+enum Rest {
+    Possible(Canceller),
+    Begun,
+    /// There is nothing to exchange.
+    Done,
+}
+
+impl Rest {
+    fn is_begun(&self) -> bool {
+        matches!(self, Self::Begun)
+    }
+}
 
 /// The reading half: at rest, reading, or holding what was read.
 enum State {
@@ -65,8 +84,16 @@ impl Wire {
     /// Over a connected socket.
     pub(super) fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        let (state, outbox) = (State::Idle(reader), Outbox::Empty);
-        Self { state, writer, turn: Turn::default(), is_writing: false, outbox, poster: None }
+        Self {
+            state: State::Idle(reader),
+            writer,
+            turn: Turn::default(),
+            rest: Rest::Done,
+            is_writing: false,
+            is_saying: false,
+            outbox: Outbox::Empty,
+            poster: None,
+        }
     }
 
     /// Whether a read is in flight, or has ended and was not taken.
@@ -91,6 +118,34 @@ impl Wire {
         }
     }
 
+    /// The same for a read that may be long in coming: [`Wire::rest`] gives back what its buffer has above 4 KiB.
+    pub(super) fn arm_to_rest(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {
+        if buffer.capacity() - buffer.len() <= ROOM_BYTES_MIN {
+            return self.arm(buffer);
+        }
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Idle(reader) => {
+                let canceller = Canceller::new();
+                self.start(Box::pin(read_until_cancelled(reader, buffer, canceller.handle())));
+                self.rest = Rest::Possible(canceller);
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(buffer)
+            }
+        }
+    }
+
+    /// Nothing has come for a while: the buffer of a read that was armed for this is exchanged for a small one. What comes
+    /// in this moment is not lost: the read ends with it, or it stays with the kernel for the next one.
+    pub(super) fn rest(&mut self) {
+        if let Rest::Possible(canceller) = std::mem::replace(&mut self.rest, Rest::Done) {
+            let _ = canceller.cancel();
+            self.rest = Rest::Begun;
+        }
+    }
+
     /// The first poll is what hands the read to the driver.
     fn start(&mut self, mut reading: Reading) {
         self.state = match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -102,6 +157,26 @@ impl Wire {
     /// The armed read, when it has ended and it is this connection's turn.
     pub(super) fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         ready!(self.turn.poll(context));
+        loop {
+            let (result, buffer) = ready!(self.poll_read(context));
+            match &result {
+                Err(error) if self.rest.is_begun() && error.raw_os_error() == Some(libc::ECANCELED) => {
+                    let mut small = Vec::with_capacity(buffer.len() + ROOM_BYTES_MIN);
+                    small.extend_from_slice(&buffer);
+                    self.rest = Rest::Done;
+                    // It was idle: the read that held it has just ended.
+                    let _ = self.arm(small);
+                }
+                _ => {
+                    self.rest = Rest::Done;
+                    self.turn.took(*result.as_ref().unwrap_or(&0));
+                    return Poll::Ready((result, buffer));
+                }
+            }
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Filled> {
         let (reader, result, buffer) = match std::mem::replace(&mut self.state, State::Lost) {
             State::Filled(reader, result, buffer) => (reader, result, buffer),
             State::Reading(mut reading) => match reading.as_mut().poll(context) {
@@ -118,7 +193,6 @@ impl Wire {
             }
         };
         self.state = State::Idle(reader);
-        self.turn.took(*result.as_ref().unwrap_or(&0));
         Poll::Ready((result, buffer))
     }
 
@@ -135,7 +209,7 @@ impl Wire {
     /// Writes all of `buffer`, which comes back. There is no deadline. Dropped half-way, nothing more can be written.
     pub(super) async fn write_all<T: IoBuf + 'static>(&mut self, mut buffer: T) -> (io::Result<()>, T) {
         let (mut written, end) = (0, buffer.bytes_init());
-        if let Err(error) = self.begin_write() {
+        if let Err(error) = self.finish_word().await.and_then(|()| self.begin_write()) {
             return (Err(error), buffer);
         }
         while written < end {
@@ -152,14 +226,21 @@ impl Wire {
 
     /// The same within `stall`: the longest time in which the peer may take no byte. Errors: the peer's, or `TimedOut`;
     /// the bytes are lost with them.
-    pub(super) async fn send(&mut self, mut bytes: Vec<u8>, stall: Duration) -> io::Result<Vec<u8>> {
+    pub(super) async fn send(
+        &mut self,
+        mut bytes: Vec<u8>,
+        stall: Duration,
+        alarm: &mut Alarm,
+    ) -> io::Result<Vec<u8>> {
         let (mut written, end) = (0, bytes.len());
+        if self.is_saying {
+            within(alarm, Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
+        }
         self.begin_write()?;
         while written < end {
             let writing = self.write_piece(piece(bytes, written, end));
-            let Some((result, slice)) = until(Instant::now() + stall, writing).await else {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes"));
-            };
+            let done = within(alarm, Instant::now() + stall, writing).await;
+            let (result, slice) = done.ok_or_else(stalled)?;
             bytes = slice.into_inner();
             written += result?;
         }
@@ -236,6 +317,16 @@ impl Wire {
         }
     }
 
+    /// Waits for what [`Wire::say`] began.
+    async fn finish_word(&mut self) -> io::Result<()> {
+        if !self.is_saying {
+            return Ok(());
+        }
+        let (result, _) = poll_fn(|context| self.poll_written(context)).await;
+        self.is_saying = false;
+        result
+    }
+
     async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
         poll_fn(|context| self.turn.poll(context)).await;
         let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
@@ -243,16 +334,29 @@ impl Wire {
         (counted(result), piece)
     }
 
-    /// A write that outlives this connection, which nothing else is written to any more; `None` when a write was dropped
-    /// half-way.
-    pub(super) fn last_word(&mut self, bytes: Vec<u8>) -> Option<impl Future<Output = ()> + 'static> {
-        self.begin_write().ok()?;
-        let mut writer = OwnedWriteHalf(Rc::clone(&self.writer.0));
-        Some(async move { drop(writer.write_all(bytes).await) })
+    /// Whether nothing is being written.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.is_writing
+    }
+
+    /// Begins to write bytes that nobody waits for: the next write waits for them, and they go with the connection. Only
+    /// while this side is silent.
+    pub(super) fn say(&mut self, bytes: Vec<u8>) {
+        if self.start_write(bytes, 0).is_ok() {
+            // The first poll is what hands the write to the driver.
+            self.is_saying = self.poll_written(&mut Context::from_waker(Waker::noop())).is_pending();
+        }
+    }
+
+    /// Whether the peer refuses what was written: it has closed altogether, and said so with a reset. Once it has closed
+    /// its sending side a read does not tell that any more, but a write does, also one of nothing.
+    pub(super) async fn is_refused(&mut self) -> bool {
+        self.finish_word().await.is_err() || self.writer.write(Vec::new()).await.0.is_err()
     }
 
     /// Ends the sending side.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        self.finish_word().await?;
         self.writer.shutdown().await
     }
 }
@@ -270,14 +374,28 @@ fn piece<T: IoBuf>(buffer: T, written: usize, end: usize) -> Slice<T> {
     buffer.slice(written..end.min(written + PIECE_BYTES_MAX))
 }
 
-async fn read_behind(
-    mut reader: OwnedReadHalf<TcpStream>,
-    buffer: Vec<u8>,
-) -> (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>) {
+fn room(buffer: Vec<u8>) -> SliceMut<Vec<u8>> {
     let begin = buffer.len();
     let end = buffer.capacity().min(begin + PIECE_BYTES_MAX);
-    let (result, slice): (_, SliceMut<Vec<u8>>) = reader.read(buffer.slice_mut(begin..end)).await;
+    buffer.slice_mut(begin..end)
+}
+
+async fn read_behind(mut reader: OwnedReadHalf<TcpStream>, buffer: Vec<u8>) -> Read {
+    let (result, slice) = reader.read(room(buffer)).await;
     (reader, result, slice.into_inner())
+}
+
+async fn read_until_cancelled(
+    mut reader: OwnedReadHalf<TcpStream>,
+    buffer: Vec<u8>,
+    cancel: CancelHandle,
+) -> Read {
+    let (result, slice) = reader.cancelable_read(room(buffer), cancel).await;
+    (reader, result, slice.into_inner())
+}
+
+fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")
 }
 
 /// The error of a connection that nothing more can be done with.

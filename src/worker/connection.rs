@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::door::Refusal;
-use super::greeting::greet;
+use super::greeting::{greet, is_greeted};
 use crate::error::{Error, Kind};
 use crate::gateway::{self, Arrival, Core, Next, catch_unwind};
 use crate::net::server::{Downstream, Request};
@@ -18,16 +18,28 @@ use crate::net::{Driver, Raced, race, until};
 /// How long a connection that a draining core has just accepted may take to its first byte.
 pub(super) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves a connection in a task of its own.
+/// Serves a connection in a task of its own. Ten thousand of them may be at rest: the task holds the connection once, and
+/// the wait for its next request; all else is boxed while it lasts.
 pub(super) fn spawn(core: &Rc<Core>, Arrival { stream, peer, seat }: Arrival) {
     let Some(stream) = adopt(core, stream) else { return };
     let enrolled = core.enrol(seat);
+    let (mut downstream, greeting) = match is_greeted(core, peer) {
+        true => (None, Some(Box::pin(greet(Rc::clone(core), stream, peer)))),
+        false => (Some(Downstream::new(stream, peer, Vec::new())), None),
+    };
     let core = Rc::clone(core);
     monoio::spawn(async move {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         enrolled.wake_by(waker);
         let cut = poll_fn(|_| if core.is_cut() { Poll::Ready(()) } else { Poll::Pending });
-        let served = catch_unwind(serve(&core, stream, peer));
+        let served = catch_unwind(async {
+            if let Some(greeting) = greeting {
+                downstream = greeting.await;
+            }
+            if let Some(downstream) = &mut downstream {
+                serve(&core, downstream).await;
+            }
+        });
         if let Raced::First(Err(_)) = race(served, cut).await {
             core.cells.panicked();
         }
@@ -65,16 +77,15 @@ fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStre
     monoio::net::TcpStream::from_std(stream)
 }
 
-async fn serve(core: &Core, stream: Stream, peer: SocketAddr) {
-    let Some(mut downstream) = greet(core, stream, peer).await else { return };
-    while let Some(request) = next(core, &mut downstream).await {
-        match gateway::handle(core, &mut downstream, request).await {
+async fn serve(core: &Core, downstream: &mut Downstream) {
+    while let Some(request) = next(core, downstream).await {
+        match Box::pin(gateway::handle(core, downstream, request)).await {
             Next::KeepAlive => {}
-            Next::Linger => return downstream.linger().await,
+            Next::Linger => return Box::pin(downstream.linger()).await,
             Next::Close => break,
         }
     }
-    downstream.close().await;
+    Box::pin(downstream.close()).await;
 }
 
 /// The next request; `None`: the connection ends.
@@ -82,12 +93,12 @@ async fn next(core: &Core, downstream: &mut Downstream) -> Option<Request> {
     let drained = poll_fn(|_| if core.is_draining() { Poll::Ready(()) } else { Poll::Pending });
     let received = match race(downstream.next_request(&core.net.budget), drained).await {
         Raced::First(received) => received,
-        Raced::Second(()) => last(core, downstream).await?,
+        Raced::Second(()) => Box::pin(last(core, downstream)).await?,
     };
     match received {
         Ok(request) => request,
         Err(error) => {
-            gateway::refuse_head(core, downstream, &error).await;
+            Box::pin(gateway::refuse_head(core, downstream, &error)).await;
             None
         }
     }
@@ -99,7 +110,7 @@ async fn last(core: &Core, downstream: &mut Downstream) -> Option<Result<Option<
     if !downstream.has_served() && !downstream.is_receiving() {
         let deadline = Instant::now() + FIRST_BYTE_TIMEOUT;
         let received = until(deadline, downstream.next_request(&core.net.budget));
-        if let Some(received) = Box::pin(received).await {
+        if let Some(received) = received.await {
             return Some(received);
         }
     }

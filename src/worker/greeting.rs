@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -26,16 +27,16 @@ const READ_BYTES: usize = 2 * 1024;
 /// A record of TLS's handshake (RFC 8446 §5.1); no request begins so.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
+/// Whether anything stands before a connection's first request.
+pub(super) fn is_greeted(core: &Core, peer: SocketAddr) -> bool {
+    core.certificates().is_some() || is_announced(&core.snapshot().server, peer)
+}
+
 /// The connection as requests come over it. `None`: it ends here; a caller that can be told why was told.
-pub(super) async fn greet(core: &Core, stream: Stream, peer: SocketAddr) -> Option<Downstream> {
+pub(super) async fn greet(core: Rc<Core>, stream: Stream, peer: SocketAddr) -> Option<Downstream> {
     let is_announced = is_announced(&core.snapshot().server, peer);
     let certificates = core.certificates();
-    if !is_announced && certificates.is_none() {
-        return Some(Downstream::new(stream, peer, Vec::new()));
-    }
-    // Boxed: a plain connection's future has no room for it.
-    let greeted = Box::pin(race(introduce(core, stream, peer, is_announced, certificates), cut_short(core)));
-    match greeted.await {
+    match race(introduce(&core, stream, peer, is_announced, certificates), cut_short(&core)).await {
         Raced::First(greeted) => greeted,
         Raced::Second(()) => None,
     }

@@ -1,4 +1,5 @@
-//! Callers that leave: the provider's connection ends at once, and nothing of the request stays behind.
+//! Callers that leave: the provider's connection ends soon, and nothing of the request stays behind. Callers that have
+//! only closed their sending side are served.
 
 use std::fs;
 use std::time::Duration;
@@ -6,10 +7,10 @@ use std::time::Duration;
 use crate::caller::{Caller, request};
 use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
 use crate::support::node::{Node, eventually};
-use crate::support::upstream::{Line, Upstream};
+use crate::support::upstream::{Gate, Line, Upstream};
 
-/// What an upstream connection may outlive its caller.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What an upstream connection may outlive its caller: one that closed is asked first whether it still reads.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn descriptors(node: &Node) -> usize {
     fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count()
@@ -75,15 +76,17 @@ fn the_providers_connection_ends_with_the_callers() {
             }
         }
         assert_eq!(Caller::new(&node).post(CHAT, ASK).status, 200);
-        let metrics = Caller::new(&node).get("/metrics");
-        let gone: u64 = metrics
-            .text()
-            .lines()
-            .filter(|line| line.starts_with("http_requests_total") && line.contains("status=\"499\""))
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum();
-        assert_eq!(gone, 6, "{}", metrics.text());
+        assert_eq!(left_behind(&node), 6);
     });
+}
+
+/// Requests that were counted as left by their callers.
+fn left_behind(node: &Node) -> u64 {
+    let metrics = Caller::new(node).get("/metrics");
+    let lines = metrics.text().lines();
+    let gone =
+        lines.filter(|line| line.starts_with("http_requests_total") && line.contains("status=\"499\""));
+    gone.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 #[test]
@@ -94,14 +97,119 @@ fn two_hundred_that_leave_leave_nothing() {
         for word in ["stall", "stall-stream", "stall-body"] {
             leave(&node, &upstream, word, false);
         }
-        let before = descriptors(&node);
-        for number in 0..200 {
-            leave(&node, &upstream, ["stall", "stall-stream"][number % 2], number % 4 > 1);
+        let (before, ended) = (descriptors(&node), upstream.ended());
+        for round in 0..10 {
+            let callers = (0..20).map(|number| {
+                let mut caller = Caller::new(&node);
+                let word = ["stall", "stall-stream"][number % 2];
+                caller.send(request(CHAT, "", ASK_STREAM.replace("hi", word)));
+                caller
+            });
+            let callers: Vec<Caller> = callers.collect();
+            eventually("the provider is asked by all", || {
+                (upstream.requests().len() == 3 + (round + 1) * 20).then_some(())
+            });
+            for (number, caller) in callers.into_iter().enumerate() {
+                if number % 4 > 1 {
+                    caller.reset();
+                }
+            }
         }
+        eventually("the provider's connections end", || (upstream.ended() == ended + 200).then_some(()));
         eventually("the descriptors of those who left are closed", || {
             (descriptors(&node) <= before).then_some(())
         });
         assert_eq!(Caller::new(&node).post(CHAT, ASK).status, 200);
+    });
+}
+
+/// A provider that answers when it is told to.
+fn patient(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |line| {
+        while let Some(request) = line.receive() {
+            if request.text().contains("\"stream\":true") {
+                line.send(STREAM_HEAD);
+                line.send(chunk(event("one")));
+                gate.pass();
+                line.send(chunk(event("two")));
+                line.send(chunk("data: [DONE]\n\n"));
+                line.send("0\r\n\r\n");
+            } else {
+                gate.pass();
+                line.send(ok(ANSWER));
+            }
+        }
+    })
+}
+
+/// Longer than a caller whose end was read is left unasked.
+const LONG: Duration = Duration::from_millis(700);
+
+#[test]
+fn a_caller_that_closed_its_sending_side_is_served() {
+    on_both(|driver| {
+        for patience in [Duration::ZERO, LONG] {
+            let gate = Gate::default();
+            let upstream = patient(&gate);
+            let node = Node::start(&config(upstream.address).to_string(), driver);
+            for version in ["HTTP/1.1", "HTTP/1.0"] {
+                let asked = upstream.requests().len();
+                let ask = |body: &str| {
+                    let text = String::from_utf8(request(CHAT, "", body)).unwrap();
+                    let mut caller = Caller::new(&node);
+                    caller.send(text.replacen("HTTP/1.1", version, 1));
+                    caller.half_close();
+                    caller
+                };
+                let (mut whole, mut stream) = (ask(ASK), ask(ASK_STREAM));
+                upstream.request(asked + 1);
+                stream.until("one");
+                std::thread::sleep(patience);
+                gate.open();
+                gate.open();
+                assert_eq!((whole.answer().text(), whole.rest()), (ANSWER, vec![]));
+                let answer = stream.answer();
+                let events = [event("one"), event("two"), "data: [DONE]\n\n".into()].concat();
+                // It may have been asked by a comment whether it reads.
+                assert_eq!(answer.text().replace(":\n\n", ""), events);
+                assert!(answer.is_whole && stream.rest().is_empty());
+            }
+            assert_eq!(left_behind(&node), 0);
+        }
+    });
+}
+
+#[test]
+fn requests_behind_each_other_are_all_served_before_the_end() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let node = Node::start(&config(upstream.address).to_string(), driver);
+        let mut caller = Caller::new(&node);
+        caller.send(request(CHAT, "", ASK).repeat(3));
+        caller.half_close();
+        for _ in 0..3 {
+            assert_eq!(caller.answer().text(), ANSWER);
+        }
+        assert_eq!(caller.rest(), b"");
+    });
+}
+
+#[test]
+fn an_answer_that_nobody_took_is_counted_so() {
+    on_both(|driver| {
+        let gate = Gate::default();
+        let upstream = patient(&gate);
+        let node = Node::start(&config(upstream.address).to_string(), driver);
+        // HTTP/1.0 knows nothing that could be sent before the answer: the answer itself is refused.
+        let text = String::from_utf8(request(CHAT, "", ASK)).unwrap();
+        let mut caller = Caller::new(&node);
+        caller.send(text.replacen("HTTP/1.1", "HTTP/1.0", 1));
+        upstream.request(0);
+        drop(caller);
+        std::thread::sleep(Duration::from_millis(50));
+        gate.open();
+        eventually("the refusal is counted", || (left_behind(&node) == 1).then_some(()));
     });
 }
 

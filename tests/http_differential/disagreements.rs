@@ -95,8 +95,8 @@ pub(crate) const REQUEST_ROWS: &[Row] = &[
         values(bytes, "host").iter().any(|value| !host_is_sound(value))
     }),
     ours(
-        "RFC 9112 §6.3 rule 5 lets a recipient take one value that is repeated. From a caller we do not: RFC 9110 §8.6 has a \
-         sender never send it, and somebody between may have counted differently.",
+        "RFC 9110 §8.6: of a value that is repeated a recipient \"MAY either reject the message as invalid or replace that \
+         invalid field value with a single instance\". A caller's we reject: somebody between may have counted differently.",
         |bytes| values(bytes, "content-length").len() > 1,
     ),
     ours(
@@ -146,6 +146,14 @@ pub(crate) const REQUEST_ROWS: &[Row] = &[
     ours(
         "RFC 9110 §4.2.4: \"a recipient SHOULD parse for userinfo and treat its presence as an error\". hyper takes it.",
         |bytes| targets_path(bytes) && target(bytes).contains(&b'@') && !target(bytes).starts_with(b"/"),
+    ),
+    ours(
+        "RFC 9110 §4.2.1: of an http URI with an empty host, \"A recipient that processes such a URI reference MUST reject it as \
+         invalid\". hyper takes a port alone.",
+        |bytes| {
+            target(bytes).to_ascii_lowercase().starts_with(b"http")
+                && target(bytes).windows(4).any(|four| four == b"://:")
+        },
     ),
     ours(
         "RFC 9112 §3: targets of 8,000 octets at least; ours may have 8,192 bytes, hyper's 65,534.",

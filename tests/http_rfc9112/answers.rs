@@ -94,6 +94,28 @@ fn parse_head(head: &[u8]) -> Result<Answer, String> {
     Ok(Answer { status, fields, body: Vec::new(), to_head: false })
 }
 
+/// Whose words an error is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Native,
+    OpenAi,
+    Anthropic,
+}
+
+impl Answer {
+    /// Of an error: its shape, as far as it has one.
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        let keys: Vec<&str> = body.as_object()?.keys().map(String::as_str).collect();
+        match keys.as_slice() {
+            ["error"] if body["error"].get("param").is_some() => Some(Shape::OpenAi),
+            ["error", "request_id", "type"] if body["type"] == "error" => Some(Shape::Anthropic),
+            _ if body["is_bifrost_error"].is_boolean() => Some(Shape::Native),
+            _ => None,
+        }
+    }
+}
+
 /// An error says what is wrong, in JSON.
 fn check_error(answer: &Answer) -> Result<(), String> {
     if answer.status < 400 || answer.to_head {

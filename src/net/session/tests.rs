@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as Peer};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use monoio::net::TcpStream;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -15,8 +16,8 @@ use rustls::{
 };
 
 use super::*;
-use crate::net::Driver;
 use crate::net::stream::Stream;
+use crate::net::{Driver, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const BOTH: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
@@ -252,6 +253,39 @@ fn a_handshake_has_its_deadline() {
             far.shutdown(std::net::Shutdown::Write).unwrap();
             let refused = adopt(near, driver).accept_tls(server, b"\x16\x03\x01".to_vec(), soon()).await;
             assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        });
+    }
+}
+
+#[test]
+fn a_reader_is_cut_for_taking_nothing_and_not_for_being_slow() {
+    const STALL: Duration = Duration::from_millis(500);
+    let plain = |driver| {
+        let (far, near) = pair();
+        (adopt(near, driver), far)
+    };
+    for driver in BOTH {
+        run(driver, async || {
+            let (mut stream, mut far) = plain(driver);
+            let began = Instant::now();
+            let reader = std::thread::spawn(move || {
+                let (mut taken, mut piece) = (0, vec![0; 400_000]);
+                while let Ok(count @ 1..) = far.read(&mut piece) {
+                    taken += count;
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+                taken
+            });
+            let bytes = stream.send(vec![7; 30_000_000], STALL, &mut Alarm::default()).await.unwrap();
+            assert_eq!(bytes.len(), 30_000_000);
+            assert!(began.elapsed() > STALL, "it was to outlast the limit: {:?}", began.elapsed());
+            drop(stream);
+            assert_eq!(reader.join().unwrap(), 30_000_000);
+            let (mut stream, _far) = plain(driver);
+            let stalled = stream.send(vec![7; 30_000_000], STALL, &mut Alarm::default()).await.unwrap_err();
+            assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
+            let refused = stream.write_all(vec![7]).await.0.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::NotConnected);
         });
     }
 }

@@ -53,7 +53,8 @@ pub(crate) const CASES: &[Case] = &[
     ("all of 64 bits", b"<post>Content-Length: 18446744073709551615\r\n\r\n<a>", "413 closed"),
     ("all of 63 bits", b"<post>Content-Length: 9223372036854775807\r\n\r\n<a>", "413 closed"),
     ("a hundred digits", b"<post>Content-Length: <9*100>\r\n\r\n<a>", "400 closed"),
-    // §6.3 rule 5 lets a recipient take a list of equal values. Not from callers: someone before us may not have.
+    // RFC 9110 §8.6: a recipient of a list of equal values "MAY either reject the message as invalid or replace that invalid
+    // field value". From callers it is rejected: someone before us may have read another length.
     ("a list of equals", b"<post>Content-Length: 32, 32\r\n\r\n<a>", "400 closed"),
     ("a list of two", b"<post>Content-Length: 32, 0\r\n\r\n<a>", "400 closed"),
     ("a comma behind", b"<post>Content-Length: 32,\r\n\r\n<a>", "400 closed"),

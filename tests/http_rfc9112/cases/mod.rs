@@ -7,6 +7,8 @@ pub(crate) mod body_length;
 pub(crate) mod chunked;
 #[path = "close.rs"]
 pub(crate) mod close;
+#[path = "dialects.rs"]
+pub(crate) mod dialects;
 #[path = "expect.rs"]
 pub(crate) mod expect;
 #[path = "fields.rs"]
@@ -41,7 +43,7 @@ pub(crate) mod versions;
 use super::case::Case;
 
 /// Every table of requests, by its name.
-pub(crate) const REQUESTS: [(&str, &[Case]); 15] = [
+pub(crate) const REQUESTS: [(&str, &[Case]); 16] = [
     ("message_format", message_format::CASES),
     ("versions", versions::CASES),
     ("request_line", request_line::CASES),
@@ -57,6 +59,7 @@ pub(crate) const REQUESTS: [(&str, &[Case]); 15] = [
     ("expect", expect::CASES),
     ("limits", limits::CASES),
     ("smuggling", smuggling::CASES),
+    ("dialects", dialects::CASES),
 ];
 
 /// Every table of responses, by its name.

@@ -4,7 +4,7 @@ use super::Case;
 
 #[rustfmt::skip] // a row for a case
 pub(crate) const CASES: &[Case] = &[
-    // §3: "recipients MAY instead parse on whitespace-delimited word boundaries … Lenient parsing can result in request
+    // §3: "recipients MAY instead parse on whitespace-delimited word boundaries … However, lenient parsing can result in request
     // smuggling security vulnerabilities". We do not.
     ("two spaces behind the method", b"GET  /health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("two spaces behind the target", b"GET /health  HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),

@@ -33,6 +33,7 @@ pub(crate) const CASES: &[Case] = &[
     ("TE.TE, an underscore: no coding here", b"<post>Content-Length: 32\r\nTransfer_Encoding: chunked\r\n\r\n<a><B>", "200a 200b open"),
     ("TE.TE, a fold that ends in a comma (Node)", b"<post>Transfer-Encoding: chunked\r\n , identity\r\nContent-Length: 4\r\n\r\n63\r\n<A>\r\n0\r\n\r\n", "400 closed"),
     ("TE.TE, one in 1.0 that is kept", b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n<A>", "400 closed"),
+    ("TE.0, OPTIONS of a route with chunks", b"OPTIONS /v1/models HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n63\r\n<A>\r\n0\r\n\r\n<B>", "204 200b open"),
     ("TE.0, OPTIONS with chunks", b"OPTIONS /nowhere HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n63\r\n<A>\r\n0\r\n\r\n", "404 closed"),
     // CL.0: a route that takes no body must not leave it for a request.
     ("CL.0, a route without a body", b"<get>Content-Length: 99\r\n\r\n<A><B>", "200 200b open"),

@@ -63,6 +63,8 @@ pub(crate) const CASES: &[Case] = &[
     ("absolute, and no Host", b"GET http://h/health HTTP/1.1\r\n\r\n", "400 closed"),
     ("absolute, and two Hosts", b"GET http://h/health HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, no host", b"GET http:///health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
+    // RFC 9110 §4.2.1: "A recipient that processes such a URI reference MUST reject it as invalid."
+    ("absolute, a port and no host", b"GET http://:80/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, one slash", b"GET http:/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, no scheme", b"GET ://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("absolute, another scheme", b"GET ftp://h/health HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
@@ -79,6 +81,11 @@ pub(crate) const CASES: &[Case] = &[
     ("CONNECT, and what would go through it", b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n<A>", "501 closed"),
     ("an authority with GET", b"GET h:443 HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     // §3.2.4, asterisk-form: only with OPTIONS.
+    ("the asterisk", b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "204 open"),
+    ("the asterisk in 1.0", b"OPTIONS * HTTP/1.0\r\n\r\n", "204 closed"),
+    ("the asterisk with a body", b"OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n<A><B>", "204 200b open"),
+    ("OPTIONS of a route", b"OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: h\r\n\r\n", "204 open"),
+    ("OPTIONS of no route", b"OPTIONS /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
     ("the asterisk with GET", b"GET * HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),
     ("the asterisk with POST", b"POST * HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "400 closed"),
     ("the asterisk and more", b"OPTIONS *x HTTP/1.1\r\nHost: h\r\n\r\n", "400 closed"),

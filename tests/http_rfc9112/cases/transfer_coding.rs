@@ -52,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a comma before", b"<post>Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n<A>", "400 closed"),
     ("a comma behind", b"<post>Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n<A>", "400 closed"),
     ("nothing between commas", b"<post>Transfer-Encoding: gzip,, chunked\r\n\r\n0\r\n\r\n<A>", "400 closed"),
-    // §7: chunked has no parameters, "their presence SHOULD be treated as an error".
+    // §7.1: "The chunked coding does not define any parameters. Their presence SHOULD be treated as an error."
     ("a parameter", b"<post>Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n<A>", "400 closed"),
     ("a weight", b"<post>Transfer-Encoding: chunked;q=0\r\n\r\n0\r\n\r\n<A>", "400 closed"),
     ("a semicolon behind", b"<post>Transfer-Encoding: chunked;\r\n\r\n0\r\n\r\n<A>", "400 closed"),
