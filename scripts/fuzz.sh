@@ -49,11 +49,10 @@ cargo fuzz build --fuzz-dir fuzz --target-dir "$work"
 
 words() {
 	case $1 in
-	request_head | response_head | chunked_body) echo fuzz/words/http.dict ;;
-	event_stream | stream_events) echo fuzz/words/events.dict ;;
-	look | config_file | translation) echo fuzz/words/json.dict ;;
-	proxy_header) echo fuzz/words/proxy.dict ;;
-	*) echo /dev/null ;;
+	request_head | response_head | chunked_body) echo -dict=fuzz/words/http.dict ;;
+	event_stream | stream_events) echo -dict=fuzz/words/events.dict ;;
+	look | config_file | translation) echo -dict=fuzz/words/json.dict ;;
+	proxy_header) echo -dict=fuzz/words/proxy.dict ;;
 	esac
 }
 
@@ -78,7 +77,8 @@ for target in "${targets[@]}"; do
 		echo "fuzz: $target keeps $(find "fuzz/corpus/$target" -type f | wc -l) inputs"
 		continue
 	fi
-	if ! "$binary" "$work/corpus/$target" "fuzz/corpus/$target" "-dict=$(words "$target")" "${limits[@]}" \
+	mapfile -t dictionary < <(words "$target")
+	if ! "$binary" "$work/corpus/$target" "fuzz/corpus/$target" "${dictionary[@]}" "${limits[@]}" \
 		"-max_total_time=$seconds" "-artifact_prefix=$work/found/$target/" -print_final_stats=1 \
 		>"$work/$target.log" 2>&1; then
 		failed+=("$target")
