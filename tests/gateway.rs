@@ -66,6 +66,8 @@ mod streams;
 mod support;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/tls_callers.rs"]
+mod tls_callers;
 #[path = "gateway/upstream_answers.rs"]
 mod upstream_answers;
 #[path = "gateway/upstream_pool.rs"]

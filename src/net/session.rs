@@ -75,6 +75,10 @@ impl Session {
     pub(super) async fn shake_hands(&mut self) -> io::Result<()> {
         loop {
             let sent = self.flush().await;
+            // What came with the peer's last words of it, be it its end, is for those who read.
+            if !self.tls.is_handshaking() {
+                return sent;
+            }
             match &self.end {
                 Some(End::Closed | End::Cut) => {
                     let message = "the peer closed the connection inside the TLS handshake";
@@ -82,9 +86,6 @@ impl Session {
                 }
                 Some(end) => return end.result().map(drop),
                 None => sent?,
-            }
-            if !self.tls.is_handshaking() {
-                return Ok(());
             }
             match self.has_records() {
                 true => self.process(),

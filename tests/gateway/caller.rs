@@ -103,7 +103,14 @@ impl Caller {
         }
     }
 
-    /// The same, and takes everything up to their end.
+    /// Reads until so many bytes are there; they stay to be read.
+    pub(crate) fn until_length(&mut self, bytes: usize) {
+        while self.inbox.len() < bytes {
+            assert!(self.fill(), "closed after {} bytes", self.inbox.len());
+        }
+    }
+
+    /// Reads until these bytes are there, and takes everything up to their end.
     pub(crate) fn take_until(&mut self, wanted: &str) {
         self.until(wanted);
         let end = self.inbox.windows(wanted.len()).position(|window| window == wanted.as_bytes()).unwrap();

@@ -33,6 +33,7 @@ fn stir(node: &Node) {
 }
 
 /// Waits until `count` connections cost at most `each` bytes; `stir` keeps the node at work meanwhile.
+#[expect(clippy::print_stdout, reason = "what was measured")]
 fn check(node: &Node, before: usize, (count, each): (usize, usize), when: &str, stir: impl Fn()) {
     let mut held = 0;
     let is_small = || {
