@@ -1,8 +1,9 @@
 //! One caller's connection from accept to close. A panic in it ends it, and nothing else on the core.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -78,14 +79,27 @@ fn adopted(driver: Driver, stream: TcpStream) -> io::Result<monoio::net::TcpStre
 }
 
 async fn serve(core: &Core, downstream: &mut Downstream) {
-    while let Some(request) = next(core, downstream).await {
-        match Box::pin(gateway::handle(core, downstream, request)).await {
+    loop {
+        let request = next(core, downstream).await;
+        let Some(serving) = serving(core, request, downstream) else { break };
+        match serving.await {
             Next::KeepAlive => {}
             Next::Linger => return Box::pin(downstream.linger()).await,
             Next::Close => break,
         }
     }
     Box::pin(downstream.close()).await;
+}
+
+type Serving<'a> = Pin<Box<dyn Future<Output = Next> + 'a>>;
+
+/// A request's service, in its box. Not an async function, so that the request stands nowhere else.
+fn serving<'a>(
+    core: &'a Core,
+    request: Option<Request>,
+    downstream: &'a mut Downstream,
+) -> Option<Serving<'a>> {
+    Some(Box::pin(gateway::handle(core, downstream, request?)))
 }
 
 /// The next request; `None`: the connection ends.
@@ -95,13 +109,12 @@ async fn next(core: &Core, downstream: &mut Downstream) -> Option<Request> {
         Raced::First(received) => received,
         Raced::Second(()) => Box::pin(last(core, downstream)).await?,
     };
-    match received {
-        Ok(request) => request,
-        Err(error) => {
-            Box::pin(gateway::refuse_head(core, downstream, &error)).await;
-            None
-        }
-    }
+    let error = match received {
+        Ok(request) => return request,
+        Err(error) => Box::new(error),
+    };
+    Box::pin(gateway::refuse_head(core, downstream, &error)).await;
+    None
 }
 
 /// The last request of a connection of a draining core: one that has begun to come in, or that a connection just accepted
