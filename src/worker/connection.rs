@@ -81,7 +81,10 @@ async fn serve(core: &Core, downstream: &mut Downstream) {
     while let Some(request) = next(core, downstream).await {
         match Box::pin(gateway::handle(core, downstream, request)).await {
             Next::KeepAlive => {}
-            Next::Linger => return drop(Box::pin(race(downstream.linger(), cut_short(core))).await),
+            Next::Linger => {
+                Box::pin(race(downstream.linger(), cut_short(core))).await;
+                return;
+            }
             Next::Close => break,
         }
     }
