@@ -84,7 +84,10 @@ async fn serve(core: &Core, downstream: &mut Downstream) {
         let Some(serving) = serving(core, request, downstream) else { break };
         match serving.await {
             Next::KeepAlive => {}
-            Next::Linger => return drop(Box::pin(race(downstream.linger(), cut_short(core))).await),
+            Next::Linger => {
+                let _ended = Box::pin(race(downstream.linger(), cut_short(core))).await;
+                return;
+            }
             Next::Close => break,
         }
     }
