@@ -85,7 +85,7 @@ async fn serve(core: &Core, downstream: &mut Downstream) {
         match serving.await {
             Next::KeepAlive => {}
             Next::Linger => {
-                Box::pin(race(downstream.linger(), cut_short(core))).await;
+                let _ended = Box::pin(race(downstream.linger(), cut_short(core))).await;
                 return;
             }
             Next::Close => break,
