@@ -7,8 +7,9 @@ cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-60}
 work=target/fuzz
 
-# Longest input that is kept, bytes: what is found in a long one can be found in a short one.
-kept_bytes_max=400
+# Longest input that is kept, bytes, and most inputs of one target: those that reach the most come first.
+kept_bytes_max=1000
+kept_count_max=100
 # Memory and time that one input may cost: a reader that takes more of either is a finding.
 limits=(-rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=5)
 
@@ -49,11 +50,10 @@ cargo fuzz build --fuzz-dir fuzz --target-dir "$work"
 
 words() {
 	case $1 in
-	request_head | response_head | chunked_body) echo fuzz/words/http.dict ;;
-	event_stream | stream_events) echo fuzz/words/events.dict ;;
-	look | config_file | translation) echo fuzz/words/json.dict ;;
-	proxy_header) echo fuzz/words/proxy.dict ;;
-	*) echo /dev/null ;;
+	request_head | response_head | chunked_body) echo -dict=fuzz/words/http.dict ;;
+	event_stream | stream_events) echo -dict=fuzz/words/events.dict ;;
+	look | config_file | translation) echo -dict=fuzz/words/json.dict ;;
+	proxy_header) echo -dict=fuzz/words/proxy.dict ;;
 	esac
 }
 
@@ -68,17 +68,32 @@ figures() {
 	' "$2"
 }
 
+# Takes what was found into the corpus, as far as there is room.
+keep() {
+	local kept=fuzz/corpus/$1 merged=$work/merged/$1 room
+	room=$((kept_count_max - $(find "$kept" -type f | wc -l)))
+	rm -rf "$merged"
+	mkdir -p "$merged"
+	cp "$kept"/* "$merged"
+	touch "$work/marker"
+	"$binary" -set_cover_merge=1 -use_counters=0 -max_len=$kept_bytes_max "$merged" "$work/corpus/$1" \
+		>"$work/$1.log" 2>&1
+	# They are written in the order in which they were chosen.
+	find "$merged" -type f -newer "$work/marker" -printf '%T@ %p\n' | sort -n |
+		awk -v room="$room" 'NR <= room { print $2 }' | xargs -r cp -t "$kept"
+	echo "fuzz: $1 keeps $(find "$kept" -type f | wc -l) inputs"
+}
+
 failed=()
 for target in "${targets[@]}"; do
 	binary=$work/$host/release/$target
 	mkdir -p "$work/corpus/$target" "$work/found/$target"
 	if $is_keeping; then
-		"$binary" -merge=1 -use_counters=0 -max_len=$kept_bytes_max "fuzz/corpus/$target" "$work/corpus/$target" \
-			>"$work/$target.log" 2>&1
-		echo "fuzz: $target keeps $(find "fuzz/corpus/$target" -type f | wc -l) inputs"
+		keep "$target"
 		continue
 	fi
-	if ! "$binary" "$work/corpus/$target" "fuzz/corpus/$target" "-dict=$(words "$target")" "${limits[@]}" \
+	mapfile -t dictionary < <(words "$target")
+	if ! "$binary" "$work/corpus/$target" "fuzz/corpus/$target" "${dictionary[@]}" "${limits[@]}" \
 		"-max_total_time=$seconds" "-artifact_prefix=$work/found/$target/" -print_final_stats=1 \
 		>"$work/$target.log" 2>&1; then
 		failed+=("$target")

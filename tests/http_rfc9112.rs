@@ -1,11 +1,15 @@
 //! RFC 9112 and RFC 9110 as raw bytes: the binary between scripted callers and a scripted provider. The tables are in
 //! `http_rfc9112/cases/`, one file a section; `case` says how to read them.
 //!
-//! How each request case is run, on both drivers:
-//! - plain: whole, and in two pieces for every place to cut it, a connection for each;
-//! - TLS: whole, and every byte in a record of its own, which is every cut in one connection;
-//! - a case of more than 1,500 bytes is cut in two near its ends and around the limits, plain and TLS;
-//! - the parsers alone (`model`): every case again, cut at every byte.
+//! How each case is run, on both drivers:
+//! - plain: whole, and in two pieces for every place to cut it, a connection (or an answer) for each;
+//! - TLS, towards callers and towards providers: whole, and every byte in a record of its own, which is every cut in one
+//!   connection;
+//! - a case of more than 1,500 bytes is cut in two near its ends and around the limits; over TLS at a fourth of these places;
+//! - the parsers alone (`model`): in two pieces for every place, and byte by byte.
+//!
+//! The pieces are sent a few milliseconds apart. Where they are read together all the same, a case proves less, and its
+//! verdict is the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's failure")]
 #![allow(

@@ -92,11 +92,19 @@ pub(crate) fn check_host(host: &str) -> Result<String, &'static str> {
         return Err("the URL's host is malformed; a name outside ASCII is written in punycode (xn--…)");
     }
     // A name whose last label is a number is an address to some resolvers and a name to others.
-    let ends_in_number = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let ends_in_number = host.rsplit('.').next().is_some_and(is_number);
     if ends_in_number && host.parse::<Ipv4Addr>().is_err() {
         return Err("the URL's IPv4 address is malformed");
     }
     Ok(host)
+}
+
+/// Decimal, or hexadecimal as `inet_aton(3)` and browsers take it.
+fn is_number(label: &str) -> bool {
+    match label.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
 }
 
 fn check_path(path: &str) -> Result<&str, &'static str> {
@@ -174,6 +182,8 @@ mod tests {
             "https://a..b",
             "https://300.1.1.1",
             "https://127.1",
+            "https://0xa9fea9fe",
+            "https://0XA9.0xfe.0xa9.0xFE",
             "https://a/x y",
             "https://a/\r\nHost: b",
             "https://a//b",

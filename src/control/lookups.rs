@@ -73,7 +73,9 @@ impl Lookups {
             let found = match place.turn(WAIT_TIMEOUT).await {
                 None => Err(Failure::of_us("too many names are being looked up")),
                 Some(turn) => {
-                    let found = timeout(LOOKUP_TIMEOUT, way.resolve(&name.0, turn)).await;
+                    let host = name.0.clone();
+                    let lookup = caught(async move { way.resolve(&host, turn).await });
+                    let found = timeout(LOOKUP_TIMEOUT, lookup).await;
                     found.unwrap_or_else(|_| Err(Failure::of_servers("the name servers did not answer")))
                 }
             };
@@ -95,6 +97,17 @@ impl Lookups {
         });
         Some(Ended { addresses, askers: self.askers.remove(&name).unwrap_or_default() })
     }
+}
+
+/// A resolver's panic is an answer too: without one, who asks for that name would join its dead lookup for ever. Dropped, it
+/// ends the lookup.
+async fn caught(
+    lookup: impl Future<Output = Result<Found, Failure>> + Send + 'static,
+) -> Result<Found, Failure> {
+    let mut running = JoinSet::new();
+    running.spawn(lookup);
+    let ended = running.join_next().await.and_then(Result::ok);
+    ended.unwrap_or_else(|| Err(Failure::of_us("the resolver panicked")))
 }
 
 #[cfg(test)]
@@ -127,6 +140,17 @@ mod tests {
             assert_eq!(ended.askers, [asker(1, 7), asker(0, 8)]);
             assert_eq!(lookups.next().await, None);
             assert_eq!(server.queries(), ["A a.test.", "AAAA a.test."], "one of each kind");
+        });
+    }
+
+    #[test]
+    fn a_panic_inside_a_lookup_is_its_answer() {
+        run(async {
+            assert_eq!(
+                caught(async { panic!("provoked") }).await,
+                Err(Failure::of_us("the resolver panicked"))
+            );
+            assert_eq!(caught(async { Err(Failure::of_us("no")) }).await, Err(Failure::of_us("no")));
         });
     }
 

@@ -249,6 +249,8 @@ impl Dns {
             v6 = &mut v6 => { let v4 = other(&v6, v4).await; (Some(v6), v4) }
             v4 = &mut v4 => { let v6 = other(&v4, v6).await; (v6, Some(v4)) }
         };
+        let lifetime_max =
+            if is_heard(v6.as_ref()) && is_heard(v4.as_ref()) { LIFETIME_MAX } else { LIFETIME_MIN };
         let mut found = Vec::new();
         let mut failed = NetError::Timeout;
         // In this order, so that an IPv4 failure is told rather than an IPv6 one.
@@ -261,7 +263,7 @@ impl Dns {
         let addresses = found.iter().flat_map(addresses_of).collect();
         let lifetime = found.iter().map(|lookup| lookup.valid_until()).min();
         let lifetime = lifetime.map(|until| until.saturating_duration_since(Instant::now()));
-        some(addresses, lifetime.unwrap_or_default().min(LIFETIME_MAX)).map_err(|_| failed)
+        some(addresses, lifetime.unwrap_or_default().min(lifetime_max)).map_err(|_| failed)
     }
 }
 
@@ -285,6 +287,12 @@ async fn other<F: Future>(first: &Result<Lookup, NetError>, second: F) -> Option
         Ok(_) => timeout(OTHER_FAMILY_WAIT, second).await.ok(),
         Err(_) => Some(second.await),
     }
+}
+
+/// Whether a family has answered, if only that it has no address. One that has not may be the only one that this host
+/// reaches: what the other gave must not stand alone for as long as its TTL says.
+fn is_heard(family: Option<&Result<Lookup, NetError>>) -> bool {
+    family.is_some_and(|answer| answer.as_ref().err().is_none_or(NetError::is_no_records_found))
 }
 
 /// The fully qualified names that a name may stand for, in the order of `resolv.conf(5)`: with fewer dots than `ndots` in
@@ -394,7 +402,10 @@ mod tests {
                     false => Reply::addresses(&["192.0.2.1", "2001:db8::1"], 60),
                 });
                 let began = Instant::now();
-                assert_eq!(texts(resolve(&way(&server, ""), "api.test").await), [expected]);
+                let found = resolve(&way(&server, ""), "api.test").await;
+                let lifetime = found.as_ref().unwrap().lifetime;
+                assert!(lifetime <= LIFETIME_MIN, "the other is asked for again soon: {lifetime:?}");
+                assert_eq!(texts(found), [expected]);
                 assert!(began.elapsed() >= OTHER_FAMILY_WAIT, "it had its time");
             }
         });

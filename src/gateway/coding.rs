@@ -118,20 +118,28 @@ impl Decoding {
         let full = self.start.saturating_add(bytes_max);
         // Exactly, since so much is held; pages that nothing is written to are not used.
         self.output.reserve_exact(full.saturating_sub(self.output.len()));
-        while self.output.len() < full {
-            let had = self.output.len();
-            self.output.resize(full.min(had + PIECE_BYTES), 0);
-            let piece = self.output.get_mut(had..).unwrap_or_default();
-            let read = self.engine.read(piece, full - had);
-            self.output.truncate(had + read.as_ref().map_or(0, |read| read.bytes()));
-            match read {
-                Ok(Decoded::Bytes(_)) => {}
-                Ok(Decoded::More) => return Ok(Progress::Full),
-                Ok(Decoded::End) => return Ok(Progress::Done),
-                Err(why) => return Err(self.broken(why)),
+        let (mut end, mut result) = (self.output.len(), Ok(Progress::Full));
+        while end < full {
+            // Zeroed once for many reads: a thousand members of a byte each must not cost a thousand pieces.
+            if self.output.len() == end {
+                self.output.resize(full.min(end + PIECE_BYTES), 0);
+            }
+            let piece = self.output.get_mut(end..).unwrap_or_default();
+            match self.engine.read(piece, full - end) {
+                Ok(Decoded::Bytes(count)) => end += count,
+                Ok(Decoded::More) => break,
+                Ok(Decoded::End) => {
+                    result = Ok(Progress::Done);
+                    break;
+                }
+                Err(why) => {
+                    result = Err(self.broken(why));
+                    break;
+                }
             }
         }
-        Ok(Progress::Full)
+        self.output.truncate(end);
+        result
     }
 
     /// The body as far as it is decoded.
@@ -179,15 +187,6 @@ enum Decoded {
     More,
     /// The body is whole, and nothing follows it.
     End,
-}
-
-impl Decoded {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Bytes(count) => *count,
-            _ => 0,
-        }
-    }
 }
 
 enum Engine {

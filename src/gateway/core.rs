@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{ModelsCache, Shared};
 use crate::config::snapshot::Snapshot;
+use crate::http::encode;
 use crate::net::Net;
 use crate::net::spread::{Seat, Spread};
 use crate::telemetry::cells::Cells;
@@ -43,6 +44,8 @@ pub struct Core {
     snapshot: RefCell<Shared>,
     certificates: RefCell<Option<Arc<ServerConfig>>>,
     random: RefCell<fastrand::Rng>,
+    /// The last second that an answer was dated with, and how it is written.
+    date: RefCell<(i64, String)>,
     draining: Cell<bool>,
     cut: Cell<bool>,
     /// Of every open connection's task, to be woken by a drain; `None` before its task ran, and when its
@@ -72,6 +75,7 @@ impl Core {
             snapshot: RefCell::new(Rc::new(snapshot)),
             certificates: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
+            date: RefCell::default(),
             draining: Cell::new(false),
             cut: Cell::new(false),
             wakers: RefCell::default(),
@@ -92,6 +96,15 @@ impl Core {
     /// Callers that come from now on shake hands by this.
     pub fn certify(&self, certificates: Arc<ServerConfig>) {
         *self.certificates.borrow_mut() = Some(certificates);
+    }
+
+    /// Appends `date` (RFC 9110 §6.6.1), written anew once a second.
+    pub(super) fn write_date(&self, out: &mut Vec<u8>, unix_s: i64) {
+        let mut date = self.date.borrow_mut();
+        if date.0 != unix_s {
+            *date = (unix_s, encode::date(unix_s));
+        }
+        encode::field(out, "date", &date.1);
     }
 
     /// A number in [0, 1).

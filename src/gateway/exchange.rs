@@ -158,6 +158,13 @@ impl<'a> Exchange<'a> {
         self.began
     }
 
+    /// Appends the time of the answer's head.
+    pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        let since = self.now.saturating_duration_since(self.began).as_micros();
+        let at_us = self.timestamp_us.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
+        self.core.write_date(out, at_us / 1_000_000);
+    }
+
     /// Seconds since the epoch when the request began.
     pub(super) fn created_s(&self) -> u64 {
         u64::try_from(self.timestamp_us / 1_000_000).unwrap_or_default()

@@ -64,7 +64,9 @@ pub async fn handle(core: &Core, downstream: &mut Downstream, mut request: Reque
             Next::Close
         }
         Ok(()) if exchange.keep_alive => Next::KeepAlive,
-        Ok(()) => Next::Close,
+        // More may be on its way, pipelined: closed upon, the connection would be reset, and the answer might be lost (RFC 9112
+        // §9.6).
+        Ok(()) => Next::Linger,
         Err(error) => refuse(downstream, &mut exchange, error).await,
     };
     exchange.settle();
@@ -146,8 +148,11 @@ async fn skip_body(
 /// Answers with the error, when that is still possible, and says what becomes of the connection.
 async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error: Error) -> Next {
     exchange.fail(&error);
-    if error.kind == Kind::ClientGone || downstream.has_started() {
+    if downstream.has_started() {
         downstream.break_off();
+        return Next::Close;
+    }
+    if error.kind == Kind::ClientGone {
         return Next::Close;
     }
     let closes = exchange.body_pending || error.kind == Kind::Internal;
@@ -155,8 +160,7 @@ async fn refuse(downstream: &mut Downstream, exchange: &mut Exchange<'_>, error:
     match reply::error(downstream, exchange, &error).await {
         Err(_) => Next::Close,
         Ok(()) if exchange.keep_alive => Next::KeepAlive,
-        Ok(()) if exchange.body_pending => Next::Linger,
-        Ok(()) => Next::Close,
+        Ok(()) => Next::Linger,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Answers of our own: heads, errors, health, metrics. What a provider answered is `relay`'s.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::exchange::Exchange;
 use super::{Core, coding};
@@ -89,6 +89,7 @@ pub(super) async fn timed_send(
 
 /// Our own headers, then the end of the head.
 pub(super) fn finish(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+    exchange.write_date(out);
     encode::field(out, "x-corelane-request-id", exchange.id.hyphenated().to_string().as_bytes());
     if let Some(page) = &exchange.page {
         page.write(out);
@@ -152,6 +153,8 @@ pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8
         encode::field(&mut out, "retry-after", RETRY_AFTER_S);
     }
     encode::content_length(&mut out, body.len() as u64);
+    let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    core.write_date(&mut out, i64::try_from(unix_s).unwrap_or_default());
     connection(&mut out, false, false);
     encode::end(&mut out);
     out.extend_from_slice(&body);

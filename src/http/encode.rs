@@ -49,6 +49,13 @@ pub fn chunked(out: &mut Vec<u8>) {
     out.extend_from_slice(b"transfer-encoding: chunked\r\n");
 }
 
+/// A `Date` value (RFC 9110 section 5.6.7) for seconds since the epoch; empty beyond the year 9999.
+pub fn date(unix_s: i64) -> String {
+    let timestamp = jiff::Timestamp::from_second(unix_s).ok();
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    timestamp.and_then(|at| printer.timestamp_to_rfc9110_string(&at).ok()).unwrap_or_default()
+}
+
 /// Appends the empty line that ends a head.
 pub fn end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
@@ -147,6 +154,13 @@ mod tests {
             (head.method, head.path(&out), head.framing),
             (Method::Post, &b"/base/v1/x"[..], Framing::Chunked)
         );
+    }
+
+    #[test]
+    fn dates_are_fixed_in_length_and_in_gmt() {
+        assert_eq!(date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(date(i64::MAX), "");
     }
 
     #[test]

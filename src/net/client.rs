@@ -22,6 +22,9 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// A kept connection that dies this soon after a request had been closed by its peer before: the request may be sent
 /// again. One that dies later may have been at work on it.
 const STALE_WITHIN: Duration = Duration::from_millis(100);
+/// The status of a provider that gives a connection up. One that keeps it all the same may still answer the request that
+/// crossed this: nobody else may read that.
+const REQUEST_TIMEOUT: u16 = 408;
 /// Interim (1xx) heads skipped before the final one.
 const INTERIM_HEADS_MAX: usize = 8;
 /// A request up to this is written in one go and then its answer is waited for: two sockets' buffers take it even when the
@@ -93,12 +96,12 @@ pub async fn exchange(
         Grant::Place(permit) => permit,
         Grant::Kept(mut upstream) => {
             let stale_until = Instant::now() + STALE_WITHIN;
-            match upstream.ask(outgoing).await {
-                Ok(head) => return checked(origin, upstream, head),
-                Err(HeadFault::Silent) if upstream.recall(outgoing, stale_until).await => {
-                    upstream.into_permit()
-                }
-                Err(fault) => return Err(fault.into_error(origin)),
+            let asked = upstream.ask(outgoing).await;
+            if is_goodbye(&asked) && upstream.recall(outgoing, stale_until).await {
+                upstream.into_permit()
+            } else {
+                let head = asked.map_err(|fault| fault.into_error(origin))?;
+                return checked(origin, upstream, head);
             }
         }
     };
@@ -106,6 +109,15 @@ pub async fn exchange(
     match upstream.ask(outgoing).await {
         Ok(head) => checked(origin, upstream, head),
         Err(fault) => Err(fault.into_error(origin)),
+    }
+}
+
+/// Whether a kept connection's answer may be what its peer did to it while it was at rest: it was closed, or was told that it
+/// had been silent for too long (RFC 9110 §15.5.9, by which the request may be repeated on another).
+fn is_goodbye(asked: &Result<ResponseHead, HeadFault>) -> bool {
+    match asked {
+        Ok(head) => head.status == REQUEST_TIMEOUT,
+        Err(fault) => matches!(fault, HeadFault::Silent),
     }
 }
 
@@ -289,7 +301,7 @@ impl Upstream {
                 continue;
             }
             self.consumed = end;
-            self.keep_alive = head.keep_alive;
+            self.keep_alive = head.keep_alive && head.status != REQUEST_TIMEOUT;
             self.decoder = BodyDecoder::response(head.framing);
             return Ok(head);
         }

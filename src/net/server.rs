@@ -305,6 +305,7 @@ impl Downstream {
                 return Err(too_large(bytes_max));
             }
             request.hold.resize(request.body().len())?;
+            self.remember_size(request.bytes.len());
             look(request.bytes.get(had..).unwrap_or_default())?;
             if decoder.is_done() {
                 return Ok(());
@@ -474,7 +475,9 @@ impl Downstream {
             return Ok(());
         }
         let mut inbox = std::mem::take(&mut self.inbox);
-        if inbox.capacity() == inbox.len() {
+        // A long body in chunks outgrows the buffer that its head came in.
+        let is_outgrown = inbox.is_empty() && inbox.capacity() < self.read_bytes;
+        if inbox.capacity() == inbox.len() || is_outgrown {
             inbox.reserve(self.read_bytes);
         }
         let armed = match inbox.is_empty() {

@@ -219,7 +219,7 @@ impl Stream {
         is_pending && !self.wire().is_turn_over()
     }
 
-    fn wire(&mut self) -> &mut Wire {
+    pub(super) fn wire(&mut self) -> &mut Wire {
         match &mut self.inner {
             Inner::Plain(wire) => wire,
             Inner::Tls(session) => session.wire(),

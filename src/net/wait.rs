@@ -32,7 +32,7 @@ impl<F: Future> Future for Until<F> {
 }
 
 /// A timer for one wait after the other. In its own box, made when it is first needed: monoio's stands at 640 bytes, which
-/// every wait would otherwise hold in its future.
+/// every wait would otherwise hold in its future. It belongs to one task: monoio's timer wakes whoever polled it first.
 #[derive(Default)]
 pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,

@@ -347,6 +347,8 @@ impl Wire {
     /// while this side is silent.
     pub(super) fn say(&mut self, bytes: Vec<u8>) {
         if self.start_write(bytes, 0).is_ok() {
+            // A few bytes are no turn, and a timer may not be polled for nobody: monoio's keeps the first waker.
+            self.begin_turn();
             // The first poll is what hands the write to the driver.
             self.is_saying = self.poll_written(&mut Context::from_waker(Waker::noop())).is_pending();
         }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::door::Refusal;
-use super::greeting::{greet, is_greeted};
+use super::greeting::{cut_short, greet, is_greeted};
 use crate::error::{Error, Kind};
 use crate::gateway::{self, Arrival, Core, Next, catch_unwind};
 use crate::net::server::{Downstream, Request};
@@ -84,7 +84,10 @@ async fn serve(core: &Core, downstream: &mut Downstream) {
         let Some(serving) = serving(core, request, downstream) else { break };
         match serving.await {
             Next::KeepAlive => {}
-            Next::Linger => return Box::pin(downstream.linger()).await,
+            Next::Linger => {
+                let _ended = Box::pin(race(downstream.linger(), cut_short(core))).await;
+                return;
+            }
             Next::Close => break,
         }
     }
@@ -113,7 +116,7 @@ async fn next(core: &Core, downstream: &mut Downstream) -> Option<Request> {
         Ok(request) => return request,
         Err(error) => Box::new(error),
     };
-    Box::pin(gateway::refuse_head(core, downstream, &error)).await;
+    Box::pin(race(gateway::refuse_head(core, downstream, &error), cut_short(core))).await;
     None
 }
 

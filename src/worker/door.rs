@@ -99,6 +99,8 @@ impl Door {
             match self.batch() {
                 (_, Batch::Full) => {}
                 (1.., Batch::Failed(_)) => {}
+                // One caller's own fault: those behind it are told that they are connected as well.
+                (_, Batch::Failed(error)) if !must_back_off(&error, 0) => {}
                 _ => return,
             }
         }

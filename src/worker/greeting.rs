@@ -48,8 +48,9 @@ fn is_announced(server: &Server, peer: SocketAddr) -> bool {
     server.proxy_protocol && server.trusted_proxies.iter().any(|network| network.contains(&address))
 }
 
-/// A core that drains waits for a request's first byte only so long, and for what comes before it no longer.
-async fn cut_short(core: &Core) {
+/// A core that drains waits for a request's first byte only so long, and for what comes before it, or lingers behind the
+/// last answer, no longer. Only an enrolled connection's task is woken to see it.
+pub(super) async fn cut_short(core: &Core) {
     poll_fn(|_| if core.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
     monoio::time::sleep(FIRST_BYTE_TIMEOUT).await;
 }

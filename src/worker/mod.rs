@@ -26,6 +26,7 @@ use crate::net::spread::Spread;
 use crate::net::tls::Roots;
 use crate::net::{Driver, Net, race};
 use crate::telemetry::ring::Producer;
+use connection::FIRST_BYTE_TIMEOUT;
 pub use door::BACKLOG;
 use door::Door;
 use runtime::DriverChoice;
@@ -158,8 +159,10 @@ async fn live(Prepared { core, door, readiness, mailbox }: Prepared) -> io::Resu
     door.empty();
     monoio::time::sleep(TICK).await;
     door.empty();
-    let refusals = door.close();
-    let all_end = || core.open_connections() == 0 && refusals.get() == 0;
+    // Who is refused was told so when it came, and lingers here.
+    let (refusals, refusals_end) = (door.close(), Instant::now() + FIRST_BYTE_TIMEOUT);
+    let are_refused = || refusals.get() == 0 || Instant::now() >= refusals_end;
+    let all_end = || core.open_connections() == 0 && are_refused();
     connections_end(all_end, told.deadline.get()).await;
     // What still runs is ended in order, so that it leaves a row.
     core.cut();

@@ -114,6 +114,31 @@ fn an_idle_node_ends_at_once() {
     });
 }
 
+/// A caller that was told that its connection closes, and does not close it, is waited for (RFC 9112 §9.6); a drain waits
+/// for it no longer than for a caller that has yet to ask.
+#[test]
+fn callers_that_do_not_close_hold_no_drain() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let mut config = config(upstream.address);
+        config["server"]["max_connections_per_core"] = 3.into();
+        let mut node = Node::start_on(&config.to_string(), driver, 1);
+        let mut callers: Vec<Caller> = (0..3).map(|_| Caller::new(&node)).collect();
+        assert_eq!(callers[2].get("/health").status, 200);
+        callers.push(Caller::new(&node));
+        assert_eq!(callers[3].answer().status, 503);
+        callers[0].send("GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(callers[0].answer().status, 400);
+        callers[1].send("GET /health HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+        assert_eq!(callers[1].answer().status, 200);
+        let told = Instant::now();
+        node.signal("TERM");
+        assert_eq!(node.wait().code(), Some(0));
+        assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+        assert!(callers.iter_mut().all(Caller::is_closed));
+    });
+}
+
 #[test]
 fn a_second_signal_does_not_wait() {
     on_both(|driver| {

@@ -325,6 +325,7 @@ fn answers_bring_back_all_but_the_connections_own() {
                 for (name, value) in returned {
                     assert_eq!(answer.value(name), Some(value), "{}", answer.head);
                 }
+                assert!(answer.value("date").is_some_and(|date| date.ends_with(" GMT")), "{}", answer.head);
                 assert!(
                     !answer.head.contains("LEAK") && answer.value("connection").is_none(),
                     "{}",

@@ -218,3 +218,38 @@ fn a_limit_below_the_workers_is_refused_at_start() {
         assert!(said.iter().any(|line| line.contains(&sentence) && line.contains("--workers 2")), "{said:?}");
     }
 }
+
+const GOODBYE: &str = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n";
+
+#[test]
+fn a_goodbye_that_crosses_a_request_is_not_its_answer() {
+    on_both(|driver| {
+        // The second request of the first connection meets what the provider said to a connection at rest.
+        let upstream = Upstream::start(|line| {
+            let mut is_first = true;
+            while line.receive().is_some() {
+                let crosses = line.number == 0 && !std::mem::take(&mut is_first);
+                line.send(if crosses { GOODBYE.into() } else { ok(ANSWER) });
+            }
+        });
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        for _ in 0..3 {
+            assert_eq!(caller.post(CHAT, ASK).text(), ANSWER);
+        }
+        assert_eq!((upstream.connections(), upstream.requests().len()), (2, 4));
+    });
+}
+
+#[test]
+fn a_connection_that_was_said_goodbye_to_is_not_used_again() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(GOODBYE);
+        let node = Node::start_on(&config(upstream.address).to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        for count in 1..=3 {
+            assert_eq!(caller.post(CHAT, ASK).status, 408);
+            assert_eq!((upstream.connections(), upstream.requests().len()), (count, count));
+        }
+    });
+}

@@ -42,6 +42,7 @@ pub(crate) fn take_apart(bytes: &[u8], to_head: &[bool]) -> Result<Vec<Answer>, 
         match answer.status {
             100 if answer.fields.is_empty() => {}
             100..=199 => return Err(format!("an interim answer {}", answer.status)),
+            status if answer.value("date").is_none() => return Err(format!("a {status} without a date")),
             _ => answers.push(answer),
         }
     }
@@ -85,7 +86,7 @@ fn parse_head(head: &[u8]) -> Result<Answer, String> {
             return Err(format!("{line:?}"));
         }
         let decides =
-            matches!(&*name, "content-length" | "transfer-encoding" | "connection" | "content-type");
+            matches!(&*name, "content-length" | "transfer-encoding" | "connection" | "content-type" | "date");
         if decides && fields.iter().any(|(before, _)| *before == name) {
             return Err(format!("{name} stands twice"));
         }

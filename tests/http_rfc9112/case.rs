@@ -81,16 +81,36 @@ fn numbered(letter: char) -> String {
     body(letter, 0).replace("000000", std::str::from_utf8(RUN).unwrap())
 }
 
-/// Writes the run's number wherever it belongs.
-pub(crate) fn number(bytes: &[u8], run: usize) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    let digits = format!("{run:06x}");
-    let mut at = 0;
-    while let Some(found) = memchr::memmem::find(&out[at..], RUN) {
-        at += found;
-        out[at..at + RUN.len()].copy_from_slice(digits.as_bytes());
+/// A template's bytes, to be numbered for each run.
+pub(crate) struct Numbered {
+    /// All but the run's number.
+    pub(crate) bytes: Vec<u8>,
+    /// Where it belongs.
+    places: Vec<usize>,
+}
+
+impl Numbered {
+    /// Of this template.
+    pub(crate) fn of(template: &[u8]) -> Self {
+        let bytes = expand(template);
+        let places = memchr::memmem::find_iter(&bytes, RUN).collect();
+        Self { bytes, places }
     }
-    out
+
+    /// The bytes of this run.
+    pub(crate) fn run(&self, run: usize) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        let digits = format!("{run:06x}");
+        self.places
+            .iter()
+            .for_each(|place| bytes[*place..*place + RUN.len()].copy_from_slice(digits.as_bytes()));
+        bytes
+    }
+}
+
+/// A template's bytes in this run.
+pub(crate) fn number(template: &[u8], run: usize) -> Vec<u8> {
+    Numbered::of(template).run(run)
 }
 
 /// What must be seen, taken apart.
@@ -150,6 +170,8 @@ pub(crate) struct ResponseSeen {
     pub(crate) ending: Option<Ending>,
     /// What the caller gets.
     pub(crate) status: u16,
+    /// What it may get instead when the bytes come in pieces.
+    pub(crate) status_in_pieces: u16,
     /// Whether a body comes with it.
     pub(crate) has_body: bool,
     /// Whether the connection is used again.
@@ -173,8 +195,10 @@ impl ResponseSeen {
             rest => (None, rest),
         };
         let [status, end @ ("kept" | "dropped")] = words else { panic!("{text:?}") };
-        let answer = AnswerSeen::parse(status);
-        Self { ending, status: answer.status, has_body: !answer.to_head, kept: *end == "kept" }
+        let (status, in_pieces) = status.split_once('|').unwrap_or((status, status));
+        let (answer, in_pieces) = (AnswerSeen::parse(status), AnswerSeen::parse(in_pieces));
+        let (status, status_in_pieces) = (answer.status, in_pieces.status);
+        Self { ending, status, status_in_pieces, has_body: !in_pieces.to_head, kept: *end == "kept" }
     }
 }
 

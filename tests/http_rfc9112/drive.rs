@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::answers::{self, Answer, Shape};
-use crate::case::{Case, PROBE, Seen, cuts, expand, letter_and_run, number};
+use crate::case::{Case, Numbered, PROBE, Seen, cuts, letter_and_run};
 use crate::client::{Client, Edge};
 use crate::support::node::{DRIVERS, Node};
 use crate::support::upstream::{Received, Upstream};
@@ -95,13 +95,26 @@ impl Arrivals {
 const FIELDS_SENT: [&str; 6] =
     ["host", "authorization", "user-agent", "accept-encoding", "content-type", "content-length"];
 
-struct Job<'a> {
+/// A case, read.
+struct Read<'a> {
     name: &'a str,
-    template: &'a [u8],
-    bytes: Vec<u8>,
     expected: &'a str,
     seen: Seen,
-    /// Behind how many bytes it is cut.
+    numbered: Numbered,
+    shape: Shape,
+}
+
+impl<'a> Read<'a> {
+    fn of((name, template, expected): &'a Case) -> Self {
+        let numbered = Numbered::of(template);
+        let shape = shape_of(&numbered.bytes);
+        Self { name, expected, seen: Seen::parse(expected), numbered, shape }
+    }
+}
+
+/// One connection's case, and how it is sent.
+struct Job<'a> {
+    case: &'a Read<'a>,
     cut: Cut,
     run: usize,
 }
@@ -117,24 +130,10 @@ pub(crate) enum Cut {
     Everywhere,
 }
 
-fn jobs<'a>(cases: &'a [Case], edge: &Edge) -> Vec<Job<'a>> {
-    let mut jobs = Vec::new();
-    for (name, template, expected) in cases {
-        let bytes = expand(template);
-        for cut in edge.cuts(&bytes, cuts(&bytes)) {
-            let run = jobs.len();
-            jobs.push(Job {
-                name,
-                template,
-                bytes: number(&bytes, run),
-                expected,
-                seen: Seen::parse(expected),
-                cut,
-                run,
-            });
-        }
-    }
-    jobs
+fn jobs<'a>(cases: &'a [Read<'a>], edge: &Edge) -> Vec<Job<'a>> {
+    let bytes = |case: &Read<'_>| edge.cuts(&case.numbered.bytes, cuts(&case.numbered.bytes));
+    let jobs = cases.iter().flat_map(|case| bytes(case).into_iter().map(move |cut| (case, cut)));
+    jobs.enumerate().map(|(run, (case, cut))| Job { case, cut, run }).collect()
 }
 
 fn check_on(cases: &[Case], edge: &Edge, driver: &str, faults: &mut Faults) {
@@ -147,7 +146,8 @@ fn check_on(cases: &[Case], edge: &Edge, driver: &str, faults: &mut Faults) {
     });
     let node = Node::start(&config(&upstream, edge), driver);
     let address = node.address;
-    let jobs = jobs(cases, edge);
+    let cases: Vec<Read<'_>> = cases.iter().map(Read::of).collect();
+    let jobs = jobs(&cases, edge);
     let next = AtomicUsize::new(0);
     let (sender, found) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -165,7 +165,7 @@ fn check_on(cases: &[Case], edge: &Edge, driver: &str, faults: &mut Faults) {
     let place = format!("{driver}, {}", edge.name());
     found.iter().for_each(|(what, cut)| faults.add(format!("{place}: {what}"), cut));
     let mut add = |what: String| faults.add(format!("{place}: {what}"), Cut::Whole);
-    let expected: usize = jobs.iter().map(|job| job.seen.letters().len()).sum();
+    let expected: usize = jobs.iter().map(|job| job.case.seen.letters().len()).sum();
     let arrived: usize = arrivals.letters.lock().unwrap().values().map(String::len).sum();
     if arrived != expected {
         add(format!("{arrived} requests reached the provider, {expected} should have"));
@@ -201,7 +201,7 @@ fn run(jobs: &[Job<'_>], node: SocketAddr, edge: &Edge, arrivals: &Arrivals) -> 
     let mut clients: Vec<Client> = jobs.iter().map(|_| edge.connect(node)).collect();
     for (client, job) in clients.iter_mut().zip(jobs) {
         if let Cut::Behind(cut) = job.cut {
-            client.send(&job.bytes[..cut]);
+            client.send(&job.case.numbered.run(job.run)[..cut]);
         }
     }
     pause(APART);
@@ -214,13 +214,14 @@ fn run(jobs: &[Job<'_>], node: SocketAddr, edge: &Edge, arrivals: &Arrivals) -> 
 }
 
 fn send_rest(client: &mut Client, job: &Job<'_>) {
-    let probe = if job.seen.eof { &[] } else { PROBE };
+    let bytes = job.case.numbered.run(job.run);
+    let probe = if job.case.seen.eof { &[] } else { PROBE };
     match job.cut {
-        Cut::Whole => client.send(&[&job.bytes, probe].concat()),
-        Cut::Behind(cut) => client.send(&[&job.bytes[cut..], probe].concat()),
-        Cut::Everywhere => client.send_bytewise(&[&job.bytes, probe].concat()),
+        Cut::Whole => client.send(&[&bytes, probe].concat()),
+        Cut::Behind(cut) => client.send(&[&bytes[cut..], probe].concat()),
+        Cut::Everywhere => client.send_bytewise(&[&bytes, probe].concat()),
     }
-    if job.seen.eof {
+    if job.case.seen.eof {
         client.end();
     }
 }
@@ -228,41 +229,44 @@ fn send_rest(client: &mut Client, job: &Job<'_>) {
 fn judge(client: Client, job: &Job<'_>, arrivals: &Arrivals) -> Result<(), String> {
     let (received, end) = client.read_to_end();
     let fault = |what: String| {
-        let bytes = expand(job.template);
-        format!("{}: {what}\n    {}", job.name, bytes[..bytes.len().min(200)].escape_ascii())
+        let bytes = &job.case.numbered.bytes;
+        format!("{}: {what}\n    {}", job.case.name, bytes[..bytes.len().min(200)].escape_ascii())
     };
     end.map_err(|error| fault(format!("the connection ended with {error}")))?;
-    let to_head: Vec<bool> = job.seen.answers.iter().map(|answer| answer.to_head).collect();
+    let to_head: Vec<bool> = job.case.seen.answers.iter().map(|answer| answer.to_head).collect();
     let answers = answers::take_apart(&received, &to_head);
     let answers = answers.map_err(|what| fault(format!("{what}: {}", received.escape_ascii())))?;
     let seen = words(&answers, job);
     let letters = arrivals.letters.lock().unwrap().get(&job.run).cloned().unwrap_or_default();
-    if seen != job.expected {
+    if seen != job.case.expected {
         let last = answers
             .iter()
             .rfind(|answer| answer.status >= 400)
             .map(|answer| answer.text().to_owned())
             .unwrap_or_default();
         let last = last.get(..last.len().min(200)).unwrap_or_default();
-        return Err(fault(format!("expected `{}`, saw `{seen}`: {last}", job.expected)));
+        return Err(fault(format!("expected `{}`, saw `{seen}`: {last}", job.case.expected)));
     }
-    if letters != job.seen.letters() {
+    if letters != job.case.seen.letters() {
         return Err(fault(format!("the provider got `{letters}`")));
     }
-    check_close(&answers, &job.seen).and_then(|()| check_shapes(&answers, &job.bytes)).map_err(fault)
+    check_close(&answers, &job.case.seen).and_then(|()| check_shapes(&answers, job.case.shape)).map_err(fault)
 }
 
-/// Every error is in the words of the paths that the case asks for; no case mixes them.
-fn check_shapes(answers: &[Answer], bytes: &[u8]) -> Result<(), String> {
+/// In whose words a case is refused: those of the paths that it asks for. No case mixes them.
+fn shape_of(bytes: &[u8]) -> Shape {
     let asks_for = |path: &[u8]| memchr::memmem::find(bytes, path).is_some();
-    let expected = match () {
+    match () {
         () if asks_for(b" /openai/") || asks_for(b"h/openai/") => Shape::OpenAi,
         () if asks_for(b" /anthropic/") || asks_for(b"h/anthropic/") => Shape::Anthropic,
         () => Shape::Native,
-    };
-    let errors =
+    }
+}
+
+fn check_shapes(answers: &[Answer], expected: Shape) -> Result<(), String> {
+    let mut errors =
         answers.iter().filter(|answer| answer.status >= 400 && !answer.to_head && !is_probes(answer));
-    match errors.into_iter().find(|answer| answer.shape() != Some(expected)) {
+    match errors.find(|answer| answer.shape() != Some(expected)) {
         None => Ok(()),
         Some(answer) => Err(format!("not in {expected:?} words: {}", answer.text())),
     }
@@ -277,7 +281,7 @@ fn words(answers: &[Answer], job: &Job<'_>) -> String {
     let is_probed = answers.last().is_some_and(is_probes);
     let own = &answers[..answers.len() - usize::from(is_probed)];
     let mut words: Vec<String> = own.iter().map(|answer| word(answer, job.run)).collect();
-    if job.seen.eof {
+    if job.case.seen.eof {
         words.insert(0, "eof".to_owned());
     }
     words.push(if is_probed { "open".to_owned() } else { "closed".to_owned() });

@@ -76,8 +76,6 @@ impl Wire {
 /// What is sent to the next request.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
-    /// The number that the request must bear.
-    pub(crate) run: usize,
     /// Sent one after the other.
     pub(crate) pieces: Vec<Vec<u8>>,
     /// What becomes of the connection.

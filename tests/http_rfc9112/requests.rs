@@ -40,8 +40,8 @@ fn the_shorthand_stands_for_what_it_says() {
     assert_eq!(body('a', 0x12ab).len(), 32);
     assert_eq!(letter_and_run(body('q', 0x12ab).as_bytes()), Some(('q', 0x12ab)));
     assert_eq!(letter_and_run(b"{\"model\":\"gpt-4o\",\"n\":\"a000000\"} "), None);
-    assert_eq!(number(&expand(b"<a>"), 255), body('a', 255).into_bytes());
-    let request = number(&expand(b"<A>"), 7);
+    assert_eq!(number(b"<a>", 255), body('a', 255).into_bytes());
+    let request = number(b"<A>", 7);
     assert_eq!(request.len(), 99);
     assert!(
         request.ends_with(body('a', 7).as_bytes())

@@ -226,6 +226,42 @@ fn the_end_is_told_from_a_cut() {
     }
 }
 
+/// A core that is behind reads all of it at once.
+#[test]
+fn a_peer_that_closed_its_side_right_behind_the_handshake_has_shaken_hands() {
+    for (driver, version) in BOTH.into_iter().flat_map(|driver| VERSIONS.map(|version| (driver, version))) {
+        run(driver, async || {
+            let (mut stream, peer) = server(driver, version, |mut far| {
+                while far.conn.is_handshaking() {
+                    while far.conn.wants_write() {
+                        far.conn.write_tls(&mut far.sock).unwrap();
+                    }
+                    far.conn.read_tls(&mut far.sock).unwrap();
+                    far.conn.process_new_packets().unwrap();
+                }
+                far.conn.writer().write_all(b"asked").unwrap();
+                far.conn.send_close_notify();
+                // On TLS 1.3 its Finished is among these.
+                let mut last = Vec::new();
+                while far.conn.wants_write() {
+                    far.conn.write_tls(&mut last).unwrap();
+                }
+                far.sock.write_all(&last).unwrap();
+                far.sock.shutdown(std::net::Shutdown::Write).unwrap();
+                let mut word = [0; 4];
+                far.read_exact(&mut word).unwrap();
+                assert_eq!(&word, b"back");
+            })
+            .await;
+            assert_eq!(read(&mut stream, 5, 100).await, b"asked");
+            stream.arm(Vec::with_capacity(10)).unwrap();
+            assert_eq!(until(soon(), stream.filled()).await.unwrap().0.unwrap(), 0);
+            stream.write_all(b"back".to_vec()).await.0.unwrap();
+            peer.join().unwrap();
+        });
+    }
+}
+
 #[test]
 fn a_refused_certificate_is_named_to_both_sides() {
     for driver in BOTH {
@@ -267,9 +303,12 @@ fn a_handshake_has_its_deadline() {
 
 #[test]
 fn a_reader_is_cut_for_taking_nothing_and_not_for_being_slow() {
-    const STALL: Duration = Duration::from_millis(500);
+    const STALL: Duration = Duration::from_secs(1);
+    // Small, so that each byte taken is soon room for another: a sender hears of it when a third of its buffer is free.
     let plain = |driver| {
         let (far, near) = pair();
+        socket2::SockRef::from(&near).set_send_buffer_size(64 * 1024).unwrap();
+        socket2::SockRef::from(&far).set_recv_buffer_size(64 * 1024).unwrap();
         (adopt(near, driver), far)
     };
     for driver in BOTH {
@@ -277,10 +316,13 @@ fn a_reader_is_cut_for_taking_nothing_and_not_for_being_slow() {
             let (mut stream, mut far) = plain(driver);
             let began = Instant::now();
             let reader = std::thread::spawn(move || {
-                let (mut taken, mut piece) = (0, vec![0; 400_000]);
+                let (mut taken, mut piece) = (0, vec![0; 64 * 1024]);
                 while let Ok(count @ 1..) = far.read(&mut piece) {
                     taken += count;
-                    std::thread::park_timeout(Duration::from_millis(20));
+                    // Slow until the limit is outlasted, at 64 KiB in 10 ms a part of all; then as fast as it can.
+                    if began.elapsed() < STALL + STALL / 2 {
+                        std::thread::park_timeout(Duration::from_millis(10));
+                    }
                 }
                 taken
             });

@@ -10,7 +10,7 @@ use rustls::ConnectionTrafficSecrets;
 use rustls::version::{TLS12, TLS13};
 
 use super::tests::{BOTH, PATIENCE, adopt, client, pair, pattern, read, run, server, soon};
-use crate::net::{Raced, race, until};
+use crate::net::{Alarm, Driver, Raced, race, until};
 
 const LARGE: usize = 64 * 1024;
 const SMALL: usize = 4 * 1024;
@@ -56,6 +56,32 @@ fn a_read_that_is_exchanged_for_a_smaller_one_loses_nothing() {
             peer.join().unwrap();
         });
     }
+}
+
+/// On epoll, where a turn ends. monoio's timer keeps the first waker that it was polled with: a word begun while others have
+/// their turn must not leave the next write waiting for a timer that wakes nobody.
+#[test]
+fn a_word_said_when_the_turn_is_over_does_not_hold_the_next_write_up() {
+    run(Driver::Epoll, async || {
+        let (mut far, near) = pair();
+        let mut stream = adopt(near, Driver::Epoll);
+        for _ in 0..100 {
+            stream.write_all(vec![b'.']).await.0.unwrap();
+            std::thread::park_timeout(Duration::from_millis(3));
+            if stream.wire().is_turn_over() {
+                break;
+            }
+        }
+        assert!(stream.wire().is_turn_over());
+        stream.say(b"word");
+        let before = Instant::now();
+        stream.send(b"next".to_vec(), PATIENCE, &mut Alarm::default()).await.unwrap();
+        assert!(before.elapsed() < PATIENCE / 2, "{:?}", before.elapsed());
+        drop(stream);
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).unwrap();
+        assert!(bytes.ends_with(b".wordnext"), "{}", bytes.escape_ascii());
+    });
 }
 
 #[test]
