@@ -80,8 +80,6 @@ impl Session {
                 return sent;
             }
             match &self.end {
-                // It came in the same read as the last of the handshake: what stands before it is still to be read.
-                Some(End::Closed) if !self.tls.is_handshaking() => return sent,
                 Some(End::Closed | End::Cut) => {
                     let message = "the peer closed the connection inside the TLS handshake";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use monoio::buf::{IoBuf, Slice};
 use monoio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
@@ -19,24 +18,6 @@ use super::{Alarm, until};
 
 /// A read that ended: the bytes it added (0: the peer closed), and its buffer.
 pub type Filled = (io::Result<usize>, Vec<u8>);
-
-/// A buffer that can be written: its bytes are there, owned, and stay where they are.
-pub trait Bytes: IoBuf {
-    /// What is written.
-    fn bytes(&self) -> &[u8];
-}
-
-impl Bytes for Vec<u8> {
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Bytes for Slice<Vec<u8>> {
-    fn bytes(&self) -> &[u8] {
-        self.get_ref().get(self.begin()..self.end()).unwrap_or_default()
-    }
-}
 
 /// One connection.
 pub struct Stream {
@@ -144,14 +125,14 @@ impl Stream {
         }
     }
 
-    /// Writes all of `buffer`, which comes back. There is no deadline. Dropped half-way, nothing more can be written.
-    pub async fn write_all<T: Bytes>(&mut self, buffer: T) -> (io::Result<()>, T) {
+    /// Writes all of `bytes`, which come back. There is no deadline. Dropped half-way, nothing more can be written.
+    pub async fn write_all(&mut self, bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         match &mut self.inner {
-            Inner::Plain(wire) => wire.write_all(buffer).await,
+            Inner::Plain(wire) => wire.write_all(bytes).await,
             // Boxed: it would otherwise stand in every plain connection's future too.
             Inner::Tls(session) => {
-                let result = Box::pin(session.write_all(buffer.bytes(), None)).await;
-                (result, buffer)
+                let result = Box::pin(session.write_all(&bytes, None)).await;
+                (result, bytes)
             }
         }
     }

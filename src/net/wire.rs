@@ -210,22 +210,22 @@ impl Wire {
         self.turn.is_over()
     }
 
-    /// Writes all of `buffer`, which comes back. There is no deadline. Dropped half-way, nothing more can be written.
-    pub(super) async fn write_all<T: IoBuf + 'static>(&mut self, mut buffer: T) -> (io::Result<()>, T) {
-        let (mut written, end) = (0, buffer.bytes_init());
+    /// Writes all of `bytes`, which come back. There is no deadline. Dropped half-way, nothing more can be written.
+    pub(super) async fn write_all(&mut self, mut bytes: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         if let Err(error) = self.finish_word().await.and_then(|()| self.begin_write()) {
-            return (Err(error), buffer);
+            return (Err(error), bytes);
         }
-        while written < end {
-            let (result, slice) = self.write_piece(piece(buffer, written, end)).await;
-            buffer = slice.into_inner();
+        let mut written = 0;
+        while written < bytes.len() {
+            let (result, slice) = self.write_piece(piece(bytes, written)).await;
+            bytes = slice.into_inner();
             match result {
                 Ok(count) => written += count,
-                Err(error) => return (Err(error), buffer),
+                Err(error) => return (Err(error), bytes),
             }
         }
         self.is_writing = false;
-        (Ok(()), buffer)
+        (Ok(()), bytes)
     }
 
     /// The same within `stall`: the longest time in which the peer may take no byte. Errors: the peer's, or `TimedOut`;
@@ -236,13 +236,13 @@ impl Wire {
         stall: Duration,
         alarm: &mut Alarm,
     ) -> io::Result<Vec<u8>> {
-        let (mut written, end) = (0, bytes.len());
         if self.is_saying {
             within(alarm, Instant::now() + stall, self.finish_word()).await.ok_or_else(stalled)??;
         }
         self.begin_write()?;
-        while written < end {
-            let writing = self.write_piece(piece(bytes, written, end));
+        let mut written = 0;
+        while written < bytes.len() {
+            let writing = self.write_piece(piece(bytes, written));
             let done = within(alarm, Instant::now() + stall, writing).await;
             let (result, slice) = done.ok_or_else(stalled)?;
             bytes = slice.into_inner();
@@ -306,9 +306,8 @@ impl Wire {
 
     fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
         let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
-        let end = bytes.len();
         Box::pin(async move {
-            let (result, piece) = writer.write(piece(bytes, written, end)).await;
+            let (result, piece) = writer.write(piece(bytes, written)).await;
             (writer, result, piece)
         })
     }
@@ -331,7 +330,7 @@ impl Wire {
         result
     }
 
-    async fn write_piece<T: IoBuf + 'static>(&mut self, piece: Slice<T>) -> (io::Result<usize>, Slice<T>) {
+    async fn write_piece(&mut self, piece: Slice<Vec<u8>>) -> (io::Result<usize>, Slice<Vec<u8>>) {
         poll_fn(|context| self.turn.poll(context)).await;
         let (result, piece) = Watched { future: self.writer.write(piece), turn: &mut self.turn }.await;
         self.turn.took(*result.as_ref().unwrap_or(&0));
@@ -376,8 +375,9 @@ fn counted(result: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-fn piece<T: IoBuf>(buffer: T, written: usize, end: usize) -> Slice<T> {
-    buffer.slice(written..end.min(written + PIECE_BYTES_MAX))
+fn piece(bytes: Vec<u8>, written: usize) -> Slice<Vec<u8>> {
+    let end = bytes.len().min(written + PIECE_BYTES_MAX);
+    bytes.slice(written..end)
 }
 
 fn room(buffer: Vec<u8>) -> SliceMut<Vec<u8>> {
