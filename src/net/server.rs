@@ -390,9 +390,12 @@ impl Downstream {
         }
     }
 
-    /// What a caller ignores where the answer stands now, to ask it by; until the next bytes of the answer.
+    /// What a caller ignores where the answer stands now, to ask it by; until the next bytes of the answer. One whose end of
+    /// file was read before those that were just sent is asked by them.
     pub fn ask_by(&mut self, harmless: &'static [u8]) {
-        self.harmless = harmless;
+        if self.ended_since.is_none() {
+            self.harmless = harmless;
+        }
     }
 
     /// Sends bytes of the answer, at `now`. The buffer comes back empty.

@@ -25,10 +25,11 @@ pub(super) const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// A buffer without room is given this much, bytes: a read into none would look like the peer's closing.
 const ROOM_BYTES_MIN: usize = 4 * 1024;
 /// After so many bytes without a wait, others have their turn.
-const TURN_BYTES_MAX: usize = 256 * 1024;
-/// The same for the time that went by without a wait.
+const TURN_BYTES_MAX: usize = 1024 * 1024;
+/// The same for the time that went by without a wait: what is done with the bytes may take longer than moving them.
 const TURN_TIME_MAX: Duration = Duration::from_millis(2);
-/// The shortest time that monoio's timer knows. A timer, since a task that wakes itself starves monoio's loop.
+/// The shortest time that monoio's timer knows; it takes up to two of them. A timer, since a task that wakes itself starves
+/// monoio's loop.
 const YIELD: Duration = Duration::from_millis(1);
 
 /// A connection's halves.

@@ -58,6 +58,7 @@ fn a_connection_at_rest_costs_eight_kib() {
         }
         stir(&node);
         let before = resident_bytes(&node);
+        rlimit::increase_nofile_limit(u64::MAX).unwrap();
         let mut callers: Vec<Caller> = (0..CONNECTIONS).map(|_| Caller::new(&node)).collect();
         eventually("all are accepted", || {
             let metrics = Caller::new(&node).get("/metrics");
