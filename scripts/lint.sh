@@ -30,6 +30,10 @@ if timeout 60 "$deny" --config deny.toml --log-level off fetch db >/dev/null 2>&
 else
 	echo 'lint: the advisory database cannot be reached from here: advisories are not checked'
 fi
+cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null || {
+	echo "lint: fuzz/Cargo.lock is behind the gateway's: scripts/fuzz.sh lock" >&2
+	exit 1
+}
 for manifest in "${manifests[@]}"; do
 	echo "lint: cargo-deny, $manifest"
 	"$deny" --config deny.toml --locked --manifest-path "$manifest" --log-level error check --hide-inclusion-graph "${checks[@]}"

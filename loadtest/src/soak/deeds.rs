@@ -1,9 +1,12 @@
 //! What callers may do to the node, well-behaved or not: one function for each, from connecting to leaving. Where an
 //! answer is due it is judged; where none is, all that counts is that others do not notice.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
@@ -36,6 +39,7 @@ pub const DEEDS: &[Deed] = &[
     deed("pipelines", 6, pipelines),
     deed("sends in pieces", 6, sends_in_pieces),
     deed("chunks its body", 5, chunks_its_body),
+    deed("packs its body", 4, packs_its_body),
     deed("expects 100", 3, expects_continue),
     deed("speaks HTTP/1.0", 4, speaks_http_1_0),
     deed("reads slowly", 4, reads_slowly),
@@ -135,6 +139,30 @@ fn chunks_its_body(caller: &mut Caller<'_>) {
     }
     let _ = sent && wire.send(b"0\r\nX-Trailer: z\r\n\r\n");
     receive(caller, &mut wire, &ask);
+}
+
+/// A body in a content coding: well packed, cut short, or far larger than it looks.
+fn packs_its_body(caller: &mut Caller<'_>) {
+    let ask = caller.plain_ask();
+    let kind = caller.chance.below(4);
+    let body = if kind == 0 { " ".repeat(20_000_000) } else { ask.body() };
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    let packed = packer.write_all(body.as_bytes()).and_then(|()| packer.finish());
+    let Ok(mut packed) = packed else { return };
+    if kind == 1 {
+        packed.truncate(caller.chance.below(packed.len()));
+    }
+    let (path, length) = (ask.path(), packed.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: soak\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let Some(mut wire) = caller.connect() else { return };
+    wire.send(&[head.as_bytes(), &packed].concat());
+    if kind > 1 {
+        return receive(caller, &mut wire, &ask);
+    }
+    let answer = Reader::new(AT_ONCE).next(&mut wire, Instant::now() + ANSWER_MAX, false);
+    check_status(caller, "a body that cannot be unpacked", answer.as_ref(), &[400, 413]);
 }
 
 fn expects_continue(caller: &mut Caller<'_>) {

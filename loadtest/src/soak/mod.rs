@@ -76,14 +76,22 @@ pub fn round(options: &Options, driver: &str, length: Duration, seed: u64) -> io
     let place = Place { address: node.address, tls, tally, seed };
     deeds::ask_cleanly(&mut Caller::new(&place, 900_001));
     let before = at_rest(&node, Some(&provider), None)?;
-    load(options, &place, length / WARM_UP_PART, 0);
+    let warm_up = length / WARM_UP_PART;
+    load(options, &place, warm_up, 0);
     let warm = at_rest(&node, Some(&provider), Some(before.usage.descriptors))?;
-    load(options, &place, length - length / WARM_UP_PART, 1000);
+    load(options, &place, length - warm_up, 1000);
     let after = at_rest(&node, Some(&provider), Some(before.usage.descriptors))?;
     deeds::ask_cleanly(&mut Caller::new(&place, 900_002));
     let last = at_rest(&node, None, None)?;
     let exit_code = node.end();
-    Ok(Verdict::new([before, warm, after, last], &place.tally, &node.said(), exit_code, provider.accepted()))
+    let outcome = Outcome {
+        rests: [before, warm, after, last],
+        warm_up,
+        upstream_connections: provider.accepted(),
+        exit_code,
+        said: node.said(),
+    };
+    Ok(Verdict::new(&outcome, &place.tally))
 }
 
 /// Everyone calls for so long, then comes to an end.
@@ -104,6 +112,21 @@ fn load(options: &Options, place: &Place, length: Duration, first: usize) {
         pause(length);
         place.tally.stop(true);
     });
+}
+
+/// What a round ends with.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The node at rest: before, after the warm-up, at the end, and after the last clean requests.
+    pub rests: [Rest; 4],
+    /// How long the warm-up was.
+    pub warm_up: Duration,
+    /// Connections that the node made.
+    pub upstream_connections: u64,
+    /// After TERM; `None`: it did not end.
+    pub exit_code: Option<i32>,
+    /// Its lines since the start line.
+    pub said: Vec<String>,
 }
 
 /// What the node is like when nobody wants anything of it.
