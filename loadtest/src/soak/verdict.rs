@@ -12,7 +12,7 @@ use super::{Outcome, Rest};
 const GROWTH_KIB_MAX: usize = 16 * 1024;
 
 /// The same where the warm-up was under [`WARM_UP_MIN`]: it has not met the largest bodies at once, which are 20 MiB.
-const GROWTH_SHORT_KIB_MAX: usize = 32 * 1024;
+const GROWTH_SHORT_KIB_MAX: usize = 128 * 1024;
 
 /// See [`GROWTH_SHORT_KIB_MAX`].
 const WARM_UP_MIN: Duration = Duration::from_secs(20);
