@@ -1,14 +1,15 @@
 //! Arguments and environment to exit code. This is the one place that reads the process's environment and writes to its
 //! standard streams.
 
+mod place;
 mod serve;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::worker::runtime::DriverChoice;
+use place::ConfigPlace;
 
 /// An LLM gateway: one API, many providers, several nodes from one shared config.json.
 #[derive(Debug, Parser)]
@@ -27,12 +28,9 @@ enum Command {
 /// `corelane serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The config file, whatever --app-dir says [default: ./config.json, then /etc/corelane/config.json].
-    #[arg(long, value_name = "PATH")]
-    pub config: Option<PathBuf>,
-    /// A folder that holds config.json.
-    #[arg(long, env = "APP_DIR", value_name = "DIR")]
-    pub app_dir: Option<PathBuf>,
+    /// Where the config is.
+    #[command(flatten)]
+    pub source: ConfigPlace,
     /// The address to listen on.
     #[arg(long, env = "APP_HOST", default_value = "127.0.0.1")]
     pub host: String,
@@ -104,24 +102,10 @@ fn listen_to_ourselves(level: LogLevel, style: LogStyle) {
     }));
 }
 
-impl Serve {
-    /// Where the config is: as it was said, else the first of the usual places that has one.
-    fn config_path(&self) -> PathBuf {
-        if let Some(path) = &self.config {
-            return path.clone();
-        }
-        if let Some(folder) = &self.app_dir {
-            return folder.join("config.json");
-        }
-        let near = Path::new("config.json");
-        let shared = Path::new("/etc/corelane/config.json");
-        if near.exists() || !shared.exists() { near.to_owned() } else { shared.to_owned() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn parse(words: &[&str]) -> Result<Serve, String> {
         let words = ["corelane", "serve"].iter().chain(words);
@@ -133,7 +117,7 @@ mod tests {
     #[test]
     fn an_app_dir_holds_the_config() {
         let serve = parse(&["--app-dir", "/srv/corelane"]).unwrap();
-        assert_eq!(serve.config_path(), Path::new("/srv/corelane/config.json"));
+        assert_eq!(serve.source.source().config, Path::new("/srv/corelane/config.json"));
         assert_eq!((serve.host.as_str(), serve.port), ("127.0.0.1", 8080));
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use rustls::pki_types::UnixTime;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Serve;
+use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, ServerTls, Snapshot};
-use crate::config::{self, Loaded};
+use crate::control::source::Source;
 use crate::control::{self, Node, machine};
 use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
@@ -51,8 +52,8 @@ pub(super) fn run(arguments: &Serve) -> ExitCode {
 
 /// The node, and its start line: said once signals are taken, so that who waits for it may send one.
 fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
-    let path = arguments.config_path();
-    let loaded = load(&path)?;
+    let source = arguments.source.source();
+    let loaded = load(&source)?;
     let snapshot = loaded.snapshot;
     let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
     let workers = arguments.workers.map_or_else(machine::processors, usize::from);
@@ -100,7 +101,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         generation: snapshot.generation,
     };
     let started = Started {
-        path,
+        path: source.config,
         workers: workers.len(),
         built: workers.first().map(|worker| worker.driver.clone()),
         address,
@@ -172,13 +173,8 @@ impl OpenFiles {
     }
 }
 
-fn load(path: &Path) -> Result<Loaded, Refusal> {
-    let name = path.display().to_string();
-    let text = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
-    #[expect(clippy::disallowed_methods, reason = "cli is where the environment is read")]
-    let environment = |name: &str| std::env::var(name).ok();
-    let loaded = config::load(&text, &name, &environment)
-        .map_err(|faults| Refusal(faults.iter().map(ToString::to_string).collect()))?;
+fn load(source: &Source) -> Result<Loaded, Refusal> {
+    let loaded = source.load().map_err(Refusal)?;
     for notice in &loaded.warnings {
         tracing::warn!("{notice}");
     }

@@ -6,6 +6,7 @@ mod bypass;
 mod client;
 mod digest;
 mod document;
+pub mod env_file;
 mod fault;
 mod file;
 mod keys;
@@ -26,6 +27,7 @@ mod validate;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
@@ -33,15 +35,27 @@ pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub use secret::Secret;
 use snapshot::{Snapshot, Transport};
 
-/// Where `env.NAME` is looked up: the process's environment in `cli`, anything in a test.
+/// Where references are looked up: the process's environment and its files in `control`, anything in a test.
 pub trait Environment {
-    /// The variable's value; `None`: unset, or not UTF-8.
+    /// The value of `env.NAME`; `None`: unset, or not UTF-8.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// The text of the file that `file:/path` names, at most [`SECRET_FILE_BYTES_MAX`] bytes of UTF-8. Errors: why it cannot be read,
+    /// worded to stand behind "the file /path "; never what is in it.
+    fn file(&self, path: &Path) -> Result<String, String>;
 }
 
+/// Largest file that a `file:` reference may name, bytes.
+pub const SECRET_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// An environment of variables alone.
 impl<F: Fn(&str) -> Option<String>> Environment for F {
     fn variable(&self, name: &str) -> Option<String> {
         self(name)
+    }
+
+    fn file(&self, _path: &Path) -> Result<String, String> {
+        Err("is not read here".to_owned())
     }
 }
 
@@ -55,6 +69,11 @@ pub struct Loaded {
     /// Enabled keys of served providers that have no value and are never used; to be named at start, and a fault for a
     /// strict check.
     pub unusable_keys: Vec<UnusableKey>,
+    /// The files that the config names (`file:` references, certificates): what a reload reads anew, and a watch watches.
+    pub files: Vec<PathBuf>,
+    /// Over the secrets' values, keyed by the variable `CORELANE_DIGEST_KEY`; `None` without it. 16 hex digits, for the
+    /// admin socket alone.
+    pub secrets_digest: Option<String>,
 }
 
 /// A key without a value. Displays as a sentence.
@@ -145,5 +164,11 @@ fn read(
         providers,
         logs_store: stores.logs_store,
     };
-    Ok(Loaded { snapshot, warnings: report.into_notices(), unusable_keys })
+    Ok(Loaded {
+        snapshot,
+        warnings: report.into_notices(),
+        unusable_keys,
+        files: Vec::new(),
+        secrets_digest: None,
+    })
 }

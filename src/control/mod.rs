@@ -2,6 +2,7 @@
 //! certificates again, and ends the node in order, or in time. Nothing here is on a request's path.
 
 mod certificates;
+pub mod command;
 mod crew;
 mod desk;
 mod lookups;
@@ -9,6 +10,7 @@ pub mod machine;
 #[cfg(test)]
 mod name_server;
 mod resolver;
+pub mod source;
 
 use std::io;
 use std::process::ExitCode;

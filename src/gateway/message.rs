@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::ServerConfig;
+use serde::{Deserialize, Serialize};
 
 use crate::net::ask::Answer;
 use crate::net::spread::Seat;
@@ -41,4 +42,25 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// Its place on the core that serves it.
     pub seat: Seat,
+}
+
+/// A stream that runs, for an operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveStream {
+    /// The core that serves it.
+    pub core: u16,
+    /// The request's id, as its row has it.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The key's name; empty: the provider has none.
+    pub key: String,
+    /// The model, without the provider's prefix.
+    pub model: String,
+    /// Generation of the config that it began with.
+    pub generation: u64,
+    /// Since the request's head was read, ms.
+    pub age_ms: u64,
+    /// Events sent on so far.
+    pub events: u64,
 }
