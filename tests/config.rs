@@ -331,7 +331,7 @@ fn print_provider(out: &mut String, provider: &Provider) {
 
 /// Like `Debug`, which nothing has that may hold a secret.
 fn server_line(server: &Server) -> String {
-    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max } = server;
+    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
     let pem = |pem: &Pem| match pem {
         Pem::File(path) => format!("File({path:?})"),
         Pem::Text { whence, .. } => format!("Text({whence})"),
@@ -342,7 +342,8 @@ fn server_line(server: &Server) -> String {
     });
     format!(
         "Server {{ tls: {tls}, trusted_proxies: {trusted_proxies:?}, proxy_protocol: {proxy_protocol}, \
-         connections_per_core_max: {connections_per_core_max} }}"
+         connections_per_core_max: {connections_per_core_max}, admin: {:?} }}",
+        admin.as_ref().map(|admin| &admin.address)
     )
 }
 

@@ -61,9 +61,18 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         && owner.is_served
         && enabled
     {
-        let (provider, key) = (owner.name.to_owned(), name.clone());
-        let (whence, why) = (whence.clone(), absence.clone());
-        reading.unusable_keys.push(UnusableKey { provider, key, whence, why });
+        let place = at.member("value").unwrap_or_else(|| at.clone());
+        let key = UnusableKey {
+            provider: owner.name.to_owned(),
+            key: name.clone(),
+            whence: whence.clone(),
+            why: absence.clone(),
+            file: reading.report.file().to_owned(),
+            pointer: place.spot().pointer.to_owned(),
+            line: 0,
+            column: 0,
+        };
+        reading.unusable_keys.push((place.spot().offset, key));
     }
     let (secret, whence) =
         value.map_or((None, Whence::Config), |Resolved { text, whence, .. }| (text, whence));

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use ring::{digest, hmac};
 use serde_json::{Map, Value, json};
@@ -12,8 +13,8 @@ use super::Environment;
 use super::document::{At, push_segment};
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
-    Client, Key, LogsStore, Models, Origin, Pem, Postgres, Provider, Proxy, Secret, Server, ServerTls,
-    Snapshot, SslMode, Transport, Whence,
+    AdminApi, Client, Key, LogsStore, Models, Operations, Origin, Pem, Postgres, Provider, Proxy, Retry,
+    Secret, Server, ServerTls, Snapshot, SslMode, Transport, Whence,
 };
 use crate::provider;
 
@@ -149,15 +150,27 @@ impl Writer<'_> {
     }
 
     fn server(&mut self, server: &Server, at: Option<&At<'_>>) -> Value {
-        let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max } = server;
+        let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
         let mut form = json!({
             "trusted_proxies": trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "proxy_protocol": proxy_protocol,
             "max_connections_per_core": connections_per_core_max,
         });
-        if let (Some(tls), Some(form)) = (tls, form.as_object_mut()) {
-            let at = at.and_then(|at| at.member("tls"));
-            form.insert("tls".to_owned(), self.tls(tls, at.as_ref()));
+        let member = |name: &str| at.and_then(|at| at.member(name));
+        let mut add = |name: &str, value| {
+            form.as_object_mut().map(|form| form.insert(name.to_owned(), value));
+        };
+        if let Some(tls) = tls {
+            add("tls", self.tls(tls, member("tls").as_ref()));
+        }
+        if let Some(AdminApi { address, token: _ }) = admin {
+            let shown = Literal::Shown(plain(address));
+            add(
+                "admin_address",
+                self.value(member("admin_address"), "/server/admin_address".to_owned(), shown),
+            );
+            let token = self.value(member("admin_token"), "/server/admin_token".to_owned(), Literal::Secret);
+            add("admin_token", token);
         }
         form
     }
@@ -199,14 +212,17 @@ impl Writer<'_> {
             origin: Origin { tls: _, host: _, port: _, transport }, // `base_url`
             authority: _,
             base_path: _,
-            chat_path: _, // follows from the name and the base path, like `models_path`
+            chat_path: _, // `written_custom`, or from the name and the base path, like the others
+            chat_stream_path: _,
             models_path: _,
+            operations: _,
             keys,
-            key_less,
+            key_less: _,
             extra_headers,
             request_timeout,
             stream_idle_timeout,
             keep_alive_timeout,
+            retry: Retry { retries_max, backoff_initial, backoff_max },
         } = provider;
         let pointer = joined("/providers", name);
         let mut network = json!({
@@ -215,6 +231,9 @@ impl Writer<'_> {
             "default_request_timeout_in_seconds": request_timeout.as_secs(),
             "stream_idle_timeout_in_seconds": stream_idle_timeout.as_secs(),
             "keep_alive_timeout_in_seconds": keep_alive_timeout.as_secs(),
+            "max_retries": retries_max,
+            "retry_backoff_initial": milliseconds(*backoff_initial),
+            "retry_backoff_max": milliseconds(*backoff_max),
         });
         let mut form = Map::new();
         form.insert("keys".to_owned(), self.keys(keys, at, &pointer));
@@ -228,7 +247,7 @@ impl Writer<'_> {
         }
         form.insert("network_config".to_owned(), network);
         if let Some(custom) = at.member("custom_provider_config") {
-            form.insert("custom_provider_config".to_owned(), written_custom(&custom, *key_less));
+            form.insert("custom_provider_config".to_owned(), written_custom(provider, &custom));
         }
         Value::Object(form)
     }
@@ -358,9 +377,43 @@ fn plain(text: &str) -> Value {
     }
 }
 
-fn written_custom(at: &At<'_>, key_less: bool) -> Value {
-    let base = at.member("base_provider_type").and_then(|base| base.text()).unwrap_or_default();
-    json!({ "base_provider_type": base.to_lowercase(), "is_key_less": key_less })
+fn written_custom(provider: &Provider, at: &At<'_>) -> Value {
+    let Provider { operations, key_less, .. } = provider;
+    let Operations { list_models, chat, chat_stream } = operations;
+    let base =
+        at.member("base_provider_type").and_then(|base| base.text()).unwrap_or_default().to_lowercase();
+    json!({
+        "request_path_overrides": map(&path_overrides(provider, &base)),
+        "base_provider_type": base,
+        "is_key_less": key_less,
+        "allowed_requests": {
+            "list_models": list_models,
+            "chat_completion": chat,
+            "chat_completion_stream": chat_stream,
+        },
+    })
+}
+
+/// The paths that are not those of the provider that it is based on.
+fn path_overrides(provider: &Provider, base: &str) -> Vec<(String, String)> {
+    let Provider { base_path, chat_path, chat_stream_path, models_path, .. } = provider;
+    let entry = provider::find(base).filter(|_| provider.dialect.is_some());
+    let Some(entry) = entry else { return Vec::new() };
+    let paths = [
+        ("chat_completion", Some(chat_path), Some(entry.chat_path)),
+        ("chat_completion_stream", Some(chat_stream_path), Some(entry.chat_path)),
+        ("list_models", models_path.as_ref(), entry.models_path),
+    ];
+    let others = paths.into_iter().filter_map(|(name, path, usual)| {
+        let path = path.map(|path| path.strip_prefix(base_path.as_str()).unwrap_or(path))?;
+        (Some(path) != usual).then(|| (name.to_owned(), path.to_owned()))
+    });
+    others.collect()
+}
+
+/// A configured time is whole milliseconds.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// With the `/v1` of its own that the reader would take for the dialect's.

@@ -39,7 +39,7 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Server {
         .and_then(|at| usize::try_from(at.integer()?).ok())
         .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
     let proxy_protocol = proxy_protocol.is_some();
-    Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max }
+    Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin: None }
 }
 
 fn tls(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<ServerTls> {
