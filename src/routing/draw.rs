@@ -1,7 +1,7 @@
 //! Which of a provider's keys serves a model: those that may, drawn by weight. It knows nothing of health or retries.
 
 use super::target::quoted;
-use crate::config::snapshot::{Key, KeyId, Models, Provider};
+use crate::config::snapshot::{Key, KeyId, Provider};
 use crate::error::{Error, Kind};
 
 /// A key, and the model's name as the provider knows it.
@@ -52,12 +52,7 @@ fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
 
 /// Whether the key's lists let it serve the model. The deny list wins; an alias counts as listed.
 pub fn serves(key: &Key, model: &str) -> bool {
-    let denied = key.blacklisted_models.iter().any(|name| name == model || name == "*");
-    let allowed = match &key.models {
-        Models::All => true,
-        Models::Only(models) => models.iter().any(|name| name == model),
-    };
-    key.enabled && !denied && (allowed || key.aliases.iter().any(|(alias, _)| alias == model))
+    key.serves(model)
 }
 
 fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
