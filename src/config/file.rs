@@ -31,8 +31,10 @@ pub(crate) enum Kind {
     Reference,
     /// The same, or a whole number.
     ReferenceOrInteger,
-    /// Milliseconds or seconds as a whole number, or a string such as `500ms`.
+    /// Milliseconds or seconds as a whole number, or a string such as `500ms` (`duration`).
     Duration,
+    /// The same, or `off`.
+    DurationOrOff,
     /// An object whose values are strings.
     TextMap,
     /// An object whose values are booleans.
@@ -302,9 +304,9 @@ static NETWORK: &[Key] = &[
     honoured("default_request_timeout_in_seconds", Kind::Integer(0, REQUEST_TIMEOUT_SECONDS_MAX)),
     honoured("stream_idle_timeout_in_seconds", Kind::Integer(0, 3_600)),
     honoured("keep_alive_timeout_in_seconds", Kind::Integer(0, 3_600)),
-    asking("max_retries", ANY_COUNT, RETRIES),
-    asking("retry_backoff_initial", Kind::Duration, RETRIES),
-    asking("retry_backoff_max", Kind::Duration, RETRIES),
+    asking("max_retries", Kind::Integer(0, super::network::RETRIES_MAX), RETRIES),
+    honoured("retry_backoff_initial", Kind::Duration),
+    honoured("retry_backoff_max", Kind::Duration),
     asking("enforce_http2", Kind::Bool, "providers are spoken to in HTTP/1.1"),
     honoured("insecure_skip_verify", Kind::Bool),
     honoured("ca_cert_pem", Kind::Reference),
@@ -415,6 +417,6 @@ pub(crate) static POSTGRES: &[Key] = &[
     given("max_idle_conns", ANY_COUNT, ONE_CONNECTION),
     given("max_open_conns", ANY_COUNT, ONE_CONNECTION),
     given("conn_max_lifetime", Kind::Duration, ONE_CONNECTION),
-    given("matview_refresh_interval", Kind::Duration, "there are no materialised views"),
+    given("matview_refresh_interval", Kind::DurationOrOff, "there are no materialised views"),
     given("matview_refresh_timeout", Kind::Duration, "there are no materialised views"),
 ];

@@ -6,6 +6,7 @@ mod bypass;
 mod client;
 mod digest;
 mod document;
+mod duration;
 pub mod env_file;
 mod fault;
 mod file;

@@ -6,7 +6,7 @@ use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::network::Network;
-use super::snapshot::{Key, Operations, Provider, Retry};
+use super::snapshot::{Key, Operations, Provider};
 use super::transport::Sources;
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
@@ -127,7 +127,7 @@ fn assemble(
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,
         keep_alive_timeout: network.keep_alive_timeout,
-        retry: Retry::default(),
+        retry: network.retry,
     }
 }
 

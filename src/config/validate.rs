@@ -3,6 +3,7 @@
 //! may take it that a wrong type has been reported here.
 
 use super::document::{At, Member, Value};
+use super::duration;
 use super::fault::{Printable, Report};
 use super::file::{Effect, Key, Kind, REFERENCE, When};
 use super::nearest::nearest;
@@ -130,8 +131,9 @@ fn kind(at: &At<'_>, kind: Kind, effects: bool, report: &mut Report<'_>) -> bool
         Kind::Text => at.text().is_none().then_some("a string"),
         Kind::AnyObject => (!is_object).then_some("an object"),
         Kind::AnyList => (!matches!(value, Value::List(_))).then_some("a list"),
-        Kind::Duration => (at.text().is_none() && at.integer().is_none())
-            .then_some("a whole number or a string like \"500ms\""),
+        Kind::Duration => return duration(at, report),
+        Kind::DurationOrOff if at.text() == Some("off") => None,
+        Kind::DurationOrOff => return duration(at, report),
         Kind::Reference if is_object => return nested(at, REFERENCE, false, report),
         Kind::Reference => at.text().is_none().then_some("a string or \"env.NAME\""),
         Kind::ReferenceOrInteger if is_object => return nested(at, REFERENCE, false, report),
@@ -215,6 +217,16 @@ fn number(at: &At<'_>, max: f64, report: &mut Report<'_>) -> bool {
         report.fault(at.spot(), format!("expected a number from 0 to {max}, found {found}"));
     }
     is_right
+}
+
+fn duration(at: &At<'_>, report: &mut Report<'_>) -> bool {
+    let checked = duration::check(at);
+    match &checked {
+        Ok(true) => {}
+        Ok(false) => expected(at, "a whole number or a string like \"500ms\"", report),
+        Err(message) => report.fault(at.spot(), message.as_str()),
+    }
+    checked == Ok(true)
 }
 
 fn choice(at: &At<'_>, choices: &'static [&'static str], report: &mut Report<'_>) -> bool {
