@@ -13,6 +13,7 @@ mod file;
 mod keys;
 mod nearest;
 mod network;
+mod operations;
 pub mod origins;
 mod pem;
 mod providers;

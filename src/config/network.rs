@@ -82,8 +82,10 @@ fn retry(network: &At<'_>, report: &mut Report<'_>) -> Retry {
         // No wait is longer than the longest, so that is where Bifrost begins then.
         (Some((at, initial)), None) if *initial > default.backoff_max => {
             let max = default.backoff_max;
-            report
-                .warn(at.spot(), format!("is taken as {max:?}: retry_backoff_max is left out, and that long"));
+            report.warn(
+                at.spot(),
+                format!("is taken as {max:?}: retry_backoff_max is left out, and that long"),
+            );
             (max, max)
         }
         (Some((_, initial)), None) => (*initial, default.backoff_max),
