@@ -413,7 +413,7 @@ fn path_overrides(provider: &Provider, base: &str) -> Vec<(String, String)> {
     ];
     let others = paths.into_iter().filter_map(|(name, path, usual)| {
         let path = path.map(|path| path.strip_prefix(base_path.as_str()).unwrap_or(path))?;
-        (Some(path) != usual).then(|| (name.to_owned(), path.to_owned()))
+        (!path.is_empty() && Some(path) != usual).then(|| (name.to_owned(), path.to_owned()))
     });
     others.collect()
 }
