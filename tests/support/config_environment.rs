@@ -13,6 +13,8 @@ pub fn environment(name: &str) -> Option<String> {
         "POSTGRES_PASSWORD" => "value-of-postgres",
         "WITH_LINE_BREAK" => "value-of-broken\n",
         "EMPTY" => "",
+        "ADMIN_TOKEN" => "value-of-admin-token",
+        "SHORT_TOKEN" => "value-of-admin",
         "CA" => include_str!("../config/ca.pem"),
         "NO_CA" => "value-of-no-ca",
         "TLS_KEY" => "-----BEGIN PRIVATE KEY-----\nvalue-of-key\n-----END PRIVATE KEY-----\n",
