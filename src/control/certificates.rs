@@ -100,7 +100,10 @@ mod tests {
 
     fn tls() -> ServerTls {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let pem = |name: &str, text: String| Pem::Text { whence: Whence::Variable(name.to_owned()), text: Secret::new(text) };
+        let pem = |name: &str, text: String| Pem::Text {
+            whence: Whence::Variable(name.to_owned()),
+            text: Secret::new(text),
+        };
         let (cert, key) = (pem("CERT", made.cert.pem()), pem("KEY", made.signing_key.serialize_pem()));
         ServerTls { cert, key, client_ca: None }
     }
