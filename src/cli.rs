@@ -1,6 +1,7 @@
 //! Arguments and environment to exit code. This is the one place that reads the process's environment and writes to its
 //! standard streams.
 
+mod config;
 mod place;
 mod serve;
 
@@ -23,6 +24,9 @@ struct Arguments {
 enum Command {
     /// Serve until TERM: then finish what runs (30 s), write the log, and exit 0.
     Serve(Serve),
+    /// What a config means, what may stand in one, and what changed between two.
+    #[command(subcommand)]
+    Config(config::Config),
 }
 
 /// `corelane serve`.
@@ -80,6 +84,7 @@ pub fn run() -> ExitCode {
             listen_to_ourselves(arguments.log_level, arguments.log_style);
             serve::run(&arguments)
         }
+        Command::Config(config) => config::run(&config),
     }
 }
 
@@ -109,9 +114,10 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<Serve, String> {
         let words = ["corelane", "serve"].iter().chain(words);
-        let Command::Serve(serve) =
-            Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command;
-        Ok(serve)
+        match Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command {
+            Command::Serve(serve) => Ok(serve),
+            Command::Config(_) => Err("another command".to_owned()),
+        }
     }
 
     #[test]

@@ -14,42 +14,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use corelane::config::snapshot::{Key, LogsStore, Models, Operations, Provider, Retry, Snapshot, Transport};
+use corelane::config::snapshot::{
+    Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls, Snapshot, Transport,
+    Whence,
+};
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use serde_json::{Value, json};
 
-/// The environment that every fixture is read in.
-fn environment(name: &str) -> Option<String> {
-    let value = match name {
-        "OPENAI_API_KEY" => "value-of-openai",
-        "ANTHROPIC_API_KEY" => "value-of-anthropic",
-        "GROQ_API_KEY" => "value-of-groq",
-        "POSTGRES_HOST" => "db.internal",
-        "POSTGRES_USER" => "writer",
-        "POSTGRES_PASSWORD" => "value-of-postgres",
-        "WITH_LINE_BREAK" => "value-of-broken\n",
-        "EMPTY" => "",
-        "ADMIN_TOKEN" => "value-of-admin-token",
-        "SHORT_TOKEN" => "value-of-admin",
-        "CA" => include_str!("config/ca.pem"),
-        "NO_CA" => "value-of-no-ca",
-        "TLS_KEY" => "-----BEGIN PRIVATE KEY-----\nvalue-of-key\n-----END PRIVATE KEY-----\n",
-        "TLS_CERT" => "/run/tls/cert.pem",
-        "PROXY_URL" => "socks5h://user:value-of-proxy@proxy.internal",
-        "PROXY_USER" => "user",
-        "PROXY_PASSWORD" => "value-of-proxy",
-        "HTTPS_PROXY" => "http://user:value-of-proxy@proxy.internal:3128",
-        "HTTP_PROXY" => "https://user:value-of-proxy@proxy.internal:3128",
-        "NO_PROXY" => ".example.com,10.0.0.0/8",
-        _ => return None,
-    };
-    Some(value.to_owned())
-}
+use environment::{Fixtures, environment};
+
+#[path = "support/config_environment.rs"]
+mod environment;
 
 #[test]
 fn good_files_load() {
     for (path, text) in fixtures("good") {
-        let loaded = load(&text, "config.json", &environment)
+        let loaded = load(&text, "config.json", &Fixtures)
             .unwrap_or_else(|faults| panic!("{}: {}", path.display(), lines(&faults)));
         compare(&path, &printed(&loaded));
     }
@@ -58,7 +38,7 @@ fn good_files_load() {
 #[test]
 fn bad_files_are_refused_with_every_fault() {
     for (path, text) in fixtures("bad") {
-        let Err(faults) = load(&text, "config.json", &environment) else {
+        let Err(faults) = load(&text, "config.json", &Fixtures) else {
             panic!("{} was accepted", path.display())
         };
         compare(&path, &lines(&faults));
@@ -246,7 +226,7 @@ fn five_thousand_keys_and_five_hundred_providers_load() {
     assert_eq!(loaded.snapshot.providers.iter().map(|provider| provider.keys.len()).sum::<usize>(), 5_000);
 
     let faulty = text.replace("\"models\":[\"gpt-4o\"]", "\"models\":1");
-    let faults = load(faulty.as_bytes(), "c", &environment).expect_err("a faulty file");
+    let faults = load(faulty.as_bytes(), "c", &environment).err().expect("a faulty file");
     assert_eq!(faults.len(), FINDINGS_MAX + 1);
 }
 
@@ -258,11 +238,11 @@ fn a_huge_or_cut_file_is_an_error() {
         vec![b','; FILE_BYTES_MAX],
         "{\"a\":".repeat(DEPTH_MAX + 1).into_bytes(),
     ] {
-        assert_eq!(load(&text, "c", &environment).expect_err("a bad file").len(), 1);
+        assert_eq!(load(&text, "c", &environment).err().expect("a bad file").len(), 1);
     }
     let seed = include_bytes!("config/good/seed.json");
     for end in 0..seed.len() - 2 {
-        let faults = load(&seed[..end], "c", &environment).expect_err("a cut file");
+        let faults = load(&seed[..end], "c", &environment).err().expect("a cut file");
         assert_eq!(faults.len(), 1, "cut at byte {end}");
     }
 }
@@ -341,11 +321,11 @@ fn printed(loaded: &Loaded) -> String {
     let mut out = lines(&loaded.warnings);
     out += &lines(&loaded.unusable_keys.iter().map(Fault::from).collect::<Vec<_>>());
     let _ = writeln!(out, "\n{client:?}");
-    let _ = writeln!(out, "{server:?}");
+    let _ = writeln!(out, "{}", server_line(server));
     let _ = match logs_store {
         None => writeln!(out, "no logs store"),
         Some(LogsStore::Sqlite { path }) => writeln!(out, "sqlite {}", path.display()),
-        Some(LogsStore::Postgres(postgres)) => writeln!(out, "{postgres:?}"),
+        Some(LogsStore::Postgres(postgres)) => writeln!(out, "{}", postgres_line(postgres)),
     };
     for provider in providers {
         print_provider(&mut out, provider);
@@ -379,13 +359,50 @@ fn print_provider(out: &mut String, provider: &Provider) {
     }
     if *origin.transport != Transport::default() {
         let roots = origin.transport.extra_roots_pem.matches("-----BEGIN CERTIFICATE").count();
-        let transport =
-            Transport { extra_roots_pem: format!("{roots} roots"), ..(*origin.transport).clone() };
-        let _ = writeln!(out, "  {transport:?}");
+        let _ = writeln!(out, "  {}", transport_line(&origin.transport, roots));
     }
     for key in keys {
         print_key(out, key);
     }
+}
+
+/// Like `Debug`, which nothing has that may hold a secret.
+fn server_line(server: &Server) -> String {
+    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
+    let pem = |pem: &Pem| match pem {
+        Pem::File(path) => format!("File({path:?})"),
+        Pem::Text { whence, .. } => format!("Text({whence})"),
+    };
+    let tls = tls.as_ref().map_or("None".to_owned(), |ServerTls { cert, key, client_ca }| {
+        let client_ca = client_ca.as_ref().map_or("None".to_owned(), pem);
+        format!("cert: {}, key: {}, client_ca: {client_ca}", pem(cert), pem(key))
+    });
+    format!(
+        "Server {{ tls: {tls}, trusted_proxies: {trusted_proxies:?}, proxy_protocol: {proxy_protocol}, \
+         connections_per_core_max: {connections_per_core_max}, admin: {:?} }}",
+        admin.as_ref().map(|admin| &admin.address)
+    )
+}
+
+fn postgres_line(postgres: &Postgres) -> String {
+    let Postgres { host, port, user, password, db_name, ssl_mode } = postgres;
+    format!(
+        "Postgres {{ host: {host:?}, port: {port}, user: {user:?}, password: {}, db_name: {db_name:?}, \
+         ssl_mode: {ssl_mode:?} }}",
+        password.is_some()
+    )
+}
+
+fn transport_line(transport: &Transport, roots: usize) -> String {
+    let Transport { extra_roots_pem: _, insecure_skip_verify, proxy, allow_private_network, connections_max } =
+        transport;
+    let proxy = proxy.as_ref().map_or("None".to_owned(), |Proxy { kind, host, port, credentials }| {
+        format!("{kind:?} {host:?} {port} user {:?}", credentials.as_ref().map(|(user, _)| user))
+    });
+    format!(
+        "Transport {{ roots: {roots}, insecure_skip_verify: {insecure_skip_verify}, proxy: {proxy}, \
+         allow_private_network: {allow_private_network}, connections_max: {connections_max:?} }}"
+    )
 }
 
 fn print_key(out: &mut String, key: &Key) {
@@ -397,7 +414,7 @@ fn print_key(out: &mut String, key: &Key) {
         out,
         "  {:?} {}{} weight {} models {models} not {:?} aliases {:?}{}",
         key.name,
-        key.variable.as_ref().map_or("value".to_owned(), |variable| format!("env.{variable}")),
+        if key.whence == Whence::Config { "value".to_owned() } else { key.whence.to_string() },
         if key.secret.is_some() { "" } else { " (none)" },
         key.weight,
         key.blacklisted_models,

@@ -1,7 +1,7 @@
 //! Which of a provider's keys serves a model: those that may, drawn by weight. It knows nothing of health or retries.
 
 use super::target::quoted;
-use crate::config::snapshot::{Key, KeyId, Models, Provider};
+use crate::config::snapshot::{Key, KeyId, Provider, Whence};
 use crate::error::{Error, Kind};
 
 /// Keys that one error names.
@@ -55,12 +55,7 @@ fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
 
 /// Whether the key's lists let it serve the model. The deny list wins; an alias counts as listed.
 pub fn serves(key: &Key, model: &str) -> bool {
-    let denied = key.blacklisted_models.iter().any(|name| name == model || name == "*");
-    let allowed = match &key.models {
-        Models::All => true,
-        Models::Only(models) => models.iter().any(|name| name == model),
-    };
-    key.enabled && !denied && (allowed || key.aliases.iter().any(|(alias, _)| alias == model))
+    key.serves(model)
 }
 
 fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
@@ -73,8 +68,8 @@ fn no_key(provider: &Provider, model: &str) -> Error {
     let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model));
     for (_, key) in without_value().take(KEYS_NAMED_MAX) {
         message.push_str(&format!("; key {} has no value", key.name));
-        if let Some(variable) = &key.variable {
-            message.push_str(&format!(" ({variable} is unset or empty)"));
+        if key.whence != Whence::Config {
+            message.push_str(&format!(" ({})", key.whence.lack()));
         }
     }
     let left_out = without_value().skip(KEYS_NAMED_MAX).count();
