@@ -25,7 +25,8 @@ mod wire;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Origin, Snapshot};
+use crate::error::Error;
 use ask::Asker;
 pub use wait::{Alarm, Raced, race, until, within};
 
@@ -84,6 +85,13 @@ impl Net {
     /// see [`tls::Tls::adopt`].
     pub fn adopt(&self, snapshot: &Snapshot) -> Result<(), rustls::Error> {
         self.tls.adopt(snapshot)
+    }
+
+    /// Connects to an origin as a request would, and lets the connection go unused; gives TLS's version, where there is TLS.
+    /// Within [`CONNECT_TIMEOUT`]. Errors: as a request's.
+    pub async fn reach(&self, origin: &Origin) -> Result<Option<&'static str>, Error> {
+        let stream = Box::pin(open::open(self, origin, Instant::now())).await?;
+        Ok(stream.tls_version())
     }
 
     /// The addresses of a host: written in it, or its name's. The caller sets a deadline.
