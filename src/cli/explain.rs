@@ -10,10 +10,13 @@ use serde_json::{Value, json};
 use super::output::{self, Finding};
 use super::place::ConfigPlace;
 use crate::config::nearest;
-use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
+use crate::config::snapshot::{Key, KeyId, Operations, Provider, Secret, Snapshot};
 use crate::error::Error;
 use crate::routing::draw::draw;
 use crate::routing::explain::{self, Because, Candidate, Explanation, Reason};
+
+/// Providers not tried that words name; JSON names all.
+const OTHERS_MAX: usize = 10;
 
 /// `corelane explain`.
 #[derive(Debug, Args)]
@@ -132,9 +135,11 @@ impl View<'_> {
             Ok(explanation) => {
                 let parts = [
                     self.meaning(explanation),
+                    self.operations(explanation),
                     explanation.error.as_ref().map(refusal).unwrap_or_default(),
                     self.candidates(explanation),
                     self.rejected(explanation),
+                    self.others_line(explanation),
                     self.draw_line(explanation),
                 ];
                 parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -162,7 +167,11 @@ impl View<'_> {
     fn candidates(&self, explanation: &Explanation<'_>) -> String {
         let mut text = String::new();
         for attempt in &explanation.attempts {
-            text += "one attempt, with a key drawn by weight\n";
+            let is_key_less = attempt.candidates.iter().any(|candidate| candidate.key.is_none());
+            text += match is_key_less {
+                true => "one attempt, without a key\n",
+                false => "one attempt, with a key drawn by weight\n",
+            };
             let head = ["key", "chance", "weight", "asks for"].map(str::to_owned);
             let rows = attempt.candidates.iter().map(|candidate| self.row(explanation, candidate));
             text += &table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
@@ -188,8 +197,35 @@ impl View<'_> {
         });
         match rows.collect::<Vec<_>>() {
             rows if rows.is_empty() => String::new(),
-            rows => format!("not drawn\n{}", table(&rows)),
+            rows => format!("keys not drawn\n{}", table(&rows)),
         }
+    }
+
+    fn others<'e>(&'e self, explanation: &'e Explanation<'_>) -> impl Iterator<Item = &'e str> {
+        let providers = explanation.others.iter().map(|id| self.snapshot.providers.get(usize::from(id.0)));
+        providers.flatten().map(|provider| provider.name.as_str())
+    }
+
+    fn others_line(&self, explanation: &Explanation<'_>) -> String {
+        let mut names: Vec<&str> = self.others(explanation).take(OTHERS_MAX).collect();
+        if names.is_empty() {
+            return String::new();
+        }
+        if explanation.others.len() > OTHERS_MAX {
+            names.push("…");
+        }
+        format!("providers not tried, since only the one that is meant is\n  {}\n", names.join(", "))
+    }
+
+    /// What a custom provider's `allowed_requests` leaves out.
+    fn operations(&self, explanation: &Explanation<'_>) -> String {
+        let Some(provider) = self.provider(explanation) else { return String::new() };
+        let Operations { chat, chat_stream, .. } = provider.operations;
+        let left_out =
+            [(chat, "whole answers", "chat_completion"), (chat_stream, "streams", "chat_completion_stream")];
+        let lines = left_out.into_iter().filter(|(is_allowed, ..)| !is_allowed);
+        let line = |(_, what, key)| format!("{what} are refused: allowed_requests leaves {key} out\n");
+        lines.map(line).collect()
     }
 
     fn words(&self, explanation: &Explanation<'_>, key: KeyId, reason: Reason<'_>) -> String {
@@ -223,7 +259,7 @@ impl View<'_> {
             Err(error) => {
                 return json!({
                     "model": model, "home": home, "target": null, "attempts": [], "rejected": [],
-                    "error": error_json(error), "draw": null,
+                    "providers_not_tried": [],                     "error": error_json(error), "draw": null,
                 });
             }
         };
@@ -242,6 +278,7 @@ impl View<'_> {
             let name = self.key_name(explanation, Some(rejected.key));
             json!({ "key": name, "reasons": reasons.collect::<Vec<_>>() })
         });
+        let operations = self.provider(explanation).map(|provider| provider.operations).unwrap_or_default();
         json!({
             "model": model,
             "home": home,
@@ -249,9 +286,14 @@ impl View<'_> {
                 "provider": self.provider(explanation).map(|provider| &provider.name),
                 "model": explanation.target.model,
                 "because": because(explanation.because),
+                "operations": {
+                    "chat_completion": operations.chat,
+                    "chat_completion_stream": operations.chat_stream,
+                },
             },
             "attempts": attempts.collect::<Vec<_>>(),
             "rejected": rejected.collect::<Vec<_>>(),
+            "providers_not_tried": self.others(explanation).collect::<Vec<_>>(),
             "error": explanation.error.as_ref().map(error_json),
             "draw": self.draw_json(explanation),
         })

@@ -18,6 +18,8 @@ pub struct Explanation<'a> {
     pub attempts: Vec<Attempt<'a>>,
     /// The keys of the provider that no attempt may draw, in the file's order.
     pub rejected: Vec<Rejected<'a>>,
+    /// The providers that no attempt goes to: in this version all that the name does not mean.
+    pub others: Vec<ProviderId>,
     /// What the caller is answered when no attempt can be made.
     pub error: Option<Error>,
 }
@@ -97,7 +99,9 @@ pub fn explain<'a>(
         true => (Vec::new(), no_key()),
         false => (vec![Attempt { provider: target.provider, candidates }], None),
     };
-    Ok(Explanation { target, because, attempts, rejected, error })
+    let ids = (0u16..).zip(&snapshot.providers).map(|(index, _)| ProviderId(index));
+    let others = ids.filter(|id| *id != target.provider).collect();
+    Ok(Explanation { target, because, attempts, rejected, others, error })
 }
 
 /// The keys that may be drawn, and the others.
@@ -203,7 +207,7 @@ mod tests {
                 rejected(4, &[no_value, Reason::Denied("*")]),
             ]
         );
-        assert_eq!(explained.error, None);
+        assert_eq!((explained.others, explained.error), (vec![ProviderId(0)], None));
         let alone = explain(&snapshot, "openai/o3", None).unwrap();
         assert_eq!(alone.attempts[0].candidates, [candidate(2, "o3", 1.0)], "weight 0 serves alone");
     }
@@ -268,7 +272,11 @@ mod tests {
                         *drawn.entry(key).or_default() += 1;
                         let mut candidates = explained.attempts.iter().flat_map(|one| &one.candidates);
                         let candidate = candidates.find(|one| one.key == draw.key);
-                        assert_eq!(candidate.map(|one| one.wire_model), Some(draw.wire_model), "round {round}");
+                        assert_eq!(
+                            candidate.map(|one| one.wire_model),
+                            Some(draw.wire_model),
+                            "round {round}"
+                        );
                     }
                     Err(error) => assert_eq!(explained.error, Some(error), "round {round}"),
                 }
