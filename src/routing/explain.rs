@@ -135,7 +135,7 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Ve
 /// All that speaks against a key for itself.
 fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
-    let no_value = key.secret.is_none().then(|| Reason::NoValue(key.variable.as_deref()));
+    let no_value = key.secret.is_none().then_some(Reason::NoValue(key.variable.as_deref()));
     let denied = denial(key, model).map(Reason::Denied);
     let not_listed = (!allows(key, model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
