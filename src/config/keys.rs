@@ -136,8 +136,8 @@ fn derived_id(provider: &str, name: &str) -> String {
 fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option<Resolved> {
     let Some(member) = at.member("value") else { return Some(Resolved { text: None, variable: None }) };
     let resolved = resolve(&member, reading.environment, reading.report)?;
-    let Some(text) = resolved.text.as_deref().filter(|_| owner.is_served) else { return Some(resolved) };
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let Some(text) = resolved.text.as_deref() else { return Some(resolved) };
+    if owner.is_served && !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let source =
             resolved.variable.as_ref().map(|name| format!(" of the variable {name}")).unwrap_or_default();
         reading.report.fault(
