@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::output::{self, Finding};
 use super::place::ConfigPlace;
 use crate::config::nearest;
-use crate::config::snapshot::{Key, KeyId, Operations, Provider, Secret, Snapshot};
+use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
 use crate::error::Error;
 use crate::routing::draw::draw;
-use crate::routing::explain::{self, Because, Candidate, Explanation, Reason};
+use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
 
 /// Providers not tried that words name; JSON names all.
 const OTHERS_MAX: usize = 10;
@@ -30,6 +30,9 @@ pub(super) struct Explain {
     /// The vendor whose path is called, /openai/… or /anthropic/… [default: /v1/…, nobody's].
     #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic"]))]
     pub home: Option<String>,
+    /// Of a request that asks for a stream.
+    #[arg(long)]
+    pub stream: bool,
     /// Make the draw that this seed gives, too.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -59,7 +62,9 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     if arguments.assume_keys {
         assume_keys(&mut snapshot);
     }
-    let explained = explain::explain(&snapshot, &arguments.model, arguments.home.as_deref());
+    let Explain { model: name, home, stream, .. } = arguments;
+    let asked = Asked { name, home: home.as_deref(), stream: *stream };
+    let explained = explain::explain(&snapshot, asked);
     let is_served = explained.as_ref().is_ok_and(|explained| explained.error.is_none());
     let view = View { arguments, snapshot: &snapshot };
     match arguments.json {
@@ -135,7 +140,6 @@ impl View<'_> {
             Ok(explanation) => {
                 let parts = [
                     self.meaning(explanation),
-                    self.operations(explanation),
                     explanation.error.as_ref().map(refusal).unwrap_or_default(),
                     self.candidates(explanation),
                     self.rejected(explanation),
@@ -157,10 +161,11 @@ impl View<'_> {
             }
             Because::OnlyListing => "no other provider's keys list it".to_owned(),
         };
+        let path = if self.arguments.stream { &provider.chat_stream_path } else { &provider.chat_path };
         let scheme = if provider.origin.tls { "https" } else { "http" };
         format!(
             "model \"{}\" means the provider {}: {why}\n{scheme}://{}{}\n",
-            self.arguments.model, provider.name, provider.authority, provider.chat_path
+            self.arguments.model, provider.name, provider.authority, path
         )
     }
 
@@ -217,17 +222,6 @@ impl View<'_> {
         format!("providers not tried, since only the one that is meant is\n  {}\n", names.join(", "))
     }
 
-    /// What a custom provider's `allowed_requests` leaves out.
-    fn operations(&self, explanation: &Explanation<'_>) -> String {
-        let Some(provider) = self.provider(explanation) else { return String::new() };
-        let Operations { chat, chat_stream, .. } = provider.operations;
-        let left_out =
-            [(chat, "whole answers", "chat_completion"), (chat_stream, "streams", "chat_completion_stream")];
-        let lines = left_out.into_iter().filter(|(is_allowed, ..)| !is_allowed);
-        let line = |(_, what, key)| format!("{what} are refused: allowed_requests leaves {key} out\n");
-        lines.map(line).collect()
-    }
-
     fn words(&self, explanation: &Explanation<'_>, key: KeyId, reason: Reason<'_>) -> String {
         let is_by_flag = || {
             let name = self.key_name(explanation, Some(key));
@@ -253,12 +247,12 @@ impl View<'_> {
     }
 
     fn json(&self, explained: &Explained<'_>) -> Value {
-        let (model, home) = (&self.arguments.model, &self.arguments.home);
+        let Explain { model, home, stream, .. } = self.arguments;
         let explanation = match explained {
             Ok(explanation) => explanation,
             Err(error) => {
                 return json!({
-                    "model": model, "home": home, "target": null, "attempts": [], "rejected": [],
+                    "model": model, "home": home, "stream": stream, "target": null, "attempts": [], "rejected": [],
                     "providers_not_tried": [],                     "error": error_json(error), "draw": null,
                 });
             }
@@ -278,18 +272,14 @@ impl View<'_> {
             let name = self.key_name(explanation, Some(rejected.key));
             json!({ "key": name, "reasons": reasons.collect::<Vec<_>>() })
         });
-        let operations = self.provider(explanation).map(|provider| provider.operations).unwrap_or_default();
         json!({
             "model": model,
             "home": home,
+            "stream": stream,
             "target": {
                 "provider": self.provider(explanation).map(|provider| &provider.name),
                 "model": explanation.target.model,
                 "because": because(explanation.because),
-                "operations": {
-                    "chat_completion": operations.chat,
-                    "chat_completion_stream": operations.chat_stream,
-                },
             },
             "attempts": attempts.collect::<Vec<_>>(),
             "rejected": rejected.collect::<Vec<_>>(),

@@ -3,9 +3,20 @@
 //! itself; a test holds it to them. One attempt is made for a request in this version.
 
 use super::draw::{allows, denial, keys, no_key, wire_model};
-use super::target::{Target, resolve};
+use super::target::{Target, permit, resolve};
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
 use crate::error::Error;
+
+/// What a request says that decides where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The model, as the caller names it.
+    pub name: &'a str,
+    /// The vendor whose path is called; `None`: nobody's.
+    pub home: Option<&'a str>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+}
 
 /// A request's way.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,33 +90,42 @@ pub enum Reason<'a> {
     WeightZero,
 }
 
-/// Explains a request for `name` on a path whose vendor is `home`. Errors: what the caller is answered when the name means
-/// no provider.
-pub fn explain<'a>(
-    snapshot: &'a Snapshot,
-    name: &'a str,
-    home: Option<&str>,
-) -> Result<Explanation<'a>, Error> {
-    let target = resolve(snapshot, name, home)?;
-    let because = match (target.model.len() < name.len(), home) {
+/// Explains a request. Errors: what the caller is answered when the name means no provider.
+pub fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
+    let target = resolve(snapshot, asked.name, asked.home)?;
+    let because = match (target.model.len() < asked.name.len(), asked.home) {
         (true, _) => Because::Prefix,
         (false, Some(_)) => Because::Home,
         (false, None) => Because::OnlyListing,
     };
     let provider = snapshot.providers.get(usize::from(target.provider.0));
-    let (candidates, rejected) = provider.map(|provider| sorted(provider, target.model)).unwrap_or_default();
-    let no_key = || provider.map(|provider| no_key(provider, target.model));
-    let (attempts, error) = match candidates.is_empty() {
-        true => (Vec::new(), no_key()),
-        false => (vec![Attempt { provider: target.provider, candidates }], None),
-    };
+    let (candidates, rejected, error) =
+        provider.map(|provider| chosen(provider, target.model, asked.stream)).unwrap_or_default();
+    let attempt = Attempt { provider: target.provider, candidates };
+    let attempts = if attempt.candidates.is_empty() { Vec::new() } else { vec![attempt] };
     let ids = (0u16..).zip(&snapshot.providers).map(|(index, _)| ProviderId(index));
     let others = ids.filter(|id| *id != target.provider).collect();
     Ok(Explanation { target, because, attempts, rejected, others, error })
 }
 
+type Keys<'a> = (Vec<Candidate<'a>>, Vec<Rejected<'a>>);
+
+/// The keys, sorted, or why there is no attempt. Of a provider that must not be asked no key is looked at.
+fn chosen<'a>(
+    provider: &'a Provider,
+    model: &'a str,
+    stream: bool,
+) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>, Option<Error>) {
+    if let Err(error) = permit(provider, stream) {
+        return (Vec::new(), Vec::new(), Some(error));
+    }
+    let (candidates, rejected) = sorted(provider, model);
+    let error = candidates.is_empty().then(|| no_key(provider, model));
+    (candidates, rejected, error)
+}
+
 /// The keys that may be drawn, and the others.
-fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>) {
+fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
     if provider.key_less {
         return (vec![Candidate { key: None, wire_model: model, probability: 1.0 }], Vec::new());
     }
@@ -165,11 +185,33 @@ mod tests {
         "anthropic": {"keys": [{"name": "z", "value": "env.SET", "models": ["claude"]}]}
     }}"#;
 
+    fn asked(name: &str) -> Asked<'_> {
+        Asked { name, home: None, stream: false }
+    }
+
+    #[test]
+    fn a_provider_that_must_not_be_asked_has_no_attempt() {
+        let snapshot = snapshot(
+            r#"{"providers": {"mine": {
+                "keys": [{"name": "k", "value": "env.SET", "models": ["m"]}],
+                "network_config": {"base_url": "http://127.0.0.1:9"},
+                "custom_provider_config": {
+                    "base_provider_type": "openai", "allowed_requests": {"chat_completion": true}
+                }
+            }}}"#,
+        );
+        let whole = explain(&snapshot, asked("mine/m")).unwrap();
+        assert_eq!((whole.attempts.len(), whole.error), (1, None));
+        let stream = explain(&snapshot, Asked { stream: true, ..asked("mine/m") }).unwrap();
+        assert_eq!((stream.attempts, stream.rejected), (Vec::new(), Vec::new()));
+        assert_eq!(stream.error, permit(&snapshot.providers[0], true).err());
+    }
+
     #[test]
     fn a_provider_is_meant_by_prefix_by_path_or_by_being_the_only_one() {
         let snapshot = snapshot(CONFIG);
         let because = |name, home| {
-            explain(&snapshot, name, home).map(|explanation| {
+            explain(&snapshot, Asked { name, home, stream: false }).map(|explanation| {
                 let provider = &snapshot.providers[usize::from(explanation.target.provider.0)];
                 (provider.name.as_str(), explanation.target.model, explanation.because)
             })
@@ -184,7 +226,7 @@ mod tests {
     #[test]
     fn each_key_is_a_candidate_or_has_its_reasons() {
         let snapshot = snapshot(CONFIG);
-        let explained = explain(&snapshot, "openai/best", None).unwrap();
+        let explained = explain(&snapshot, asked("openai/best")).unwrap();
         let candidate = |key, wire_model, probability| {
             let key = Some(KeyId(key));
             Candidate { key, wire_model, probability }
@@ -208,14 +250,14 @@ mod tests {
             ]
         );
         assert_eq!((explained.others, explained.error), (vec![ProviderId(0)], None));
-        let alone = explain(&snapshot, "openai/o3", None).unwrap();
+        let alone = explain(&snapshot, asked("openai/o3")).unwrap();
         assert_eq!(alone.attempts[0].candidates, [candidate(2, "o3", 1.0)], "weight 0 serves alone");
     }
 
     #[test]
     fn without_a_key_the_answer_is_the_one_that_the_draw_gives() {
         let snapshot = snapshot(CONFIG);
-        let explained = explain(&snapshot, "anthropic/gpt", None).unwrap();
+        let explained = explain(&snapshot, asked("anthropic/gpt")).unwrap();
         let provider = &snapshot.providers[usize::from(explained.target.provider.0)];
         assert_eq!(explained.attempts, []);
         assert_eq!(explained.error, Some(draw(provider, "gpt", 0.5).unwrap_err()));
@@ -262,7 +304,7 @@ mod tests {
         let template = snapshot.providers[1].clone();
         for round in 0..100 {
             snapshot.providers[1] = random_provider(&template, &mut random);
-            let explained = explain(&snapshot, "openai/best", None).unwrap();
+            let explained = explain(&snapshot, asked("openai/best")).unwrap();
             let mut drawn: HashMap<Option<u16>, u32> = HashMap::new();
             for seed in 0..u64::from(DRAWS) {
                 let chance = fastrand::Rng::with_seed(seed).f64();

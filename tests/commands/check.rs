@@ -86,7 +86,7 @@ fn json_holds_places_apart_from_words() {
     assert_eq!((&missing["faults"][0]["line"], &missing["faults"][0]["pointer"]), (&Value::Null, &json!("")));
     let good = run(&["check", "--config", "good.json", "--json"]).json();
     assert_eq!(good["digest"].as_str().unwrap().len(), 16);
-    assert_eq!((&good["providers"], &good["keys"], &good["online"]), (&json!(3), &json!(6), &json!([])));
+    assert_eq!((&good["providers"], &good["keys"], &good["online"]), (&json!(4), &json!(6), &json!([])));
 }
 
 #[test]

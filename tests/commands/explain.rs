@@ -20,6 +20,8 @@ fn the_words_are_these() {
         "explain_disable",
         &explain(&["--model", "gpt-4o", "--disable", "primary", "--disable", "claude"]),
     );
+    compare("explain_whole_only", &explain(&["--model", "whole/x"]));
+    compare("explain_stream_refused", &explain(&["--model", "whole/x", "--stream"]));
     compare("explain_no_key", &explain(&["--model", "anthropic/gpt-4o"]));
     compare("explain_unknown_model", &explain(&["--model", "gpt-5"]));
     compare("explain_unknown_provider", &explain(&["--model", "groq/llama"]));
@@ -77,8 +79,5 @@ fn json_adds_up() {
     assert!((sum - 1.0).abs() < 1e-9, "{explained}");
     assert_eq!(candidates.len() + explained["rejected"].as_array().unwrap().len(), 5);
     assert_eq!((&explained["draw"], &explained["error"]), (&Value::Null, &Value::Null));
-    assert_eq!(
-        explained["target"],
-        json!({"provider": "openai", "model": "gpt-4o", "because": "prefix", "operations": {"chat_completion": true, "chat_completion_stream": true}})
-    );
+    assert_eq!(explained["target"], json!({"provider": "openai", "model": "gpt-4o", "because": "prefix"}));
 }
