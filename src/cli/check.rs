@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{self, Finding};
 use super::place::ConfigPlace;
-use crate::config::{FINDINGS_MAX, Fault, Loaded, UnusableKey};
+use crate::config::{FINDINGS_MAX, Fault, Loaded, UnusableKey, Whence};
 use crate::control::online::{self, Tried};
 use crate::control::{machine, preflight};
 
@@ -52,7 +52,8 @@ struct Report {
 struct Unusable {
     provider: String,
     key: String,
-    variable: Option<String>,
+    /// `env.NAME` or `file:/path`; `null`: the file gives no value.
+    reference: Option<String>,
     pointer: String,
     line: u32,
     column: u32,
@@ -139,8 +140,9 @@ fn findings(faults: impl IntoIterator<Item = Fault>) -> Vec<Finding> {
 
 impl From<&UnusableKey> for Unusable {
     fn from(key: &UnusableKey) -> Self {
-        let UnusableKey { provider, key, variable, pointer, line, column, .. } = key.clone();
-        Self { provider, key, variable, pointer, line, column }
+        let UnusableKey { provider, key, whence, pointer, line, column, .. } = key.clone();
+        let reference = (whence != Whence::Config).then(|| whence.to_string());
+        Self { provider, key, reference, pointer, line, column }
     }
 }
 

@@ -230,8 +230,7 @@ impl View<'_> {
         match reason {
             Reason::Disabled if is_by_flag() => "disabled by --disable".to_owned(),
             Reason::Disabled => "disabled (\"enabled\" is false)".to_owned(),
-            Reason::NoValue(Some(variable)) => format!("no value: the variable {variable} is unset or empty"),
-            Reason::NoValue(None) => "no value in the file".to_owned(),
+            Reason::NoValue(whence) => format!("no value: {}", whence.lack()),
             Reason::Denied(entry) => format!("denied by \"{entry}\" in \"blacklisted_models\""),
             Reason::NotListed => "neither \"models\" nor \"aliases\" has the model".to_owned(),
             Reason::WeightZero => "weight 0: serves only when no key with a weight can".to_owned(),

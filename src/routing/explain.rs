@@ -2,8 +2,9 @@
 //! drawn and how likely each is, and why the others are not. It says what `target` and `draw` decide and decides nothing
 //! itself; a test holds it to them. One attempt is made for a request in this version.
 
-use super::draw::{allows, denial, keys, no_key, wire_model};
+use super::draw::{keys, no_key, wire_model};
 use super::target::{Target, permit, resolve};
+use crate::config::Whence;
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
 use crate::error::Error;
 
@@ -80,8 +81,8 @@ pub struct Rejected<'a> {
 pub enum Reason<'a> {
     /// `enabled` is false.
     Disabled,
-    /// The variable of this name is unset or empty; `None`: the file gives no value.
-    NoValue(Option<&'a str>),
+    /// It has no value, which should have come from here.
+    NoValue(&'a Whence),
     /// This entry of `blacklisted_models` has the model; it may be `*`.
     Denied(&'a str),
     /// Neither `models` nor `aliases` has the model.
@@ -155,9 +156,9 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
 /// All that speaks against a key for itself.
 fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
-    let no_value = key.secret.is_none().then_some(Reason::NoValue(key.variable.as_deref()));
-    let denied = denial(key, model).map(Reason::Denied);
-    let not_listed = (!allows(key, model)).then_some(Reason::NotListed);
+    let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
+    let denied = key.denial(model).map(Reason::Denied);
+    let not_listed = (!key.allows(model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
 }
 
@@ -184,6 +185,10 @@ mod tests {
         ]},
         "anthropic": {"keys": [{"name": "z", "value": "env.SET", "models": ["claude"]}]}
     }}"#;
+
+    fn rejected<'a>(key: u16, reasons: &[Reason<'a>]) -> Rejected<'a> {
+        Rejected { key: KeyId(key), reasons: reasons.to_vec() }
+    }
 
     fn asked(name: &str) -> Asked<'_> {
         Asked { name, home: None, stream: false }
@@ -236,11 +241,8 @@ mod tests {
             explained.attempts[0].candidates,
             [candidate(0, "gpt-x", 0.75), candidate(1, "best", 0.25)]
         );
-        let no_value = Reason::NoValue(Some("UNSET"));
-        let rejected = |key, reasons: &[Reason<'static>]| {
-            let (key, reasons) = (KeyId(key), reasons.to_vec());
-            Rejected { key, reasons }
-        };
+        let unset = Whence::Variable("UNSET".to_owned());
+        let no_value = Reason::NoValue(&unset);
         assert_eq!(
             explained.rejected,
             [

@@ -165,6 +165,18 @@ fn an_env_file_stands_before_the_environment() {
 }
 
 #[test]
+fn a_secret_in_a_file_is_read() {
+    let folder = folder("");
+    let secret = folder.path().join("secret");
+    let config = ONE_KEY.replace("env.K", &format!("file:{}", secret.display()));
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    let check = || run_in(folder.path(), &[], &["check"]);
+    check().has(1, &["/providers/openai/keys/0/value", secret.to_str().unwrap(), "config.json: 1 fault"]);
+    fs::write(&secret, "sk-of-file\n").unwrap();
+    check().has(0, &["good"]);
+}
+
+#[test]
 fn what_serving_needs_beyond_the_file_is_looked_at() {
     let mut config: Value = serde_json::from_str(ONE_KEY).unwrap();
     config["providers"]["openai"]["network_config"] = json!({"max_conns_per_host": 2});
