@@ -2,6 +2,7 @@
 //! standard streams.
 
 mod check;
+mod config;
 mod explain;
 mod output;
 mod place;
@@ -31,6 +32,9 @@ enum Command {
     Check(check::Check),
     /// Say which provider and keys a model's name leads to, how likely each is, and why others are not.
     Explain(explain::Explain),
+    /// What a config means, what may stand in one, and what changed between two.
+    #[command(subcommand)]
+    Config(config::Config),
 }
 
 /// `corelane serve`.
@@ -93,6 +97,7 @@ pub fn run() -> ExitCode {
             listen_to_ourselves(arguments.log_level, arguments.log_style);
             serve::run(&arguments)
         }
+        Command::Config(config) => config::run(&config),
     }
 }
 

@@ -30,6 +30,7 @@ fn nginxs_words_are_taken() {
         let print = run(&[&["config", "print"], rest].concat());
         assert_eq!(run(&[&["-T"], rest].concat()), print);
     }
+    run(&["-T", "--config", "good.json"]).has(0, &["\"primary\"", "env.OPENAI_API_KEY"]);
     let folder = folder(ONE_KEY);
     run_in(folder.path(), &[("K", "sk-of-k")], &["-t"])
         .has(0, &["config.json: good: 1 provider, 1 key, digest "]);
