@@ -22,7 +22,7 @@ mod reply;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
-pub use message::{Arrival, LiveStream, Message};
+pub use message::{Adopted, Adoption, Arrival, LiveStream, Message};
 pub use models::ModelsCache;
 
 use std::rc::Rc;
