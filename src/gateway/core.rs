@@ -9,7 +9,7 @@ use std::task::Waker;
 use rustls::ServerConfig;
 use uuid::Uuid;
 
-use super::{ModelsCache, Shared};
+use super::{ModelsCache, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
 use crate::net::Net;
@@ -38,6 +38,8 @@ pub struct Core {
     pub cells: Rc<Cells>,
     /// Lists that providers gave.
     pub models: ModelsCache,
+    /// Streams under way.
+    pub streams: Rc<Streams>,
     /// Connections of every core, this one's among them.
     pub spread: Spread,
     log: Option<Producer>,
@@ -70,6 +72,7 @@ impl Core {
             net,
             cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
+            streams: Rc::default(),
             spread,
             log,
             snapshot: RefCell::new(Rc::new(snapshot)),

@@ -205,6 +205,9 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
         Message::Answer { ticket, answer } => core.net.asker.answer(ticket, answer),
         Message::Connection(arrival) => connection::spawn(core, arrival),
         Message::Certificates(certificates) => core.certify(certificates),
+        Message::Streams(reply) => {
+            let _ = reply.send(core.streams.list(core.index, Instant::now()));
+        }
         Message::Sample(reply) => {
             core.cells.body_bytes_held(core.net.budget.held_bytes() as u64);
             let _ = reply.send(core.cells.sample());
