@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Serve;
 use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, ServerTls, Snapshot};
+use crate::control::command::COMMANDS_MAX;
 use crate::control::source::Source;
 use crate::control::{self, Node, machine};
 use crate::gateway::Facts;
@@ -111,7 +112,11 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let tls = snapshot.server.tls.clone();
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
-    Ok((Node { posts, threads, questions, log, build, tls }, announce))
+    let (commands, commanded) = tokio::sync::mpsc::channel(COMMANDS_MAX);
+    Ok((
+        Node { posts, threads, questions, log, build, tls, admin_socket: None, commands, commanded },
+        announce,
+    ))
 }
 
 /// The listener's certificates.

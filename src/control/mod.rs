@@ -13,6 +13,7 @@ mod resolver;
 pub mod source;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use crate::net::mailbox::Post;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::writer::{self, LogGauges};
 use certificates::Certificates;
+use command::Command;
 use desk::Desk;
 
 /// How long what runs may run on after TERM.
@@ -53,12 +55,18 @@ pub struct Node {
     pub build: BuildInfo,
     /// Where the listener's certificates are; `None`: it is plain.
     pub tls: Option<ServerTls>,
+    /// Where an operator's commands are taken; `None`: nowhere.
+    pub admin_socket: Option<PathBuf>,
+    /// The way for what an operator asks, for whoever takes it from outside.
+    pub commands: mpsc::Sender<Command>,
+    /// Its other end.
+    pub commanded: mpsc::Receiver<Command>,
 }
 
 /// Runs until the node has drained, or a core is wedged past its time; calls `ready` once signals are taken. The exit code
 /// is 0 after an orderly end. Errors: no signals can be taken.
 pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
-    let Node { posts, threads, questions, log, build, tls } = node;
+    let Node { posts, threads, questions, log, build, tls, .. } = node;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(desk::THREADS_MAX + certificates::THREADS_MAX)
