@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use uuid::Uuid;
 
-use super::{Adopted, ModelsCache, Shared};
+use super::{Adopted, ModelsCache, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
 use crate::net::Net;
@@ -39,6 +39,8 @@ pub struct Core {
     pub cells: Rc<Cells>,
     /// Lists that providers gave.
     pub models: ModelsCache,
+    /// Streams under way.
+    pub streams: Rc<Streams>,
     /// Connections of every core, this one's among them.
     pub spread: Spread,
     log: Option<Producer>,
@@ -75,6 +77,7 @@ impl Core {
             net,
             cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
+            streams: Rc::default(),
             spread,
             log,
             snapshot: RefCell::new(Rc::new(snapshot)),

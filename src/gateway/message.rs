@@ -27,6 +27,8 @@ pub enum Message {
     Connection(Arrival),
     /// To serve by this from now on.
     Adopt(Box<Adoption>),
+    /// To list the streams that it serves.
+    Streams(tokio::sync::oneshot::Sender<LiveStreams>),
     /// To report its counters.
     Sample(tokio::sync::oneshot::Sender<Sample>),
     /// To stop accepting, and to end when what runs has ended or at `deadline`.
@@ -67,6 +69,15 @@ pub struct Arrival {
     pub seat: Seat,
 }
 
+/// The streams that run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveStreams {
+    /// In no order; of each core at most [`STREAMS_LISTED_MAX`](super::STREAMS_LISTED_MAX).
+    pub streams: Vec<LiveStream>,
+    /// How many more there are.
+    pub left_out: u64,
+}
+
 /// A stream that runs, for an operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveStream {
@@ -84,6 +95,6 @@ pub struct LiveStream {
     pub generation: u64,
     /// Since the request's head was read, ms.
     pub age_ms: u64,
-    /// Events sent on so far.
+    /// The provider's events that were passed on so far.
     pub events: u64,
 }

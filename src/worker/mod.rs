@@ -209,6 +209,9 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
         Message::Answer { ticket, answer } => core.net.asker.answer(ticket, answer),
         Message::Connection(arrival) => connection::spawn(core, arrival),
         Message::Adopt(adoption) => adopt(core, *adoption),
+        Message::Streams(reply) => {
+            let _ = reply.send(core.streams.list(core.index, Instant::now()));
+        }
         Message::Sample(reply) => {
             core.cells.body_bytes_held(core.net.budget.held_bytes() as u64);
             core.cells.config(core.snapshot().generation, core.forget_older() as u64);
