@@ -17,6 +17,7 @@ mod pem;
 mod providers;
 mod proxy;
 mod reference;
+pub mod restart;
 mod secret;
 mod server;
 pub mod snapshot;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
+pub(crate) use nearest::nearest;
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub use secret::Secret;
 use snapshot::{Snapshot, Transport};
@@ -60,7 +62,7 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// An accepted file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// What it means; generation 1.
     pub snapshot: Snapshot,

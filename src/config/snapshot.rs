@@ -13,7 +13,7 @@ pub use super::secret::Secret;
 use crate::dialect::Dialect;
 
 /// One generation of the config, complete and immutable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Counts up from 1 with every applied config of this process.
     pub generation: u64,
@@ -38,7 +38,7 @@ pub struct ProviderId(pub u16);
 pub struct KeyId(pub u16);
 
 /// `client.*` with its defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     /// Whether a request writes a log row (needs a logs store).
     pub enable_logging: bool,
@@ -54,9 +54,9 @@ pub struct Client {
     pub allowed_headers: Vec<String>,
 }
 
-/// `server.*` with its defaults: what stands between callers and this node. All but `tls` and the limit is read per
-/// connection; these two take effect at start.
-#[derive(Clone, Debug, Default)]
+/// `server.*` with its defaults: what stands between callers and this node. Read for each connection; whether there is
+/// TLS is settled at start.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Server {
     /// TLS on the listener; `None`: plain.
     pub tls: Option<ServerTls>,
@@ -70,7 +70,7 @@ pub struct Server {
 }
 
 /// `server.tls`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServerTls {
     /// Certificate chain, leaf first.
     pub cert: Pem,
@@ -153,7 +153,7 @@ impl Origin {
 }
 
 /// One `providers.<name>`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     /// The name in the file, lower case; the prefix in `provider/model`.
     pub name: String,
@@ -184,7 +184,7 @@ pub struct Provider {
 }
 
 /// One of a provider's keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     /// Unique in the file; what logs, metrics and errors say.
     pub name: String,
@@ -216,7 +216,7 @@ pub enum Models {
 }
 
 /// `logs_store`, when enabled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LogsStore {
     /// `type: "sqlite"`.
     Sqlite {
@@ -228,7 +228,7 @@ pub enum LogsStore {
 }
 
 /// `logs_store.config` of type postgres.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Postgres {
     /// Host name, address, or a folder holding a UNIX socket (starts with `/`).
     pub host: String,
