@@ -7,7 +7,7 @@ use ring::digest::{Context, SHA256};
 
 use super::server::Listener;
 use super::snapshot::{
-    Client, Key, LogsStore, Models, Origin, Pem, Postgres, Provider, Server, ServerTls, Transport,
+    AdminApi, Client, Key, LogsStore, Models, Origin, Pem, Postgres, Provider, Server, ServerTls, Transport,
 };
 use super::stores::Stores;
 use super::transport::Sources;
@@ -22,7 +22,7 @@ pub(crate) fn digest(
     stores: &Stores,
 ) -> String {
     let mut fields = Fields(Context::new(&SHA256));
-    fields.add("format", "2");
+    fields.add("format", "3");
     add_client(&mut fields, client);
     add_server(&mut fields, listener);
     for (provider, sources) in providers.iter().zip(sources) {
@@ -78,7 +78,7 @@ fn add_client(fields: &mut Fields, client: &Client) {
 
 fn add_server(fields: &mut Fields, listener: &Listener) {
     let Listener { server, variables } = listener;
-    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max } = server;
+    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
     fields.add("tls", &tls.is_some().to_string());
     if let Some(ServerTls { cert, key, client_ca }) = tls {
         for (name, pem) in [("cert", Some(cert)), ("key", Some(key)), ("client_ca", client_ca.as_ref())] {
@@ -94,6 +94,12 @@ fn add_server(fields: &mut Fields, listener: &Listener) {
     fields.add_all("trusted_proxies", &trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>());
     fields.add("proxy_protocol", &proxy_protocol.to_string());
     fields.add("connections_per_core_max", &connections_per_core_max.to_string());
+    if let Some(AdminApi { address, token: _ }) = admin {
+        fields.add("admin_address", address);
+        let variable = variables.iter().find(|(field, _)| *field == "admin_token");
+        let written = variable.map(|(_, variable)| format!("env.{variable}"));
+        fields.add("admin_token", written.as_deref().unwrap_or("in the file"));
+    }
 }
 
 fn add_transport(fields: &mut Fields, transport: &Transport, sources: &Sources) {
@@ -120,13 +126,16 @@ fn add_provider(fields: &mut Fields, provider: &Provider) {
         authority: _, // follows from the origin
         base_path,
         chat_path,
+        chat_stream_path,
         models_path,
+        operations,
         keys,
         key_less,
         extra_headers,
         request_timeout,
         stream_idle_timeout,
         keep_alive_timeout,
+        retry,
     } = provider;
     fields.add("provider", name);
     fields.add("dialect", &format!("{dialect:?}"));
@@ -134,7 +143,10 @@ fn add_provider(fields: &mut Fields, provider: &Provider) {
     fields.add("origin", &format!("{tls} {host} {port}"));
     fields.add("base_path", base_path);
     fields.add("chat_path", chat_path);
+    fields.add("chat_stream_path", chat_stream_path);
     fields.add("models_path", models_path.as_deref().unwrap_or_default());
+    fields.add("operations", &format!("{operations:?}"));
+    fields.add("retry", &format!("{retry:?}"));
     fields.add("key_less", &key_less.to_string());
     fields.add_pairs("extra_headers", extra_headers);
     for timeout in [request_timeout, stream_idle_timeout, keep_alive_timeout] {

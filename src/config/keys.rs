@@ -61,8 +61,17 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         && owner.is_served
         && enabled
     {
-        let (provider, key) = (owner.name.to_owned(), name.clone());
-        reading.unusable_keys.push(UnusableKey { provider, key, variable: variable.clone() });
+        let place = at.member("value").unwrap_or_else(|| at.clone());
+        let key = UnusableKey {
+            provider: owner.name.to_owned(),
+            key: name.clone(),
+            variable: variable.clone(),
+            file: reading.report.file().to_owned(),
+            pointer: place.spot().pointer.to_owned(),
+            line: 0,
+            column: 0,
+        };
+        reading.unusable_keys.push((place.spot().offset, key));
     }
     let (text, variable) = value.map(|value| (value.text, value.variable)).unwrap_or_default();
     Key {

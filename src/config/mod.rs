@@ -85,6 +85,40 @@ pub struct UnusableKey {
     pub key: String,
     /// The variable that is unset or empty; `None`: the file gives no value.
     pub variable: Option<String>,
+    /// The file's name as it was given to [`load`].
+    pub file: String,
+    /// JSON pointer to the key's value, or to the key where it has none.
+    pub pointer: String,
+    /// From 1.
+    pub line: u32,
+    /// Characters from the line's start, from 1.
+    pub column: u32,
+}
+
+/// Whether one key of a served provider can be used: what `bifrost_provider_key_up` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyState {
+    /// The provider's name.
+    pub provider: String,
+    /// The key's id.
+    pub key_id: String,
+    /// The key's name.
+    pub key_name: String,
+    /// It has a value and is enabled.
+    pub up: bool,
+}
+
+/// The state of every key of every served provider, in the snapshot's order.
+pub fn key_states(snapshot: &Snapshot) -> Vec<KeyState> {
+    let served = snapshot.providers.iter().filter(|provider| provider.dialect.is_some());
+    let keys = served.flat_map(|provider| provider.keys.iter().map(move |key| (provider, key)));
+    let state = |(provider, key): (&snapshot::Provider, &snapshot::Key)| KeyState {
+        provider: provider.name.clone(),
+        key_id: key.id.clone(),
+        key_name: key.name.clone(),
+        up: key.enabled && key.secret.is_some(),
+    };
+    keys.map(state).collect()
 }
 
 impl fmt::Display for UnusableKey {
@@ -95,6 +129,39 @@ impl fmt::Display for UnusableKey {
             Some(variable) => write!(f, "the variable {variable} is unset or empty"),
             None => f.write_str("it has no value"),
         }
+    }
+}
+
+impl From<&UnusableKey> for Fault {
+    /// What a check makes of it; `serve` starts without the key.
+    fn from(key: &UnusableKey) -> Self {
+        let UnusableKey { file, pointer, line, column, .. } = key;
+        Self {
+            file: file.clone(),
+            pointer: pointer.clone(),
+            line: *line,
+            column: *column,
+            message: key.to_string(),
+        }
+    }
+}
+
+impl Loaded {
+    /// What a strict check finds: keys without a value, and every warning, in the order of the file; at most twice
+    /// [`FINDINGS_MAX`] and two.
+    pub fn strict_faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = self.unusable_keys.iter().take(FINDINGS_MAX).map(Fault::from).collect();
+        faults.extend(self.warnings.iter().cloned().map(Fault::from));
+        // What stands nowhere in particular counts what was left out.
+        faults.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
+        if let Some(left_out) = self.unusable_keys.len().checked_sub(FINDINGS_MAX + 1)
+            && let Some(last) = self.unusable_keys.last()
+        {
+            let message = format!("and {} more keys without a value", left_out + 1);
+            let (pointer, line, column) = (String::new(), 0, 0);
+            faults.push(Fault { file: last.file.clone(), pointer, line, column, message });
+        }
+        faults
     }
 }
 
@@ -118,6 +185,12 @@ pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Resu
     read(&root, report, environment)
 }
 
+fn located(keys: Vec<(usize, UnusableKey)>, report: &fault::Report<'_>) -> Vec<UnusableKey> {
+    let places = report.places(keys.iter().map(|(offset, _)| *offset));
+    let with_place = |((_, key), (line, column))| UnusableKey { line, column, ..key };
+    keys.into_iter().zip(places).map(with_place).collect()
+}
+
 /// UTF-8's, which some editors write and JSON does not know.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -127,7 +200,8 @@ struct Reading<'r, 't> {
     environment: &'r dyn Environment,
     /// `version` 1: an empty allow list allows all.
     empty_allows_all: bool,
-    unusable_keys: Vec<UnusableKey>,
+    /// With line and column not counted yet, and the offsets of their pointers, rising.
+    unusable_keys: Vec<(usize, UnusableKey)>,
     /// Each once: providers with equal ones share one.
     transports: HashSet<Arc<Transport>>,
 }
@@ -155,6 +229,7 @@ fn read(
     if report.faults_count() > 0 {
         return Err(report.into_faults());
     }
+    let unusable_keys = located(unusable_keys, &report);
     let digest = digest::digest(&client, &listener, &providers, &sources, &stores);
     let snapshot = Snapshot {
         generation: 1,

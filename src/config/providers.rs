@@ -6,7 +6,7 @@ use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::network::Network;
-use super::snapshot::{Key, Provider};
+use super::snapshot::{Key, Operations, Provider, Retry};
 use super::transport::Sources;
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
@@ -110,12 +110,15 @@ fn assemble(
     network: Network,
 ) -> Provider {
     let base_path = base_path(network.base.path, entry);
+    let chat_path = entry.map(|entry| format!("{base_path}{}", entry.chat_path)).unwrap_or_default();
     Provider {
         name,
         dialect: entry.and_then(|entry| entry.dialect),
         origin: network.base.origin,
         authority: network.base.authority,
-        chat_path: entry.map(|entry| format!("{base_path}{}", entry.chat_path)).unwrap_or_default(),
+        chat_stream_path: chat_path.clone(),
+        chat_path,
+        operations: Operations::default(),
         models_path: entry.and_then(|entry| entry.models_path).map(|path| format!("{base_path}{path}")),
         base_path,
         keys: if key_less { Vec::new() } else { keys },
@@ -124,6 +127,7 @@ fn assemble(
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,
         keep_alive_timeout: network.keep_alive_timeout,
+        retry: Retry::default(),
     }
 }
 
@@ -227,7 +231,7 @@ fn check_any_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_
         return;
     }
     let mut variables: Vec<_> =
-        reading.unusable_keys.iter().filter_map(|key| key.variable.as_deref()).collect();
+        reading.unusable_keys.iter().filter_map(|(_, key)| key.variable.as_deref()).collect();
     variables.sort_unstable();
     variables.dedup();
     let left_out = variables.len().saturating_sub(VARIABLES_NAMED_MAX);

@@ -48,7 +48,8 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Listener {
         .and_then(|at| usize::try_from(at.integer()?).ok())
         .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
     let proxy_protocol = proxy_protocol.is_some();
-    Listener { server: Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max }, variables }
+    let server = Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin: None };
+    Listener { server, variables }
 }
 
 fn tls(

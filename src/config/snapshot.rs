@@ -67,6 +67,17 @@ pub struct Server {
     pub proxy_protocol: bool,
     /// Open connections of callers that one core serves, 1 to 1,000,000; one more is answered 503.
     pub connections_per_core_max: usize,
+    /// The admin API over HTTP, beside the admin socket; `None`: none. It takes effect at start.
+    pub admin: Option<AdminApi>,
+}
+
+/// `server.admin_address` with `server.admin_token`.
+#[derive(Clone, Debug)]
+pub struct AdminApi {
+    /// Host name or IP address and port (1 to 65535) to listen on, an IPv6 address in brackets.
+    pub address: String,
+    /// What a caller presents as `Authorization: Bearer`; 16 to 1,024 bytes of printable ASCII without spaces.
+    pub token: Secret,
 }
 
 /// `server.tls`.
@@ -165,10 +176,15 @@ pub struct Provider {
     pub authority: String,
     /// What stands before the dialect's own path (`/v1/…`): empty or starting with `/`, never ending in one.
     pub base_path: String,
-    /// Target of chat requests, `base_path` and the dialect's or provider's path; empty where `dialect` is `None`.
+    /// Target of chat requests, `base_path` and the path of the dialect, the provider, or `request_path_overrides` (which
+    /// may bring a query); empty where `dialect` is `None`.
     pub chat_path: String,
-    /// Target of the model list, likewise; `None`: the provider has none.
+    /// The same of those whose answer is a stream: equal unless an override says otherwise.
+    pub chat_stream_path: String,
+    /// Target of the model list, likewise; `None`: the provider has none, or must not be asked for it.
     pub models_path: Option<String>,
+    /// What it may be asked for.
+    pub operations: Operations,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.
     pub keys: Vec<Key>,
     /// A custom provider with `is_key_less`: no key is chosen and no credential sent.
@@ -181,6 +197,45 @@ pub struct Provider {
     pub stream_idle_timeout: Duration,
     /// Longest time that an unused pooled connection is kept.
     pub keep_alive_timeout: Duration,
+    /// Further attempts on one request. Read, and not acted on by this version.
+    pub retry: Retry,
+}
+
+/// The operations that this version serves, and whether a provider may be asked for each: all of them, or those that a
+/// custom provider's `allowed_requests` sets to true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operations {
+    /// `list_models`.
+    pub list_models: bool,
+    /// `chat_completion`: a conversation in either dialect, answered whole.
+    pub chat: bool,
+    /// `chat_completion_stream`: the same, answered as a stream.
+    pub chat_stream: bool,
+}
+
+impl Default for Operations {
+    /// All of them.
+    fn default() -> Self {
+        Self { list_models: true, chat: true, chat_stream: true }
+    }
+}
+
+/// `network_config.max_retries` and `retry_backoff_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts after the first; default 0.
+    pub retries_max: u32,
+    /// Wait before the first of them, doubled before each next one; default 500 ms, over 0 and at most `backoff_max`.
+    pub backoff_initial: Duration,
+    /// Longest of these waits; default 5 s, at most 1,000 s.
+    pub backoff_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let (backoff_initial, backoff_max) = (Duration::from_millis(500), Duration::from_secs(5));
+        Self { retries_max: 0, backoff_initial, backoff_max }
+    }
 }
 
 /// One of a provider's keys.
