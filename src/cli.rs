@@ -43,6 +43,9 @@ pub struct Serve {
     /// How cores do their I/O.
     #[arg(long, value_enum, default_value = "auto")]
     pub driver: DriverChoice,
+    /// Do not start when there is any warning, or a key without a value.
+    #[arg(long)]
+    pub strict: bool,
     /// What is said of the run, on standard error.
     #[arg(long, env = "LOG_LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,

@@ -7,20 +7,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rustls::pki_types::UnixTime;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Serve;
 use crate::config::Loaded;
-use crate::config::snapshot::{LogsStore, ServerTls, Snapshot};
+use crate::config::snapshot::{LogsStore, Snapshot};
 use crate::control::command::COMMANDS_MAX;
+use crate::control::preflight::{self, Preflight};
 use crate::control::source::Source;
 use crate::control::{self, Node, machine};
 use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
-use crate::net::listen_tls::{self, Certified};
+use crate::net::listen_tls::Certified;
 use crate::net::mailbox::mailbox;
-use crate::net::pool;
 use crate::net::spread::Spread;
 use crate::net::tls::Roots;
 use crate::telemetry::metrics::BuildInfo;
@@ -54,16 +53,12 @@ pub(super) fn run(arguments: &Serve) -> ExitCode {
 /// The node, and its start line: said once signals are taken, so that who waits for it may send one.
 fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let source = arguments.source.source();
-    let loaded = load(&source)?;
-    let snapshot = loaded.snapshot;
+    let loaded = load(&source, arguments.strict)?;
     let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
     let workers = arguments.workers.map_or_else(machine::processors, usize::from);
-    match pool::check_limits(&snapshot, workers) {
-        faults if faults.is_empty() => {}
-        faults => return Err(Refusal(faults)),
-    }
+    let certified = preflight(arguments, &loaded, workers)?;
+    let snapshot = loaded.snapshot;
     let roots = roots();
-    let certified = snapshot.server.tls.as_ref().map(certify).transpose()?;
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
     open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
@@ -119,13 +114,21 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     ))
 }
 
-/// The listener's certificates.
-fn certify(tls: &ServerTls) -> Result<Certified, String> {
-    let certified = listen_tls::read(tls, UnixTime::now())?;
-    if let Some(warning) = &certified.warning {
-        tracing::warn!("{warning}");
+/// What serving needs beyond the file. With --strict, a warning of either is a fault.
+fn preflight(arguments: &Serve, loaded: &Loaded, workers: usize) -> Result<Option<Certified>, Refusal> {
+    let checked = preflight::preflight(loaded, workers);
+    let (certified, warnings, mut faults) = match checked {
+        Ok(Preflight { certified, warnings }) => (certified, warnings, Vec::new()),
+        Err(faults) => (None, Vec::new(), faults),
+    };
+    if arguments.strict {
+        faults.extend(loaded.warnings.iter().map(ToString::to_string));
+        faults.extend(loaded.unusable_keys.iter().map(ToString::to_string));
+        faults.extend(warnings);
+    } else {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
-    Ok(certified)
+    if faults.is_empty() { Ok(certified) } else { Err(Refusal(faults)) }
 }
 
 /// Whom providers' certificates are checked against. Without the system's roots a node serves whom Mozilla's vouch for.
@@ -178,8 +181,12 @@ impl OpenFiles {
     }
 }
 
-fn load(source: &Source) -> Result<Loaded, Refusal> {
+/// Warnings are said here, unless they are to be faults.
+fn load(source: &Source, strict: bool) -> Result<Loaded, Refusal> {
     let loaded = source.load().map_err(Refusal)?;
+    if strict {
+        return Ok(loaded);
+    }
     for notice in &loaded.warnings {
         tracing::warn!("{notice}");
     }

@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::env_file::{self, ENV_FILE_BYTES_MAX};
-use crate::config::{self, Environment, FILE_BYTES_MAX, Loaded, SECRET_FILE_BYTES_MAX, Secret};
+use crate::config::{self, Environment, FILE_BYTES_MAX, Fault, Loaded, SECRET_FILE_BYTES_MAX, Secret};
 
 /// The places of one node's config.
 #[derive(Clone, Debug)]
@@ -32,15 +32,26 @@ pub struct Texts {
 impl Source {
     /// Reads the files. Errors: one that cannot be read, or an env file that is malformed; by name, for an operator.
     pub fn read(&self) -> Result<Texts, String> {
+        self.texts().map_err(|fault| fault.to_string())
+    }
+
+    fn texts(&self) -> Result<Texts, Fault> {
         let name = self.config.display().to_string();
-        let config = read(&self.config, FILE_BYTES_MAX as u64).map_err(|error| format!("{name}: {error}"))?;
+        let config = read(&self.config, FILE_BYTES_MAX as u64);
+        let config = config.map_err(|error| unplaced(&self.config, error.to_string()))?;
         let variables = self.env_file.as_deref().map(variables).transpose()?.unwrap_or_default();
         Ok(Texts { name, config, variables, process: self.process })
     }
 
     /// Reads the files and what they mean. Errors: as [`Source::read`], or every fault of the config.
     pub fn load(&self) -> Result<Loaded, Vec<String>> {
-        self.read().map_err(|error| vec![error])?.load()
+        self.examine().map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    /// The same with each fault's place apart from its words.
+    pub fn examine(&self) -> Result<Loaded, Vec<Fault>> {
+        let texts = self.texts().map_err(|fault| vec![fault])?;
+        config::load(&texts.config, &texts.name, &texts)
     }
 }
 
@@ -67,8 +78,13 @@ impl Environment for Texts {
     }
 }
 
-fn variables(path: &Path) -> Result<HashMap<String, Secret>, String> {
-    let named = |error: String| format!("{}: {error}", path.display());
+/// A fault of a file as a whole.
+fn unplaced(path: &Path, message: String) -> Fault {
+    Fault { file: path.display().to_string(), pointer: String::new(), line: 0, column: 0, message }
+}
+
+fn variables(path: &Path) -> Result<HashMap<String, Secret>, Fault> {
+    let named = |error: String| unplaced(path, error);
     let bytes = read(path, ENV_FILE_BYTES_MAX as u64).map_err(|error| named(error.to_string()))?;
     env_file::parse(&bytes).map_err(named)
 }

@@ -4,11 +4,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::config::snapshot::Snapshot;
 use crate::net::ask::Answer;
 use crate::net::spread::Seat;
+use crate::net::tls::Clients;
 use crate::telemetry::sample::Sample;
 
 /// What a core is told.
@@ -22,8 +25,8 @@ pub enum Message {
     },
     /// To serve a connection that another core accepted.
     Connection(Arrival),
-    /// To shake hands with new callers by this from now on.
-    Certificates(Arc<ServerConfig>),
+    /// To serve by this from now on.
+    Adopt(Box<Adoption>),
     /// To list the streams that it serves.
     Streams(tokio::sync::oneshot::Sender<LiveStreams>),
     /// To report its counters.
@@ -33,6 +36,26 @@ pub enum Message {
         /// When what still runs is cut.
         deadline: Instant,
     },
+}
+
+/// A config for one core, whole and ready: nothing in it can fail any more.
+pub struct Adoption {
+    /// `None`: the one of now stays.
+    pub adopted: Option<Adopted>,
+    /// What new callers shake hands by; `None`: as before.
+    pub certificates: Option<Arc<ServerConfig>>,
+    /// Answered when the core runs it.
+    pub reply: tokio::sync::oneshot::Sender<()>,
+}
+
+/// A snapshot, and what serving it needs.
+pub struct Adopted {
+    /// This core's own copy.
+    pub snapshot: Snapshot,
+    /// For its providers.
+    pub clients: Clients,
+    /// When it was read.
+    pub loaded_at: Timestamp,
 }
 
 /// A connection that was accepted, and that no core has touched: a plain descriptor, which may go to any thread.

@@ -23,7 +23,7 @@ mod streams;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
-pub use message::{Arrival, LiveStream, LiveStreams, Message};
+pub use message::{Adopted, Adoption, Arrival, LiveStream, LiveStreams, Message};
 pub use models::ModelsCache;
 pub use streams::{STREAMS_LISTED_MAX, Streams};
 
