@@ -1,9 +1,13 @@
 //! Arguments and environment to exit code. This is the one place that reads the process's environment and writes to its
 //! standard streams.
 
+mod check;
+mod explain;
+mod output;
 mod place;
 mod serve;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,6 +27,10 @@ struct Arguments {
 enum Command {
     /// Serve until TERM: then finish what runs (30 s), write the log, and exit 0.
     Serve(Serve),
+    /// Say whether a config can be served (alias -t): exit 0 if so, 1 with every fault, 2 for wrong words.
+    Check(check::Check),
+    /// Say which provider and keys a model's name leads to, how likely each is, and why others are not.
+    Explain(explain::Explain),
 }
 
 /// `corelane serve`.
@@ -78,12 +86,26 @@ pub enum LogStyle {
 
 /// Runs the program. 0: an orderly end; 1: what was asked failed; 2: it was asked in wrong words.
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
+    match Arguments::parse_from(with_aliases(std::env::args_os())).command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Serve(arguments) => {
             listen_to_ourselves(arguments.log_level, arguments.log_style);
             serve::run(&arguments)
         }
     }
+}
+
+/// nginx's habits: `-t` as the first word is `check`, `-T` is `config print`; what follows stays.
+fn with_aliases(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.collect();
+    let meant: &[&str] = match words.get(1).and_then(|word| word.to_str()) {
+        Some("-t") => &["check"],
+        Some("-T") => &["config", "print"],
+        _ => return words,
+    };
+    words.splice(1..2, meant.iter().map(OsString::from));
+    words
 }
 
 fn listen_to_ourselves(level: LogLevel, style: LogStyle) {
@@ -112,9 +134,24 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<Serve, String> {
         let words = ["corelane", "serve"].iter().chain(words);
-        let Command::Serve(serve) =
-            Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command;
-        Ok(serve)
+        match Arguments::try_parse_from(words).map_err(|error| error.to_string())?.command {
+            Command::Serve(serve) => Ok(serve),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_word_may_be_nginxs() {
+        for (words, meant) in [
+            (&["corelane", "-t"][..], &["corelane", "check"][..]),
+            (&["corelane", "-t", "--json", "-t"], &["corelane", "check", "--json", "-t"]),
+            (&["corelane", "-T", "--config", "x"], &["corelane", "config", "print", "--config", "x"]),
+            (&["corelane", "serve", "-t"], &["corelane", "serve", "-t"]),
+            (&["corelane"], &["corelane"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(with_aliases(words.iter().map(OsString::from)), meant);
+        }
     }
 
     #[test]

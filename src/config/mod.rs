@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
+pub(crate) use nearest::nearest;
 pub use secret::Secret;
 use snapshot::{Snapshot, Transport};
 

@@ -9,6 +9,7 @@ mod lookups;
 pub mod machine;
 #[cfg(test)]
 mod name_server;
+pub mod online;
 pub mod preflight;
 mod resolver;
 pub mod source;
