@@ -1,6 +1,7 @@
 //! Arguments and environment to exit code. This is the one place that reads the process's environment and writes to its
 //! standard streams.
 
+mod admin;
 mod check;
 mod explain;
 mod output;
@@ -31,6 +32,16 @@ enum Command {
     Check(check::Check),
     /// Say which provider and keys a model's name leads to, how likely each is, and why others are not.
     Explain(explain::Explain),
+    /// Say how a running node is: its config, its cores, its log.
+    Status(admin::AdminPlace),
+    /// List the streams that a running node serves.
+    Streams(admin::AdminPlace),
+    /// Read the config again; returns when every core runs it, with what changed, or with every fault.
+    Reload(admin::AdminPlace),
+    /// Let a running node finish what runs and end, as TERM does.
+    Drain(admin::Drain),
+    /// Take a key out of service, or back in, until told otherwise or the node ends.
+    Key(admin::KeySwitch),
 }
 
 /// `corelane serve`.
@@ -54,6 +65,10 @@ pub struct Serve {
     /// Do not start when there is any warning, or a key without a value.
     #[arg(long)]
     pub strict: bool,
+    /// Where an operator's commands are taken: the path of a UNIX socket, or none [default: corelane-PORT.sock in
+    /// $RUNTIME_DIRECTORY, /run (root), $XDG_RUNTIME_DIR, $TMPDIR or /tmp].
+    #[arg(long, value_name = "PATH")]
+    pub admin_socket: Option<OsString>,
     /// What is said of the run, on standard error.
     #[arg(long, env = "LOG_LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,
@@ -89,6 +104,11 @@ pub fn run() -> ExitCode {
     match Arguments::parse_from(with_aliases(std::env::args_os())).command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Status(place) => admin::status(&place),
+        Command::Streams(place) => admin::streams(&place),
+        Command::Reload(place) => admin::reload(&place),
+        Command::Drain(arguments) => admin::drain(&arguments),
+        Command::Key(arguments) => admin::key(&arguments),
         Command::Serve(arguments) => {
             listen_to_ourselves(arguments.log_level, arguments.log_style);
             serve::run(&arguments)

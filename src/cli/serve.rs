@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Serve;
+use super::{Serve, admin};
 use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::control::admin::{Doors, socket as admin_socket};
 use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::Source;
@@ -64,6 +65,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+    let admin = open_doors(arguments, &snapshot, address)?;
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
     let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
     let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
@@ -101,6 +103,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         workers: workers.len(),
         built: workers.first().map(|worker| worker.driver.clone()),
         address,
+        admin_socket: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
         writes: log.is_some(),
         open_files,
     };
@@ -109,7 +112,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
     let (commands, commanded) = tokio::sync::mpsc::channel(COMMANDS_MAX);
     Ok((
-        Node { posts, threads, questions, log, build, tls, admin_socket: None, commands, commanded },
+        Node { posts, threads, questions, log, build, tls, admin, commands, commanded },
         announce,
     ))
 }
@@ -228,6 +231,31 @@ fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Ref
     Ok(listeners.map_err(|error| format!("listen on {address}: {error}"))?)
 }
 
+/// Where an operator's commands are taken. A node without its admin socket serves; one that cannot listen where the config
+/// says does not start.
+fn open_doors(
+    arguments: &Serve,
+    snapshot: &Snapshot,
+    address: Option<SocketAddr>,
+) -> Result<Doors, Refusal> {
+    let port = address.map_or(arguments.port, |address| address.port());
+    let homes = admin::homes(arguments.admin_socket.as_ref(), port);
+    let socket = admin_socket::bind(&homes);
+    if let Err(fault) = &socket
+        && !homes.is_empty()
+    {
+        tracing::warn!(fault, "no admin socket: corelane status, reload and the like cannot reach this node");
+    }
+    let http = snapshot.server.admin.as_ref().map(|admin| listen_for_admin(&admin.address)).transpose()?;
+    Ok(Doors { socket: socket.ok(), http })
+}
+
+fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
+    let listener = TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -251,6 +279,7 @@ struct Started {
     workers: usize,
     built: Option<Built>,
     address: Option<SocketAddr>,
+    admin_socket: Option<PathBuf>,
     writes: bool,
     open_files: OpenFiles,
 }
@@ -266,6 +295,8 @@ fn announce(started: &Started, snapshot: &Snapshot) {
         version = env!("CARGO_PKG_VERSION"),
         address = started.address.map(|address| address.to_string()),
         tls = snapshot.server.tls.is_some(),
+        admin_socket = started.admin_socket.as_ref().map(|path| path.display().to_string()),
+        admin_address = snapshot.server.admin.as_ref().map(|admin| admin.address.as_str()),
         workers = started.workers,
         driver = driver.map(|driver| driver.driver.name()),
         ring_flags = driver.map(|driver| driver.flags),

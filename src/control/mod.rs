@@ -1,6 +1,7 @@
 //! The control plane: one thread, tokio. It answers what cores ask (names, counters, long work), takes signals, reads
 //! certificates again, and ends the node in order, or in time. Nothing here is on a request's path.
 
+pub mod admin;
 mod certificates;
 pub mod command;
 mod crew;
@@ -15,7 +16,6 @@ mod resolver;
 pub mod source;
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use crate::net::ask::Envelope;
 use crate::net::mailbox::Post;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::writer::{self, LogGauges};
+use admin::Doors;
 use certificates::Certificates;
 use command::Command;
 use desk::Desk;
@@ -57,8 +58,8 @@ pub struct Node {
     pub build: BuildInfo,
     /// Where the listener's certificates are; `None`: it is plain.
     pub tls: Option<ServerTls>,
-    /// Where an operator's commands are taken; `None`: nowhere.
-    pub admin_socket: Option<PathBuf>,
+    /// Where an operator's commands are taken.
+    pub admin: Doors,
     /// The way for what an operator asks, for whoever takes it from outside.
     pub commands: mpsc::Sender<Command>,
     /// Its other end.
@@ -68,13 +69,14 @@ pub struct Node {
 /// Runs until the node has drained, or a core is wedged past its time; calls `ready` once signals are taken. The exit code
 /// is 0 after an orderly end. Errors: no signals can be taken.
 pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
-    let Node { posts, threads, questions, log, build, tls, .. } = node;
+    let Node { posts, threads, questions, log, build, tls, admin, commands, .. } = node;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(desk::THREADS_MAX + certificates::THREADS_MAX)
         .build()?;
     let code = runtime.block_on(async {
         let signals = Signals::install()?.forwarded();
+        let _doors = admin.open(&commands)?;
         ready();
         let steering = Steering {
             ended: join_all(threads),

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::command::Command;
 use door::{Door, Listener};
+pub use query::segment;
 use routes::{Desk, Guard};
 use socket::Bound;
 

@@ -23,7 +23,8 @@ impl Surroundings<'_> {
     /// Where a node tries to put its socket, in this order: `$RUNTIME_DIRECTORY` (systemd's; the first, when it is a
     /// list) and nothing else, or, without it, `/run` for root, `$XDG_RUNTIME_DIR`, `$TMPDIR` or `/tmp`.
     pub fn homes(&self, port: u16) -> Vec<PathBuf> {
-        let folders = self.runtime_directory().map_or_else(|| self.common(self.is_root), |folder| vec![folder]);
+        let folders =
+            self.runtime_directory().map_or_else(|| self.common(self.is_root), |folder| vec![folder]);
         folders.iter().map(|folder| folder.join(name(port))).collect()
     }
 
@@ -69,7 +70,8 @@ fn sockets(folder: &Path, port: Option<u16>) -> Vec<PathBuf> {
         return Some(folder.join(name(port))).filter(|path| is_socket(path)).into_iter().collect();
     }
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let paths = entries.filter(|entry| is_name(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
+    let paths =
+        entries.filter(|entry| is_name(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = paths.filter(|path| is_socket(path)).take(SOCKETS_MAX).collect();
     paths.sort();
     paths

@@ -162,7 +162,8 @@ async fn wish(body: Body) -> Result<Wish, Failure> {
     if bytes.trim_ascii().is_empty() {
         return Ok(Wish::default());
     }
-    let malformed = |error| Failure::of_request(format!("the body is to be like {{\"deadline_s\": 60}}: {error}"));
+    let malformed =
+        |error| Failure::of_request(format!("the body is to be like {{\"deadline_s\": 60}}: {error}"));
     let wish: Wish = serde_json::from_slice(&bytes).map_err(malformed)?;
     match wish.deadline_s {
         Some(seconds) if seconds > DRAIN_DEADLINE_MAX_S => {

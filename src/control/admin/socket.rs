@@ -73,7 +73,8 @@ fn bind_one(path: &Path) -> Result<Bound, Fault> {
     let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
     if metadata.mode() & 0o777 != MODE {
         // `file` removes it.
-        let what = format!("the system made the socket with mode {:o}, not {MODE:o}", metadata.mode() & 0o777);
+        let what =
+            format!("the system made the socket with mode {:o}, not {MODE:o}", metadata.mode() & 0o777);
         return Err(Fault { what, is_of_folder: true });
     }
     Ok(Bound { listener, file })
@@ -96,7 +97,9 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 fn clear(path: &Path) -> Result<(), Fault> {
     let fault = |what: &str| Fault { what: what.to_owned(), is_of_folder: false };
     match answers(path) {
-        _ if !fs::symlink_metadata(path)?.file_type().is_socket() => Err(fault("something else is there, no socket")),
+        _ if !fs::symlink_metadata(path)?.file_type().is_socket() => {
+            Err(fault("something else is there, no socket"))
+        }
         Ok(true) => Err(fault("another process answers there")),
         Ok(false) => Ok(fs::remove_file(path)?),
         Err(error) => Err(fault(&format!("a socket is there that cannot be tried: {error}"))),

@@ -43,7 +43,9 @@ pub(super) fn answer(method: &Method, path: &str, has_others: bool) -> Failure {
             let message = format!("Bifrost has this path, corelane has not. Here are: {OURS}");
             Failure::new(StatusCode::NOT_FOUND, message)
         }
-        (false, false) => Failure::new(StatusCode::NOT_FOUND, format!("there is no such path. Here are: {OURS}")),
+        (false, false) => {
+            Failure::new(StatusCode::NOT_FOUND, format!("there is no such path. Here are: {OURS}"))
+        }
     }
 }
 
