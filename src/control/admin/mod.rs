@@ -9,6 +9,8 @@ pub mod place;
 mod query;
 mod routes;
 pub mod socket;
+#[cfg(test)]
+mod tests;
 mod unserved;
 
 use std::net::TcpListener;
