@@ -241,7 +241,7 @@ fn within<T>(pointer: &mut String, segment: &str, work: impl FnOnce(&mut String)
 }
 
 /// Appends a segment to a JSON pointer (RFC 6901 §3).
-fn push_segment(pointer: &mut String, segment: &str) {
+pub(crate) fn push_segment(pointer: &mut String, segment: &str) {
     pointer.push('/');
     for char in segment.chars() {
         match char {

@@ -4,7 +4,6 @@
 
 mod bypass;
 mod client;
-mod digest;
 mod document;
 pub mod env_file;
 mod fault;
@@ -12,6 +11,7 @@ mod file;
 mod keys;
 mod nearest;
 mod network;
+pub mod normal;
 pub mod origins;
 mod pem;
 mod providers;
@@ -25,7 +25,7 @@ mod transport;
 mod url;
 mod validate;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,8 +33,11 @@ use std::sync::Arc;
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub(crate) use nearest::nearest;
+use normal::Normal;
+pub use reference::{REDACTED, Whence};
+use reference::References;
 pub use secret::Secret;
-use snapshot::{Snapshot, Transport};
+use snapshot::{Pem, Server, ServerTls, Snapshot, Transport};
 
 /// Where references are looked up: the process's environment and its files in `control`, anything in a test.
 pub trait Environment {
@@ -61,10 +64,11 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// An accepted file.
-#[derive(Debug)]
 pub struct Loaded {
     /// What it means; generation 1.
     pub snapshot: Snapshot,
+    /// The same in the file's words, without secrets.
+    pub normal: Normal,
     /// In the order of the file, at most [`FINDINGS_MAX`] and one.
     pub warnings: Vec<Notice>,
     /// Enabled keys of served providers that have no value and are never used; to be named at start, and a fault for a
@@ -84,8 +88,10 @@ pub struct UnusableKey {
     pub provider: String,
     /// The key's name.
     pub key: String,
-    /// The variable that is unset or empty; `None`: the file gives no value.
-    pub variable: Option<String>,
+    /// Where the value should have come from; [`Whence::Config`]: the file gives no value.
+    pub whence: Whence,
+    /// Why there is none, as a clause: a file that cannot be read says what the system said. Empty where the file gives none.
+    pub why: String,
     /// The file's name as it was given to [`load`].
     pub file: String,
     /// JSON pointer to the key's value, or to the key where it has none.
@@ -126,10 +132,7 @@ impl fmt::Display for UnusableKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, provider) = (fault::Printable(&self.key), fault::Printable(&self.provider));
         write!(f, "the key \"{key}\" of the provider \"{provider}\" is never used: ")?;
-        match &self.variable {
-            Some(variable) => write!(f, "the variable {variable} is unset or empty"),
-            None => f.write_str("it has no value"),
-        }
+        f.write_str(if self.why.is_empty() { "it has no value" } else { &self.why })
     }
 }
 
@@ -199,12 +202,26 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 struct Reading<'r, 't> {
     report: &'r mut fault::Report<'t>,
     environment: &'r dyn Environment,
+    references: References,
     /// `version` 1: an empty allow list allows all.
     empty_allows_all: bool,
     /// With line and column not counted yet, and the offsets of their pointers, rising.
     unusable_keys: Vec<(usize, UnusableKey)>,
     /// Each once: providers with equal ones share one.
     transports: HashSet<Arc<Transport>>,
+}
+
+impl<'r, 't> Reading<'r, 't> {
+    fn new(report: &'r mut fault::Report<'t>, environment: &'r dyn Environment) -> Self {
+        Self {
+            report,
+            environment,
+            references: References::default(),
+            empty_allows_all: false,
+            unusable_keys: Vec::new(),
+            transports: HashSet::new(),
+        }
+    }
 }
 
 fn read(
@@ -216,35 +233,38 @@ fn read(
     validate::plugins(root, &mut report);
     validate::source_of_truth(root, &mut report);
     let client = client::read(root, &mut report);
-    let mut reading = Reading {
-        report: &mut report,
-        environment,
-        empty_allows_all: version == Some(1),
-        unusable_keys: Vec::new(),
-        transports: HashSet::new(),
-    };
-    let listener = server::read(root, &mut reading);
-    let (providers, sources) = providers::read(root, &mut reading);
-    let stores = stores::read(root, &mut reading);
-    let unusable_keys = reading.unusable_keys;
+    let mut reading = Reading::new(&mut report, environment);
+    reading.empty_allows_all = version == Some(1);
+    let server = server::read(root, &mut reading);
+    let providers = providers::read(root, &mut reading);
+    let logs_store = stores::read(root, &mut reading);
+    let Reading { references, unusable_keys, .. } = reading;
     if report.faults_count() > 0 {
         return Err(report.into_faults());
     }
     let unusable_keys = located(unusable_keys, &report);
-    let digest = digest::digest(&client, &listener, &providers, &sources, &stores);
-    let snapshot = Snapshot {
-        generation: 1,
-        digest,
-        client,
-        server: listener.server,
-        providers,
-        logs_store: stores.logs_store,
-    };
+    let mut snapshot = Snapshot { generation: 1, digest: String::new(), client, server, providers, logs_store };
+    let (normal, secrets) = normal::write(&snapshot, root, &references);
+    snapshot.digest = normal.digest();
     Ok(Loaded {
+        files: files(&references, &snapshot.server),
+        secrets_digest: secrets.digest(environment),
         snapshot,
+        normal,
         warnings: report.into_notices(),
         unusable_keys,
-        files: Vec::new(),
-        secrets_digest: None,
     })
+}
+
+/// The files that the config names, sorted, each once.
+fn files(references: &References, server: &Server) -> Vec<PathBuf> {
+    let mut files: BTreeSet<PathBuf> = references.files().cloned().collect();
+    if let Some(ServerTls { cert, key, client_ca }) = &server.tls {
+        let paths = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().filter_map(|pem| match pem {
+            Pem::File(path) => Some(path.clone()),
+            Pem::Text { .. } => None,
+        });
+        files.extend(paths);
+    }
+    files.into_iter().collect()
 }

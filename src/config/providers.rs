@@ -6,8 +6,7 @@ use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::network::Network;
-use super::snapshot::{Key, Operations, Provider, Retry};
-use super::transport::Sources;
+use super::snapshot::{Key, Operations, Provider, Retry, Whence};
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
@@ -18,11 +17,11 @@ const NAME_BYTES_MAX: usize = 128;
 /// Variables that one message names.
 const VARIABLES_NAMED_MAX: usize = 10;
 
-/// Reads all providers, sorted by name, and likewise what their transports were made from.
-pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> (Vec<Provider>, Vec<Sources>) {
+/// Reads all providers, sorted by name.
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider> {
     let Some(at) = root.member("providers") else {
         reading.report.fault(root.spot(), "no \"providers\": there is nothing to serve");
-        return Default::default();
+        return Vec::new();
     };
     let count = at.members().count();
     if count == 0 && matches!(at.node.value, Value::Object(_)) {
@@ -30,28 +29,25 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> (Vec<Provide
     }
     if count > PROVIDERS_MAX {
         reading.report.fault(at.spot(), format!("more than {PROVIDERS_MAX} providers"));
-        return Default::default();
+        return Vec::new();
     }
     let faults_before = reading.report.faults_count();
     let mut taken = Taken::default();
     let mut providers: Vec<Provider> = Vec::with_capacity(count);
-    let mut sources: Vec<(String, Sources)> = Vec::with_capacity(count);
     for (written, member) in at.members() {
-        let (provider, source) = read_one(written, &member, &mut taken, reading);
+        let provider = read_one(written, &member, &mut taken, reading);
         if providers.iter().any(|other| other.name == provider.name) {
             let message =
                 format!("the provider \"{}\" stands twice: names differ in more than case", provider.name);
             reading.report.fault(member.name_spot(), message);
         }
-        sources.push((provider.name.clone(), source));
         providers.push(provider);
     }
     if reading.report.faults_count() == faults_before {
         check_any_value(&at, &providers, reading);
     }
     providers.sort_by(|a, b| a.name.cmp(&b.name));
-    sources.sort_by(|a, b| a.0.cmp(&b.0));
-    (providers, sources.into_iter().map(|(_, sources)| sources).collect())
+    providers
 }
 
 /// What a provider's name and `custom_provider_config` make of it.
@@ -64,12 +60,7 @@ enum Kind {
     Faulty,
 }
 
-fn read_one(
-    written: &str,
-    at: &At<'_>,
-    taken: &mut Taken,
-    reading: &mut Reading<'_, '_>,
-) -> (Provider, Sources) {
+fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> Provider {
     let name = written.to_lowercase();
     let custom = at.member("custom_provider_config");
     let kind = match &custom {
@@ -95,11 +86,10 @@ fn read_one(
         check_allowed_requests(custom.as_ref(), reading);
     }
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
-    let mut sources = Sources::default();
     if !is_later {
-        (network.base.origin.transport, sources) = transport::read(at, &network.base.origin, reading);
+        network.base.origin.transport = transport::read(at, &network.base.origin, reading);
     }
-    (assemble(name, entry, key_less, keys, network), sources)
+    assemble(name, entry, key_less, keys, network)
 }
 
 fn assemble(
@@ -230,8 +220,15 @@ fn check_any_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_
     if providers.is_empty() || providers.iter().any(serves) {
         return;
     }
-    let mut variables: Vec<_> =
-        reading.unusable_keys.iter().filter_map(|(_, key)| key.variable.as_deref()).collect();
+    let mut variables: Vec<_> = reading
+        .unusable_keys
+        .iter()
+        .filter_map(|(_, key)| match &key.whence {
+            Whence::Config => None,
+            Whence::Variable(name) => Some(name.clone()),
+            Whence::File(_) => Some(key.whence.to_string()),
+        })
+        .collect();
     variables.sort_unstable();
     variables.dedup();
     let left_out = variables.len().saturating_sub(VARIABLES_NAMED_MAX);

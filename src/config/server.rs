@@ -9,8 +9,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::SERVER_TLS;
-use super::reference::{Present, require};
-use super::snapshot::{Pem, Secret, Server, ServerTls};
+use super::reference::{Written, require, written};
+use super::snapshot::{Pem, Server, ServerTls, Whence};
 use super::{Reading, pem, validate};
 
 /// Connections of one core where the file says nothing: 256 MiB of them at 8 KiB each.
@@ -22,20 +22,11 @@ const TRUSTED_PROXIES_MAX: usize = 1_024;
 /// Longest path, bytes: Linux's PATH_MAX.
 const PATH_BYTES_MAX: usize = 4_096;
 
-/// The section, with which of its fields came from which variable (for the digest).
-pub(crate) struct Listener {
-    /// Defaults filled in.
-    pub(crate) server: Server,
-    /// Field and variable.
-    pub(crate) variables: Vec<(&'static str, String)>,
-}
-
 /// Reads the section, or its defaults where it is left out.
-pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Listener {
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Server {
     let section = root.member("server");
     let member = |name: &str| section.as_ref().and_then(|section| section.member(name));
-    let mut variables = Vec::new();
-    let tls = member("tls").and_then(|at| tls(&at, &mut variables, reading));
+    let tls = member("tls").and_then(|at| tls(&at, reading));
     let trusted_proxies = member("trusted_proxies").map(|at| networks(&at, reading)).unwrap_or_default();
     let proxy_protocol = member("proxy_protocol").filter(|at| at.bool() == Some(true));
     if let Some(at) = &proxy_protocol
@@ -48,22 +39,17 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Listener {
         .and_then(|at| usize::try_from(at.integer()?).ok())
         .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
     let proxy_protocol = proxy_protocol.is_some();
-    let server = Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin: None };
-    Listener { server, variables }
+    Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin: None }
 }
 
-fn tls(
-    at: &At<'_>,
-    variables: &mut Vec<(&'static str, String)>,
-    reading: &mut Reading<'_, '_>,
-) -> Option<ServerTls> {
+fn tls(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<ServerTls> {
     if !matches!(at.node.value, Value::Object(_)) {
         return None; // reported as a wrong type
     }
     check_names(at, reading);
     // Each is read before any is missed, so that all faults are reported.
     let mut pem = |name: &'static str| match at.member(name) {
-        Some(member) => pem(&member, name, variables, reading).map(Some),
+        Some(member) => pem(&member, reading).map(Some),
         None => Some(None),
     };
     let (cert, key, client_ca) = (pem("cert"), pem("key"), pem("client_ca"));
@@ -88,45 +74,43 @@ fn check_names(at: &At<'_>, reading: &mut Reading<'_, '_>) {
     }
 }
 
-/// A file's path, or a variable that holds one or PEM text. `None`: faulty, and reported.
-fn pem(
-    at: &At<'_>,
-    name: &'static str,
-    variables: &mut Vec<(&'static str, String)>,
-    reading: &mut Reading<'_, '_>,
-) -> Option<Pem> {
-    let Some(present) = require(at, reading.environment, reading.report)? else {
+/// A file's path, with or without `file:`, or a variable that holds one or PEM text. `None`: faulty, and reported.
+fn pem(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Pem> {
+    if let Written::File(path) = written(at, reading.report)? {
+        return Some(Pem::File(path));
+    }
+    let Some(present) = require(at, reading)? else {
         reading.report.fault(at.spot(), "is empty; expected a PEM file's path or \"env.NAME\"");
         return None;
     };
-    variables.extend(present.variable.clone().map(|variable| (name, variable)));
-    let is_pem = present.text.trim_start().starts_with(pem::BEGIN);
-    let fault = match &present.variable {
-        None if is_pem => {
+    let text = present.text.expose();
+    let is_pem = text.trim_start().starts_with(pem::BEGIN);
+    let fault = match &present.whence {
+        Whence::Config if is_pem => {
             Some("is PEM text; expected a PEM file's path, or \"env.NAME\" of a variable that holds the text")
         }
-        Some(_) if is_pem && present.text.len() > pem::PEM_BYTES_MAX => {
+        _ if is_pem && text.len() > pem::PEM_BYTES_MAX => {
             Some("has more than 1 MiB of PEM text")
         }
         _ if is_pem => None,
-        _ if present.text.len() > PATH_BYTES_MAX => {
+        _ if text.len() > PATH_BYTES_MAX => {
             Some("is longer than a path may be, 4,096 bytes, and begins no PEM text")
         }
-        _ if present.text.chars().any(char::is_control) => {
+        _ if text.chars().any(char::is_control) => {
             Some("holds a control character, and begins no PEM text")
         }
         _ => None,
     };
     if let Some(fault) = fault {
-        let source = present.source();
+        let source = present.whence.source();
         let subject = if source.is_empty() { String::new() } else { format!("the value{source} ") };
         reading.report.fault(at.spot(), format!("{subject}{fault}"));
         return None;
     }
-    Some(match present {
-        Present { text, variable: Some(name) } if is_pem => Pem::Variable { name, text: Secret::new(text) },
-        Present { text, .. } => Pem::File(PathBuf::from(text)),
-    })
+    if is_pem {
+        return Some(Pem::Text { whence: present.whence, text: present.text });
+    }
+    Some(Pem::File(PathBuf::from(text)))
 }
 
 /// Address blocks and addresses, sorted, each once; an IPv4 one written as IPv6 is taken as IPv4.

@@ -9,11 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use super::origins::Origins;
+pub use super::reference::Whence;
 pub use super::secret::Secret;
 use crate::dialect::Dialect;
 
 /// One generation of the config, complete and immutable.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Snapshot {
     /// Counts up from 1 with every applied config of this process.
     pub generation: u64,
@@ -56,7 +57,7 @@ pub struct Client {
 
 /// `server.*` with its defaults: what stands between callers and this node. All but `tls` and the limit is read per
 /// connection; these two take effect at start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Server {
     /// TLS on the listener; `None`: plain.
     pub tls: Option<ServerTls>,
@@ -72,7 +73,7 @@ pub struct Server {
 }
 
 /// `server.admin_address` with `server.admin_token`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AdminApi {
     /// Host name or IP address and port (1 to 65535) to listen on, an IPv6 address in brackets.
     pub address: String,
@@ -81,7 +82,7 @@ pub struct AdminApi {
 }
 
 /// `server.tls`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerTls {
     /// Certificate chain, leaf first.
     pub cert: Pem,
@@ -92,21 +93,21 @@ pub struct ServerTls {
 }
 
 /// Where PEM text is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// In this file, read again on reload; a relative path is the caller's to resolve.
     File(PathBuf),
-    /// In the value of this variable.
-    Variable {
-        /// Its name, for messages.
-        name: String,
-        /// Its value.
+    /// The text itself.
+    Text {
+        /// Where it was found, for messages.
+        whence: Whence,
+        /// The text.
         text: Secret,
     },
 }
 
 /// Where a provider is reached: what makes two connections interchangeable.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// `https`.
     pub tls: bool,
@@ -119,7 +120,7 @@ pub struct Origin {
 }
 
 /// What stands between us and an origin, and what is trusted there: part of a connection's identity.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Transport {
     /// Certificates trusted beside the public and the system's roots: PEM text of `network_config.ca_cert_pem` and
     /// `proxy_config.ca_cert_pem`, checked when the file was read. Empty: none.
@@ -135,7 +136,7 @@ pub struct Transport {
 }
 
 /// `proxy_config`, resolved: `environment` has become one of these, or none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
     /// What it speaks.
     pub kind: ProxyKind,
@@ -164,7 +165,7 @@ impl Origin {
 }
 
 /// One `providers.<name>`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Provider {
     /// The name in the file, lower case; the prefix in `provider/model`.
     pub name: String,
@@ -239,16 +240,16 @@ impl Default for Retry {
 }
 
 /// One of a provider's keys.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Key {
     /// Unique in the file; what logs, metrics and errors say.
     pub name: String,
     /// `id` of the file, or a UUID derived from the provider's and the key's name; unique in the file.
     pub id: String,
-    /// `None`: its variable is unset or empty, and the key is never used.
+    /// `None`: what it refers to is unset, empty or unreadable, and the key is never used.
     pub secret: Option<Secret>,
-    /// The `env.` variable's name, when the value came (or should have come) from one.
-    pub variable: Option<String>,
+    /// Where the value comes, or should have come, from.
+    pub whence: Whence,
     /// Which models it may serve.
     pub models: Models,
     /// Deny list; wins over `models`. `*` denies all.
@@ -271,7 +272,7 @@ pub enum Models {
 }
 
 /// `logs_store`, when enabled.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum LogsStore {
     /// `type: "sqlite"`.
     Sqlite {
@@ -283,7 +284,7 @@ pub enum LogsStore {
 }
 
 /// `logs_store.config` of type postgres.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Postgres {
     /// Host name, address, or a folder holding a UNIX socket (starts with `/`).
     pub host: String,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::snapshot::Origin;
 
 /// A base URL in parts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct BaseUrl {
     /// Where to connect; its transport is the default one.
     pub(crate) origin: Origin,

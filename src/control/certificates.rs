@@ -94,13 +94,13 @@ impl Certificates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::snapshot::{Pem, Secret};
+    use crate::config::snapshot::{Pem, Secret, Whence};
     use crate::net::mailbox::{Mailbox, mailbox};
     use tokio::sync::oneshot;
 
     fn tls() -> ServerTls {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let pem = |name: &str, text: String| Pem::Variable { name: name.to_owned(), text: Secret::new(text) };
+        let pem = |name: &str, text: String| Pem::Text { whence: Whence::Variable(name.to_owned()), text: Secret::new(text) };
         let (cert, key) = (pem("CERT", made.cert.pem()), pem("KEY", made.signing_key.serialize_pem()));
         ServerTls { cert, key, client_ca: None }
     }

@@ -76,8 +76,7 @@ pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
 pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
     let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
     for (_, key) in keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model)) {
-        let variable = key.variable.as_deref().unwrap_or("its variable");
-        message.push_str(&format!("; key {} has no value ({variable} is unset or empty)", key.name));
+        message.push_str(&format!("; key {} has no value ({})", key.name, key.whence.lack()));
     }
     Error::new(Kind::NoKeyForModel, message).with_param("model")
 }
