@@ -28,13 +28,10 @@ impl Surroundings<'_> {
         folders.iter().map(|folder| folder.join(name(port))).collect()
     }
 
-    /// The sockets that a client may have meant, by port when it said one. They stand there; whether a node answers is
-    /// not known.
+    /// The sockets that a client may have meant, by port when it said one: in `$RUNTIME_DIRECTORY` alone when that is set.
+    /// They stand there; whether a node answers is not known.
     pub fn find(&self, port: Option<u16>) -> Vec<PathBuf> {
-        let mut folders: Vec<PathBuf> = self.runtime_directory().into_iter().collect();
-        // A node under systemd was told its folder; who asks it was not.
-        folders.push(PathBuf::from("/run/corelane"));
-        folders.extend(self.common(true));
+        let folders = self.runtime_directory().map_or_else(|| self.usual(), |folder| vec![folder]);
         let mut seen = Vec::new();
         for folder in folders {
             if !seen.contains(&folder) {
@@ -47,6 +44,12 @@ impl Surroundings<'_> {
     fn runtime_directory(&self) -> Option<PathBuf> {
         let list = self.said("RUNTIME_DIRECTORY")?;
         list.split(':').find(|folder| !folder.is_empty()).map(PathBuf::from)
+    }
+
+    /// Every folder where a node of whatever user may have put its socket. One under systemd was told its folder; who asks
+    /// it was not.
+    fn usual(&self) -> Vec<PathBuf> {
+        [PathBuf::from("/run/corelane")].into_iter().chain(self.common(true)).collect()
     }
 
     fn common(&self, with_run: bool) -> Vec<PathBuf> {
@@ -113,9 +116,7 @@ mod tests {
     fn a_client_finds_what_stands_there() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().display().to_string();
-        let variable = |name: &str| {
-            matches!(name, "RUNTIME_DIRECTORY" | "XDG_RUNTIME_DIR" | "TMPDIR").then(|| home.clone())
-        };
+        let variable = |name: &str| matches!(name, "XDG_RUNTIME_DIR" | "TMPDIR").then(|| home.clone());
         let surroundings = Surroundings { variable: &variable, is_root: false };
         let ours = |port| {
             let found = surroundings.find(port).into_iter();
@@ -129,5 +130,8 @@ mod tests {
         let path = |port: u16| folder.path().join(name(port));
         assert_eq!(ours(None), [path(1), path(2)], "each once");
         assert_eq!((ours(Some(2)), ours(Some(3)), ours(Some(4))), (vec![path(2)], vec![], vec![]));
+        let variable = |name: &str| (name == "RUNTIME_DIRECTORY").then(|| home.clone());
+        let told = Surroundings { variable: &variable, is_root: true };
+        assert_eq!(told.find(None), [path(1), path(2)], "and nowhere else");
     }
 }

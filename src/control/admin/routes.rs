@@ -90,7 +90,10 @@ impl Desk {
     }
 
     /// Sends a command, and waits for its answer.
-    pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Failure> {
+    pub(super) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(command(reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::busy(),
@@ -161,9 +164,11 @@ async fn wish(body: Body) -> Result<Wish, Failure> {
     if bytes.trim_ascii().is_empty() {
         return Ok(Wish::default());
     }
-    let malformed =
-        |error| Failure::of_request(format!("the body is to be like {{\"deadline_s\": 60}}: {error}"));
-    let wish: Wish = serde_json::from_slice(&bytes).map_err(malformed)?;
+    let malformed = || Failure::of_request("the body is to be like {\"deadline_s\": 60}");
+    // An array would do for serde, too.
+    let object =
+        Some(&bytes).filter(|bytes| bytes.trim_ascii_start().starts_with(b"{")).ok_or_else(malformed)?;
+    let wish: Wish = serde_json::from_slice(object).map_err(|_| malformed())?;
     match wish.deadline_s {
         Some(seconds) if seconds > DRAIN_DEADLINE_MAX_S => {
             Err(Failure::of_request(format!("deadline_s may be at most {DRAIN_DEADLINE_MAX_S}")))
