@@ -241,7 +241,7 @@ fn within<T>(pointer: &mut String, segment: &str, work: impl FnOnce(&mut String)
 }
 
 /// Appends a segment to a JSON pointer (RFC 6901 §3).
-pub(crate) fn push_segment(pointer: &mut String, segment: &str) {
+fn push_segment(pointer: &mut String, segment: &str) {
     pointer.push('/');
     for char in segment.chars() {
         match char {
@@ -250,6 +250,13 @@ pub(crate) fn push_segment(pointer: &mut String, segment: &str) {
             _ => pointer.push(char),
         }
     }
+}
+
+/// A pointer with one segment more.
+pub(crate) fn joined(pointer: &str, segment: &str) -> String {
+    let mut pointer = pointer.to_owned();
+    push_segment(&mut pointer, segment);
+    pointer
 }
 
 /// A value in the tree with its pointer: what the readers walk with.
@@ -325,9 +332,7 @@ impl<'t> At<'t> {
     }
 
     fn down(&self, segment: &str, node: &'t Node<'t>, name_start: usize) -> At<'t> {
-        let mut pointer = self.pointer.clone();
-        push_segment(&mut pointer, segment);
-        At { node, pointer, name_start }
+        At { node, pointer: joined(&self.pointer, segment), name_start }
     }
 }
 

@@ -140,8 +140,8 @@ fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option
         return Some(Resolved { text: None, whence: Whence::Config, absence: String::new() });
     };
     let resolved = resolve(&member, reading)?;
-    let Some(text) = resolved.text.as_ref().filter(|_| owner.is_served) else { return Some(resolved) };
-    if !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+    let Some(text) = resolved.text.as_ref() else { return Some(resolved) };
+    if owner.is_served && !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         let source = resolved.whence.source();
         reading.report.fault(
             member.spot(),

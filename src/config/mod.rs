@@ -4,7 +4,9 @@
 
 mod bypass;
 mod client;
+pub mod diff;
 mod document;
+mod duration;
 pub mod env_file;
 mod fault;
 mod file;
@@ -12,6 +14,7 @@ mod keys;
 mod nearest;
 mod network;
 pub mod normal;
+mod operations;
 pub mod origins;
 mod pem;
 mod providers;
@@ -19,6 +22,7 @@ mod proxy;
 mod reference;
 mod secret;
 mod server;
+mod shares;
 pub mod snapshot;
 mod stores;
 mod transport;
@@ -33,7 +37,7 @@ use std::sync::Arc;
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub(crate) use nearest::nearest;
-use normal::Normal;
+use normal::{Normal, Values};
 pub use reference::{REDACTED, Whence};
 use reference::References;
 pub use secret::Secret;
@@ -69,6 +73,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// The same in the file's words, without secrets.
     pub normal: Normal,
+    /// What it leaves out.
+    values: Values,
     /// In the order of the file, at most [`FINDINGS_MAX`] and one.
     pub warnings: Vec<Notice>,
     /// Enabled keys of served providers that have no value and are never used; to be named at start, and a fault for a
@@ -244,11 +250,12 @@ fn read(
     }
     let unusable_keys = located(unusable_keys, &report);
     let mut snapshot = Snapshot { generation: 1, digest: String::new(), client, server, providers, logs_store };
-    let (normal, secrets) = normal::write(&snapshot, root, &references);
+    let (normal, values) = normal::write(&snapshot, root, &references);
     snapshot.digest = normal.digest();
     Ok(Loaded {
         files: files(&references, &snapshot.server),
-        secrets_digest: secrets.digest(environment),
+        secrets_digest: values.digest(environment),
+        values,
         snapshot,
         normal,
         warnings: report.into_notices(),

@@ -10,7 +10,7 @@ use ring::{digest, hmac};
 use serde_json::{Map, Value, json};
 
 use super::Environment;
-use super::document::{At, push_segment};
+use super::document::{At, joined};
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
     AdminApi, Client, Key, LogsStore, Models, Operations, Origin, Pem, Postgres, Provider, Proxy, Retry,
@@ -48,16 +48,17 @@ impl Normal {
     }
 }
 
-/// The secrets of a config by their pointers in its normal form.
-pub(crate) struct Secrets(BTreeMap<String, Secret>);
+/// What stands behind the references of a config and in place of its redacted values, by their pointers in its normal
+/// form, and whether it is a secret. No `Debug`.
+pub(crate) struct Values(pub(crate) BTreeMap<String, (Secret, bool)>);
 
-impl Secrets {
-    /// 16 hex digits of HMAC-SHA256 over all of them, keyed by a variable; `None`: it is unset or empty.
+impl Values {
+    /// 16 hex digits of HMAC-SHA256 over all secrets, keyed by a variable; `None`: it is unset or empty.
     pub(crate) fn digest(&self, environment: &dyn Environment) -> Option<String> {
         let key = environment.variable(DIGEST_KEY).map(Secret::new)?;
         let key = Some(key.expose().trim()).filter(|key| !key.is_empty())?;
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()));
-        for (pointer, secret) in &self.0 {
+        for (pointer, (secret, _)) in self.0.iter().filter(|(_, (_, is_secret))| *is_secret) {
             for text in [pointer.as_str(), secret.expose()] {
                 // Lengths go before texts, so that no two lists run into the same bytes.
                 context.update(&(text.len() as u64).to_be_bytes());
@@ -78,9 +79,9 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Writes a snapshot down. `root` is the file that it was read from, `found` what was looked up meanwhile. Every struct is
 /// taken apart by name, so that a new field can't be forgotten here.
-pub(crate) fn write(snapshot: &Snapshot, root: &At<'_>, found: &References) -> (Normal, Secrets) {
+pub(crate) fn write(snapshot: &Snapshot, root: &At<'_>, found: &References) -> (Normal, Values) {
     let Snapshot { generation: _, digest: _, client, server, providers, logs_store } = snapshot;
-    let mut writer = Writer { found, references: BTreeMap::new(), secrets: BTreeMap::new() };
+    let mut writer = Writer { found, references: BTreeMap::new(), values: BTreeMap::new() };
     let config = json!({
         "version": 2,
         "client": written_client(client),
@@ -88,8 +89,8 @@ pub(crate) fn write(snapshot: &Snapshot, root: &At<'_>, found: &References) -> (
         "providers": writer.providers(providers, root),
         "logs_store": writer.logs_store(logs_store.as_ref(), root),
     });
-    let Writer { references, secrets, .. } = writer;
-    (Normal { config, references }, Secrets(secrets))
+    let Writer { references, values, .. } = writer;
+    (Normal { config, references }, Values(values))
 }
 
 fn written_client(client: &Client) -> Value {
@@ -119,13 +120,15 @@ enum Literal {
     AsItStands,
     /// It is not shown.
     Secret,
+    /// A URL is shown in these words, and the user that it holds is not.
+    WithoutUser(Value),
 }
 
 /// Gathers what comes from elsewhere while the form is written.
 struct Writer<'a> {
     found: &'a References,
     references: BTreeMap<String, Reference>,
-    secrets: BTreeMap<String, Secret>,
+    values: BTreeMap<String, (Secret, bool)>,
 }
 
 impl Writer<'_> {
@@ -133,8 +136,10 @@ impl Writer<'_> {
     fn value(&mut self, at: Option<At<'_>>, pointer: String, literal: Literal) -> Value {
         let resolved = at.and_then(|at| self.found.at(&at.pointer));
         let text = resolved.and_then(|resolved| resolved.text.as_ref());
-        if let (Literal::Secret, Some(text)) = (&literal, text) {
-            self.secrets.insert(pointer.clone(), text.clone());
+        let is_secret = matches!(literal, Literal::Secret | Literal::WithoutUser(_));
+        let is_shown = !is_secret && resolved.is_some_and(|resolved| resolved.whence == Whence::Config);
+        if let Some(text) = text.filter(|_| !is_shown) {
+            self.values.insert(pointer.clone(), (text.clone(), is_secret));
         }
         match (resolved, literal) {
             (Some(Resolved { whence: whence @ (Whence::Variable(_) | Whence::File(_)), .. }), _) => {
@@ -142,7 +147,7 @@ impl Writer<'_> {
                 self.references.insert(pointer, reference);
                 Value::from(whence.to_string())
             }
-            (_, Literal::Shown(value)) => value,
+            (_, Literal::Shown(value) | Literal::WithoutUser(value)) => value,
             (_, Literal::AsItStands) => text.map_or(Value::from(""), |text| plain(text.expose())),
             (_, Literal::Secret) if text.is_some() => Value::from(REDACTED),
             (_, Literal::Secret) => Value::from(""),
@@ -337,9 +342,11 @@ impl Writer<'_> {
             return Literal::Secret;
         };
         let Proxy { kind, host, port, credentials: _ } = proxy;
-        let user = if text.expose().contains('@') { format!("{REDACTED}@") } else { String::new() };
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        Literal::Shown(Value::from(format!("{kind}://{user}{host}:{port}")))
+        match text.expose().contains('@') {
+            true => Literal::WithoutUser(Value::from(format!("{kind}://{REDACTED}@{host}:{port}"))),
+            false => Literal::Shown(Value::from(format!("{kind}://{host}:{port}"))),
+        }
     }
 
     fn logs_store(&mut self, store: Option<&LogsStore>, root: &At<'_>) -> Value {
@@ -406,7 +413,7 @@ fn path_overrides(provider: &Provider, base: &str) -> Vec<(String, String)> {
     ];
     let others = paths.into_iter().filter_map(|(name, path, usual)| {
         let path = path.map(|path| path.strip_prefix(base_path.as_str()).unwrap_or(path))?;
-        (Some(path) != usual).then(|| (name.to_owned(), path.to_owned()))
+        (!path.is_empty() && Some(path) != usual).then(|| (name.to_owned(), path.to_owned()))
     });
     others.collect()
 }
@@ -457,10 +464,4 @@ fn sorted(names: &[String]) -> Vec<&str> {
 
 fn map(pairs: &[(String, String)]) -> Value {
     pairs.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
-}
-
-fn joined(pointer: &str, segment: &str) -> String {
-    let mut pointer = pointer.to_owned();
-    push_segment(&mut pointer, segment);
-    pointer
 }

@@ -5,8 +5,8 @@ use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
-use super::network::Network;
-use super::snapshot::{Key, Operations, Provider, Retry, Whence};
+use super::operations::{self, Paths};
+use super::snapshot::{Key, Operations, Provider, Whence};
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
@@ -31,7 +31,6 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider
         reading.report.fault(at.spot(), format!("more than {PROVIDERS_MAX} providers"));
         return Vec::new();
     }
-    let faults_before = reading.report.faults_count();
     let mut taken = Taken::default();
     let mut providers: Vec<Provider> = Vec::with_capacity(count);
     for (written, member) in at.members() {
@@ -43,9 +42,7 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider
         }
         providers.push(provider);
     }
-    if reading.report.faults_count() == faults_before {
-        check_any_value(&at, &providers, reading);
-    }
+    warn_without_value(&at, &providers, reading);
     providers.sort_by(|a, b| a.name.cmp(&b.name));
     providers
 }
@@ -79,37 +76,29 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     let key_less =
         custom.as_ref().and_then(|at| at.member("is_key_less")).and_then(|at| at.bool()) == Some(true);
     let keys = keys::read(at, Owner { name: &name, is_served: entry.is_some() && !key_less }, taken, reading);
-    if entry.is_some() {
-        if matches!(at.node.value, Value::Object(_)) {
-            check_keys(at, key_less, reading);
-        }
-        check_allowed_requests(custom.as_ref(), reading);
+    if entry.is_some() && matches!(at.node.value, Value::Object(_)) {
+        check_keys(at, key_less, reading);
     }
+    let operations = entry.map(|_| operations::allowed(custom.as_ref(), reading.report)).unwrap_or_default();
+    let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
     if !is_later {
         network.base.origin.transport = transport::read(at, &network.base.origin, reading);
     }
-    assemble(name, entry, key_less, keys, network)
-}
-
-fn assemble(
-    name: String,
-    entry: Option<&Entry>,
-    key_less: bool,
-    keys: Vec<Key>,
-    network: Network,
-) -> Provider {
+    if entry.is_some() && network.base.path.ends_with("/v1") {
+        operations::warn_of_base_ending(custom.as_ref(), reading.report);
+    }
     let base_path = base_path(network.base.path, entry);
-    let chat_path = entry.map(|entry| format!("{base_path}{}", entry.chat_path)).unwrap_or_default();
+    let dialect = entry.and_then(|entry| entry.dialect);
     Provider {
         name,
-        dialect: entry.and_then(|entry| entry.dialect),
+        dialect,
         origin: network.base.origin,
         authority: network.base.authority,
-        chat_stream_path: chat_path.clone(),
-        chat_path,
-        operations: Operations::default(),
-        models_path: entry.and_then(|entry| entry.models_path).map(|path| format!("{base_path}{path}")),
+        chat_path: paths.chat.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
+        chat_stream_path: paths.chat_stream.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
+        models_path: paths.list_models.map(|path| format!("{base_path}{path}")),
+        operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },
         key_less,
@@ -117,7 +106,7 @@ fn assemble(
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,
         keep_alive_timeout: network.keep_alive_timeout,
-        retry: Retry::default(),
+        retry: network.retry,
     }
 }
 
@@ -187,20 +176,21 @@ fn check_keys(at: &At<'_>, key_less: bool, reading: &mut Reading<'_, '_>) {
     }
 }
 
-/// Operations that this version serves; forbidding one is refused until it is enforced.
-const SERVED_OPERATIONS: [&str; 3] = ["list_models", "chat_completion", "chat_completion_stream"];
-
-fn check_allowed_requests(custom: Option<&At<'_>>, reading: &mut Reading<'_, '_>) {
-    let Some(allowed) = custom.and_then(|custom| custom.member("allowed_requests")) else { return };
-    let is_allowed = |operation: &&str| allowed.member(operation).and_then(|at| at.bool()) == Some(true);
-    let forbidden: Vec<_> =
-        SERVED_OPERATIONS.into_iter().filter(|operation| !is_allowed(operation)).collect();
-    if !forbidden.is_empty() {
-        let message = format!(
-            "it forbids {}, and this version does not enforce that: set them to true or remove the section",
-            forbidden.join(", ")
-        );
-        reading.report.fault(allowed.name_spot(), message);
+/// The paths after the base URL's: the entry's, where no override stands for one. A list that must not be asked for has
+/// none.
+fn paths(
+    entry: &Entry,
+    operations: Operations,
+    custom: Option<&At<'_>>,
+    reading: &mut Reading<'_, '_>,
+) -> Paths {
+    let overrides = operations::paths(custom, reading.report);
+    let chat = || Some(entry.chat_path.to_owned());
+    let list_models = overrides.list_models.or_else(|| entry.models_path.map(str::to_owned));
+    Paths {
+        list_models: list_models.filter(|_| operations.list_models),
+        chat: overrides.chat.or_else(chat),
+        chat_stream: overrides.chat_stream.or_else(chat),
     }
 }
 
@@ -212,10 +202,11 @@ fn base_path(mut path: String, entry: Option<&Entry>) -> String {
     path
 }
 
-fn check_any_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_, '_>) {
+/// Worth a word, and no more: a node without a usable key starts, says so to every request, and serves after a reload.
+fn warn_without_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_, '_>) {
     let serves = |provider: &Provider| {
-        (provider.key_less && provider.dialect.is_some())
-            || provider.keys.iter().any(|key| key.secret.is_some())
+        let is_usable = |key: &Key| key.enabled && key.secret.is_some();
+        provider.dialect.is_some() && (provider.key_less || provider.keys.iter().any(is_usable))
     };
     if providers.is_empty() || providers.iter().any(serves) {
         return;
@@ -235,9 +226,10 @@ fn check_any_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_
     variables.truncate(VARIABLES_NAMED_MAX);
     let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
     let message = if variables.is_empty() {
-        "no key has a value: there is nothing to serve with".to_owned()
+        "no key can be used: every request will be refused".to_owned()
     } else {
-        format!("no key has a value; unset or empty: {}{more}; set at least one", variables.join(", "))
+        let variables = variables.join(", ");
+        format!("no key can be used: every request will be refused; unset or empty: {variables}{more}")
     };
-    reading.report.fault(at.name_spot(), message);
+    reading.report.warn(at.name_spot(), message);
 }

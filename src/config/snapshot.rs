@@ -262,6 +262,18 @@ pub struct Key {
     pub enabled: bool,
 }
 
+impl Key {
+    /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.
+    pub fn serves(&self, model: &str) -> bool {
+        let denied = self.blacklisted_models.iter().any(|name| name == model || name == "*");
+        let allowed = match &self.models {
+            Models::All => true,
+            Models::Only(models) => models.iter().any(|name| name == model),
+        };
+        self.enabled && !denied && (allowed || self.aliases.iter().any(|(alias, _)| alias == model))
+    }
+}
+
 /// A key's allow list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Models {
