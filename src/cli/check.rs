@@ -53,6 +53,9 @@ struct Unusable {
     provider: String,
     key: String,
     variable: Option<String>,
+    pointer: String,
+    line: u32,
+    column: u32,
 }
 
 /// What was connected to.
@@ -96,25 +99,37 @@ impl Report {
         self.providers = snapshot.providers.len();
         self.keys = snapshot.providers.iter().map(|provider| provider.keys.len()).sum();
         self.unusable_keys = loaded.unusable_keys.iter().map(Unusable::from).collect();
-        self.warnings = findings(loaded.warnings.iter().cloned().map(Fault::from));
-        self.faults = loaded.unusable_keys.iter().map(|key| Finding::of_key(&self.config, key)).collect();
+        if arguments.strict {
+            self.faults = findings(loaded.strict_faults());
+        } else {
+            self.faults = findings(loaded.unusable_keys.iter().map(Fault::from));
+            self.warnings = findings(loaded.warnings.iter().cloned().map(Fault::from));
+        }
+        self.look_further(loaded, arguments);
+        if arguments.online {
+            self.try_out(loaded);
+        }
+    }
+
+    /// What serving needs beyond the file.
+    fn look_further(&mut self, loaded: &Loaded, arguments: &Check) {
         let workers = arguments.workers.map_or_else(machine::processors, usize::from);
         let (warnings, faults) = match preflight::preflight(loaded, workers) {
             Ok(preflight) => (preflight.warnings, Vec::new()),
             Err(faults) => (Vec::new(), faults),
         };
         let unplaced = |message| Finding::unplaced(&self.config, message);
-        self.warnings.extend(warnings.into_iter().map(unplaced));
         self.faults.extend(faults.into_iter().map(unplaced));
-        if arguments.strict {
-            self.faults.append(&mut self.warnings);
+        match arguments.strict {
+            true => self.faults.extend(warnings.into_iter().map(unplaced)),
+            false => self.warnings.extend(warnings.into_iter().map(unplaced)),
         }
-        self.faults.sort_by_key(Finding::place);
-        if arguments.online {
-            self.online = online::try_out(snapshot).into_iter().map(Online::from).collect();
-            let faults = self.online.iter().filter_map(|online| online.fault.is_some().then_some(&online.words));
-            self.faults.extend(faults.map(|words| Finding::unplaced(&self.config, words.clone())));
-        }
+    }
+
+    fn try_out(&mut self, loaded: &Loaded) {
+        self.online = online::try_out(&loaded.snapshot).into_iter().map(Online::from).collect();
+        let faults = self.online.iter().filter(|online| online.fault.is_some());
+        self.faults.extend(faults.map(|online| Finding::unplaced(&self.config, online.words.clone())));
     }
 }
 
@@ -124,8 +139,8 @@ fn findings(faults: impl IntoIterator<Item = Fault>) -> Vec<Finding> {
 
 impl From<&UnusableKey> for Unusable {
     fn from(key: &UnusableKey) -> Self {
-        let UnusableKey { provider, key, variable, .. } = key.clone();
-        Self { provider, key, variable }
+        let UnusableKey { provider, key, variable, pointer, line, column, .. } = key.clone();
+        Self { provider, key, variable, pointer, line, column }
     }
 }
 

@@ -13,7 +13,10 @@ use crate::config::nearest;
 use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
 use crate::error::Error;
 use crate::routing::draw::draw;
-use crate::routing::explain::{self, Because, Candidate, Explanation, Reason};
+use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
+
+/// Providers not tried that words name; JSON names all.
+const OTHERS_MAX: usize = 10;
 
 /// `corelane explain`.
 #[derive(Debug, Args)]
@@ -27,6 +30,9 @@ pub(super) struct Explain {
     /// The vendor whose path is called, /openai/… or /anthropic/… [default: /v1/…, nobody's].
     #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic"]))]
     pub home: Option<String>,
+    /// Of a request that asks for a stream.
+    #[arg(long)]
+    pub stream: bool,
     /// Make the draw that this seed gives, too.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -56,7 +62,9 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     if arguments.assume_keys {
         assume_keys(&mut snapshot);
     }
-    let explained = explain::explain(&snapshot, &arguments.model, arguments.home.as_deref());
+    let Explain { model: name, home, stream, .. } = arguments;
+    let asked = Asked { name, home: home.as_deref(), stream: *stream };
+    let explained = explain::explain(&snapshot, asked);
     let is_served = explained.as_ref().is_ok_and(|explained| explained.error.is_none());
     let view = View { arguments, snapshot: &snapshot };
     match arguments.json {
@@ -135,6 +143,7 @@ impl View<'_> {
                     explanation.error.as_ref().map(refusal).unwrap_or_default(),
                     self.candidates(explanation),
                     self.rejected(explanation),
+                    self.others_line(explanation),
                     self.draw_line(explanation),
                 ];
                 parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -152,17 +161,22 @@ impl View<'_> {
             }
             Because::OnlyListing => "no other provider's keys list it".to_owned(),
         };
+        let path = if self.arguments.stream { &provider.chat_stream_path } else { &provider.chat_path };
         let scheme = if provider.origin.tls { "https" } else { "http" };
         format!(
             "model \"{}\" means the provider {}: {why}\n{scheme}://{}{}\n",
-            self.arguments.model, provider.name, provider.authority, provider.chat_path
+            self.arguments.model, provider.name, provider.authority, path
         )
     }
 
     fn candidates(&self, explanation: &Explanation<'_>) -> String {
         let mut text = String::new();
         for attempt in &explanation.attempts {
-            text += "one attempt, with a key drawn by weight\n";
+            let is_key_less = attempt.candidates.iter().any(|candidate| candidate.key.is_none());
+            text += match is_key_less {
+                true => "one attempt, without a key\n",
+                false => "one attempt, with a key drawn by weight\n",
+            };
             let head = ["key", "chance", "weight", "asks for"].map(str::to_owned);
             let rows = attempt.candidates.iter().map(|candidate| self.row(explanation, candidate));
             text += &table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
@@ -188,8 +202,24 @@ impl View<'_> {
         });
         match rows.collect::<Vec<_>>() {
             rows if rows.is_empty() => String::new(),
-            rows => format!("not drawn\n{}", table(&rows)),
+            rows => format!("keys not drawn\n{}", table(&rows)),
         }
+    }
+
+    fn others<'e>(&'e self, explanation: &'e Explanation<'_>) -> impl Iterator<Item = &'e str> {
+        let providers = explanation.others.iter().map(|id| self.snapshot.providers.get(usize::from(id.0)));
+        providers.flatten().map(|provider| provider.name.as_str())
+    }
+
+    fn others_line(&self, explanation: &Explanation<'_>) -> String {
+        let mut names: Vec<&str> = self.others(explanation).take(OTHERS_MAX).collect();
+        if names.is_empty() {
+            return String::new();
+        }
+        if explanation.others.len() > OTHERS_MAX {
+            names.push("…");
+        }
+        format!("providers not tried, since only the one that is meant is\n  {}\n", names.join(", "))
     }
 
     fn words(&self, explanation: &Explanation<'_>, key: KeyId, reason: Reason<'_>) -> String {
@@ -217,13 +247,13 @@ impl View<'_> {
     }
 
     fn json(&self, explained: &Explained<'_>) -> Value {
-        let (model, home) = (&self.arguments.model, &self.arguments.home);
+        let Explain { model, home, stream, .. } = self.arguments;
         let explanation = match explained {
             Ok(explanation) => explanation,
             Err(error) => {
                 return json!({
-                    "model": model, "home": home, "target": null, "attempts": [], "rejected": [],
-                    "error": error_json(error), "draw": null,
+                    "model": model, "home": home, "stream": stream, "target": null, "attempts": [], "rejected": [],
+                    "providers_not_tried": [],                     "error": error_json(error), "draw": null,
                 });
             }
         };
@@ -245,6 +275,7 @@ impl View<'_> {
         json!({
             "model": model,
             "home": home,
+            "stream": stream,
             "target": {
                 "provider": self.provider(explanation).map(|provider| &provider.name),
                 "model": explanation.target.model,
@@ -252,6 +283,7 @@ impl View<'_> {
             },
             "attempts": attempts.collect::<Vec<_>>(),
             "rejected": rejected.collect::<Vec<_>>(),
+            "providers_not_tried": self.others(explanation).collect::<Vec<_>>(),
             "error": explanation.error.as_ref().map(error_json),
             "draw": self.draw_json(explanation),
         })

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::config::{Fault, UnusableKey};
+use crate::config::Fault;
 
 /// The answer, with a line's end.
 pub(super) fn answer(text: &str) {
@@ -44,16 +44,6 @@ impl Finding {
     pub(super) fn unplaced(file: &str, message: String) -> Self {
         let words = format!("{file}: {message}");
         Self { file: file.to_owned(), line: None, column: None, pointer: String::new(), message, words }
-    }
-
-    /// For the file's order; what has no place comes last.
-    pub(super) fn place(&self) -> (u32, u32) {
-        (self.line.unwrap_or(u32::MAX), self.column.unwrap_or(u32::MAX))
-    }
-
-    /// A key without a value.
-    pub(super) fn of_key(file: &str, key: &UnusableKey) -> Self {
-        Self::unplaced(file, key.to_string())
     }
 }
 

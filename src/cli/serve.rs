@@ -125,8 +125,7 @@ fn preflight(arguments: &Serve, loaded: &Loaded, workers: usize) -> Result<Optio
         Err(faults) => (None, Vec::new(), faults),
     };
     if arguments.strict {
-        faults.extend(loaded.warnings.iter().map(ToString::to_string));
-        faults.extend(loaded.unusable_keys.iter().map(ToString::to_string));
+        faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
         faults.extend(warnings);
     } else {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -3,9 +3,20 @@
 //! itself; a test holds it to them. One attempt is made for a request in this version.
 
 use super::draw::{allows, denial, keys, no_key, wire_model};
-use super::target::{Target, resolve};
+use super::target::{Target, permit, resolve};
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
 use crate::error::Error;
+
+/// What a request says that decides where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The model, as the caller names it.
+    pub name: &'a str,
+    /// The vendor whose path is called; `None`: nobody's.
+    pub home: Option<&'a str>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+}
 
 /// A request's way.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +29,8 @@ pub struct Explanation<'a> {
     pub attempts: Vec<Attempt<'a>>,
     /// The keys of the provider that no attempt may draw, in the file's order.
     pub rejected: Vec<Rejected<'a>>,
+    /// The providers that no attempt goes to: in this version all that the name does not mean.
+    pub others: Vec<ProviderId>,
     /// What the caller is answered when no attempt can be made.
     pub error: Option<Error>,
 }
@@ -77,31 +90,42 @@ pub enum Reason<'a> {
     WeightZero,
 }
 
-/// Explains a request for `name` on a path whose vendor is `home`. Errors: what the caller is answered when the name means
-/// no provider.
-pub fn explain<'a>(
-    snapshot: &'a Snapshot,
-    name: &'a str,
-    home: Option<&str>,
-) -> Result<Explanation<'a>, Error> {
-    let target = resolve(snapshot, name, home)?;
-    let because = match (target.model.len() < name.len(), home) {
+/// Explains a request. Errors: what the caller is answered when the name means no provider.
+pub fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
+    let target = resolve(snapshot, asked.name, asked.home)?;
+    let because = match (target.model.len() < asked.name.len(), asked.home) {
         (true, _) => Because::Prefix,
         (false, Some(_)) => Because::Home,
         (false, None) => Because::OnlyListing,
     };
     let provider = snapshot.providers.get(usize::from(target.provider.0));
-    let (candidates, rejected) = provider.map(|provider| sorted(provider, target.model)).unwrap_or_default();
-    let no_key = || provider.map(|provider| no_key(provider, target.model));
-    let (attempts, error) = match candidates.is_empty() {
-        true => (Vec::new(), no_key()),
-        false => (vec![Attempt { provider: target.provider, candidates }], None),
-    };
-    Ok(Explanation { target, because, attempts, rejected, error })
+    let (candidates, rejected, error) =
+        provider.map(|provider| chosen(provider, target.model, asked.stream)).unwrap_or_default();
+    let attempt = Attempt { provider: target.provider, candidates };
+    let attempts = if attempt.candidates.is_empty() { Vec::new() } else { vec![attempt] };
+    let ids = (0u16..).zip(&snapshot.providers).map(|(index, _)| ProviderId(index));
+    let others = ids.filter(|id| *id != target.provider).collect();
+    Ok(Explanation { target, because, attempts, rejected, others, error })
+}
+
+type Keys<'a> = (Vec<Candidate<'a>>, Vec<Rejected<'a>>);
+
+/// The keys, sorted, or why there is no attempt. Of a provider that must not be asked no key is looked at.
+fn chosen<'a>(
+    provider: &'a Provider,
+    model: &'a str,
+    stream: bool,
+) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>, Option<Error>) {
+    if let Err(error) = permit(provider, stream) {
+        return (Vec::new(), Vec::new(), Some(error));
+    }
+    let (candidates, rejected) = sorted(provider, model);
+    let error = candidates.is_empty().then(|| no_key(provider, model));
+    (candidates, rejected, error)
 }
 
 /// The keys that may be drawn, and the others.
-fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>) {
+fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
     if provider.key_less {
         return (vec![Candidate { key: None, wire_model: model, probability: 1.0 }], Vec::new());
     }
@@ -131,7 +155,7 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Ve
 /// All that speaks against a key for itself.
 fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
-    let no_value = key.secret.is_none().then(|| Reason::NoValue(key.variable.as_deref()));
+    let no_value = key.secret.is_none().then_some(Reason::NoValue(key.variable.as_deref()));
     let denied = denial(key, model).map(Reason::Denied);
     let not_listed = (!allows(key, model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
@@ -161,11 +185,33 @@ mod tests {
         "anthropic": {"keys": [{"name": "z", "value": "env.SET", "models": ["claude"]}]}
     }}"#;
 
+    fn asked(name: &str) -> Asked<'_> {
+        Asked { name, home: None, stream: false }
+    }
+
+    #[test]
+    fn a_provider_that_must_not_be_asked_has_no_attempt() {
+        let snapshot = snapshot(
+            r#"{"providers": {"mine": {
+                "keys": [{"name": "k", "value": "env.SET", "models": ["m"]}],
+                "network_config": {"base_url": "http://127.0.0.1:9"},
+                "custom_provider_config": {
+                    "base_provider_type": "openai", "allowed_requests": {"chat_completion": true}
+                }
+            }}}"#,
+        );
+        let whole = explain(&snapshot, asked("mine/m")).unwrap();
+        assert_eq!((whole.attempts.len(), whole.error), (1, None));
+        let stream = explain(&snapshot, Asked { stream: true, ..asked("mine/m") }).unwrap();
+        assert_eq!((stream.attempts, stream.rejected), (Vec::new(), Vec::new()));
+        assert_eq!(stream.error, permit(&snapshot.providers[0], true).err());
+    }
+
     #[test]
     fn a_provider_is_meant_by_prefix_by_path_or_by_being_the_only_one() {
         let snapshot = snapshot(CONFIG);
         let because = |name, home| {
-            explain(&snapshot, name, home).map(|explanation| {
+            explain(&snapshot, Asked { name, home, stream: false }).map(|explanation| {
                 let provider = &snapshot.providers[usize::from(explanation.target.provider.0)];
                 (provider.name.as_str(), explanation.target.model, explanation.because)
             })
@@ -180,7 +226,7 @@ mod tests {
     #[test]
     fn each_key_is_a_candidate_or_has_its_reasons() {
         let snapshot = snapshot(CONFIG);
-        let explained = explain(&snapshot, "openai/best", None).unwrap();
+        let explained = explain(&snapshot, asked("openai/best")).unwrap();
         let candidate = |key, wire_model, probability| {
             let key = Some(KeyId(key));
             Candidate { key, wire_model, probability }
@@ -203,15 +249,15 @@ mod tests {
                 rejected(4, &[no_value, Reason::Denied("*")]),
             ]
         );
-        assert_eq!(explained.error, None);
-        let alone = explain(&snapshot, "openai/o3", None).unwrap();
+        assert_eq!((explained.others, explained.error), (vec![ProviderId(0)], None));
+        let alone = explain(&snapshot, asked("openai/o3")).unwrap();
         assert_eq!(alone.attempts[0].candidates, [candidate(2, "o3", 1.0)], "weight 0 serves alone");
     }
 
     #[test]
     fn without_a_key_the_answer_is_the_one_that_the_draw_gives() {
         let snapshot = snapshot(CONFIG);
-        let explained = explain(&snapshot, "anthropic/gpt", None).unwrap();
+        let explained = explain(&snapshot, asked("anthropic/gpt")).unwrap();
         let provider = &snapshot.providers[usize::from(explained.target.provider.0)];
         assert_eq!(explained.attempts, []);
         assert_eq!(explained.error, Some(draw(provider, "gpt", 0.5).unwrap_err()));
@@ -258,7 +304,7 @@ mod tests {
         let template = snapshot.providers[1].clone();
         for round in 0..100 {
             snapshot.providers[1] = random_provider(&template, &mut random);
-            let explained = explain(&snapshot, "openai/best", None).unwrap();
+            let explained = explain(&snapshot, asked("openai/best")).unwrap();
             let mut drawn: HashMap<Option<u16>, u32> = HashMap::new();
             for seed in 0..u64::from(DRAWS) {
                 let chance = fastrand::Rng::with_seed(seed).f64();
@@ -268,7 +314,11 @@ mod tests {
                         *drawn.entry(key).or_default() += 1;
                         let mut candidates = explained.attempts.iter().flat_map(|one| &one.candidates);
                         let candidate = candidates.find(|one| one.key == draw.key);
-                        assert_eq!(candidate.map(|one| one.wire_model), Some(draw.wire_model), "round {round}");
+                        assert_eq!(
+                            candidate.map(|one| one.wire_model),
+                            Some(draw.wire_model),
+                            "round {round}"
+                        );
                     }
                     Err(error) => assert_eq!(explained.error, Some(error), "round {round}"),
                 }
