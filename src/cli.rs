@@ -62,6 +62,12 @@ pub struct Serve {
     /// How cores do their I/O.
     #[arg(long, value_enum, default_value = "auto")]
     pub driver: DriverChoice,
+    /// Reload by itself when the config's files change (the default).
+    #[arg(long, overrides_with = "no_watch")]
+    pub watch: bool,
+    /// Reload on HUP or when told to only.
+    #[arg(long, overrides_with = "watch")]
+    pub no_watch: bool,
     /// Do not start when there is any warning, or a key without a value.
     #[arg(long)]
     pub strict: bool,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{self, Finding};
 use super::place::ConfigPlace;
-use crate::config::{FINDINGS_MAX, Fault, Loaded, UnusableKey};
+use crate::config::{FINDINGS_MAX, Fault, Loaded, UnusableKey, Whence};
 use crate::control::online::{self, Tried};
 use crate::control::{machine, preflight};
 
@@ -139,7 +139,11 @@ fn findings(faults: impl IntoIterator<Item = Fault>) -> Vec<Finding> {
 
 impl From<&UnusableKey> for Unusable {
     fn from(key: &UnusableKey) -> Self {
-        let UnusableKey { provider, key, variable, pointer, line, column, .. } = key.clone();
+        let UnusableKey { provider, key, whence, pointer, line, column, .. } = key.clone();
+        let variable = match whence {
+            Whence::Variable(variable) => Some(variable),
+            Whence::Config | Whence::File(_) => None,
+        };
         Self { provider, key, variable, pointer, line, column }
     }
 }

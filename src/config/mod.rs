@@ -20,6 +20,7 @@ mod pem;
 mod providers;
 mod proxy;
 mod reference;
+pub mod restart;
 mod secret;
 mod server;
 mod shares;
@@ -68,6 +69,7 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// An accepted file.
+#[derive(Clone)]
 pub struct Loaded {
     /// What it means; generation 1.
     pub snapshot: Snapshot,

@@ -26,7 +26,7 @@ pub(super) async fn health(
     let (status, word) = if core.is_draining() { (503, "draining") } else { (200, "ok") };
     // Of now, as the core's next request finds it.
     let snapshot = core.snapshot();
-    let loaded_at = core.loaded_at().to_string();
+    let loaded_at = format!("{:.3}", core.loaded_at());
     let body = serde_json::json!({
         "status": word,
         "components": { "db_pings": "disabled" },

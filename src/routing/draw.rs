@@ -1,7 +1,7 @@
 //! Which of a provider's keys serves a model: those that may, drawn by weight. It knows nothing of health or retries.
 
 use super::target::quoted;
-use crate::config::snapshot::{Key, KeyId, Provider};
+use crate::config::snapshot::{Key, KeyId, Models, Provider};
 use crate::error::{Error, Kind};
 
 /// A key, and the model's name as the provider knows it.

@@ -4,7 +4,7 @@
 
 use super::draw::{allows, denial, keys, no_key, wire_model};
 use super::target::{Target, permit, resolve};
-use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
+use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot, Whence};
 use crate::error::Error;
 
 /// What a request says that decides where it goes.
@@ -80,8 +80,8 @@ pub struct Rejected<'a> {
 pub enum Reason<'a> {
     /// `enabled` is false.
     Disabled,
-    /// The variable of this name is unset or empty; `None`: the file gives no value.
-    NoValue(Option<&'a str>),
+    /// It has no value; where it should have come from.
+    NoValue(&'a Whence),
     /// This entry of `blacklisted_models` has the model; it may be `*`.
     Denied(&'a str),
     /// Neither `models` nor `aliases` has the model.
@@ -155,7 +155,7 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
 /// All that speaks against a key for itself.
 fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
-    let no_value = key.secret.is_none().then_some(Reason::NoValue(key.variable.as_deref()));
+    let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
     let denied = denial(key, model).map(Reason::Denied);
     let not_listed = (!allows(key, model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
@@ -236,11 +236,11 @@ mod tests {
             explained.attempts[0].candidates,
             [candidate(0, "gpt-x", 0.75), candidate(1, "best", 0.25)]
         );
-        let no_value = Reason::NoValue(Some("UNSET"));
-        let rejected = |key, reasons: &[Reason<'static>]| {
-            let (key, reasons) = (KeyId(key), reasons.to_vec());
-            Rejected { key, reasons }
-        };
+        let unset = Whence::Variable("UNSET".to_owned());
+        let no_value = Reason::NoValue(&unset);
+        fn rejected<'a>(key: u16, reasons: &[Reason<'a>]) -> Rejected<'a> {
+            Rejected { key: KeyId(key), reasons: reasons.to_vec() }
+        }
         assert_eq!(
             explained.rejected,
             [

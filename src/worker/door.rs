@@ -50,7 +50,11 @@ enum Batch {
 
 impl Door {
     /// Of `core`, whose number in `posts` is its index. Errors: the listener cannot be made non-blocking.
-    pub(super) fn new(core: Rc<Core>, listener: TcpListener, posts: Arc<[Post<Message>]>) -> io::Result<Self> {
+    pub(super) fn new(
+        core: Rc<Core>,
+        listener: TcpListener,
+        posts: Arc<[Post<Message>]>,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self { core, listener, posts, refusals: Rc::default() })
     }

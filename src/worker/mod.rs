@@ -167,10 +167,11 @@ async fn live(Prepared { core, door, readiness, mailbox }: Prepared) -> io::Resu
     let (refusals, refusals_end) = (door.close(), Instant::now() + FIRST_BYTE_TIMEOUT);
     let are_refused = || refusals.get() == 0 || Instant::now() >= refusals_end;
     let all_end = || core.open_connections() == 0 && are_refused();
-    connections_end(all_end, told.deadline.get()).await;
+    connections_end(all_end, || told.deadline.get()).await;
     // What still runs is ended in order, so that it leaves a row.
     core.cut();
-    connections_end(all_end, Some(Instant::now() + CUT_TIMEOUT)).await;
+    let cut_end = Instant::now() + CUT_TIMEOUT;
+    connections_end(all_end, || Some(cut_end)).await;
     Ok(())
 }
 
@@ -198,8 +199,9 @@ async fn take_messages(core: Rc<Core>, mailbox: Mailbox<Message>, told: Rc<Told>
     *told.lost.borrow_mut() = Some(ended);
 }
 
-async fn connections_end(all_end: impl Fn() -> bool, deadline: Option<Instant>) {
-    while !all_end() && deadline.is_some_and(|at| Instant::now() < at) {
+/// The deadline is asked for at each look: a drain may be told to be sooner.
+async fn connections_end(all_end: impl Fn() -> bool, deadline: impl Fn() -> Option<Instant>) {
+    while !all_end() && deadline().is_some_and(|at| Instant::now() < at) {
         monoio::time::sleep(TICK).await;
     }
 }
