@@ -23,6 +23,8 @@ pub enum Kind {
     ProviderNotConfigured,
     /// The provider or the pairing of dialects is known but not served by this version.
     ProviderNotSupported,
+    /// The config does not let this provider be asked for the operation (`allowed_requests`).
+    UnsupportedOperation,
     /// The head is malformed or its framing is ambiguous (RFC 9112).
     BadHead,
     /// A cross-origin request from an origin that is not allowed.
@@ -92,6 +94,7 @@ impl Kind {
             Self::NoKeyForModel => (400, "no_key_for_model"),
             Self::ProviderNotConfigured => (400, "provider_not_configured"),
             Self::ProviderNotSupported => (400, "provider_not_supported"),
+            Self::UnsupportedOperation => (400, "unsupported_operation"),
             Self::BadHead => (400, "bad_request_head"),
             Self::OriginNotAllowed => (403, "origin_not_allowed"),
             Self::NotFound => (404, "not_found"),

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use corelane::config::snapshot::{Key, LogsStore, Models, Provider, Snapshot, Transport};
+use corelane::config::snapshot::{
+    Key, LogsStore, Models, Pem, Postgres, Provider, Proxy, Server, ServerTls, Snapshot, Transport, Whence,
+};
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Loaded, load};
 use serde_json::{Value, json};
 
@@ -194,7 +196,7 @@ fn five_thousand_keys_and_five_hundred_providers_load() {
     assert_eq!(loaded.snapshot.providers.iter().map(|provider| provider.keys.len()).sum::<usize>(), 5_000);
 
     let faulty = text.replace("\"models\":[\"gpt-4o\"]", "\"models\":1");
-    let faults = load(faulty.as_bytes(), "c", &environment).expect_err("a faulty file");
+    let faults = load(faulty.as_bytes(), "c", &environment).err().expect("a faulty file");
     assert_eq!(faults.len(), FINDINGS_MAX + 1);
 }
 
@@ -206,11 +208,11 @@ fn a_huge_or_cut_file_is_an_error() {
         vec![b','; FILE_BYTES_MAX],
         "{\"a\":".repeat(DEPTH_MAX + 1).into_bytes(),
     ] {
-        assert_eq!(load(&text, "c", &environment).expect_err("a bad file").len(), 1);
+        assert_eq!(load(&text, "c", &environment).err().expect("a bad file").len(), 1);
     }
     let seed = include_bytes!("config/good/seed.json");
     for end in 0..seed.len() - 2 {
-        let faults = load(&seed[..end], "c", &environment).expect_err("a cut file");
+        let faults = load(&seed[..end], "c", &environment).err().expect("a cut file");
         assert_eq!(faults.len(), 1, "cut at byte {end}");
     }
 }
@@ -289,11 +291,11 @@ fn printed(loaded: &Loaded) -> String {
     let mut out = lines(&loaded.warnings);
     out += &lines(&loaded.unusable_keys);
     let _ = writeln!(out, "\n{client:?}");
-    let _ = writeln!(out, "{server:?}");
+    let _ = writeln!(out, "{}", server_line(server));
     let _ = match logs_store {
         None => writeln!(out, "no logs store"),
         Some(LogsStore::Sqlite { path }) => writeln!(out, "sqlite {}", path.display()),
-        Some(LogsStore::Postgres(postgres)) => writeln!(out, "{postgres:?}"),
+        Some(LogsStore::Postgres(postgres)) => writeln!(out, "{}", postgres_line(postgres)),
     };
     for provider in providers {
         print_provider(&mut out, provider);
@@ -320,13 +322,50 @@ fn print_provider(out: &mut String, provider: &Provider) {
     );
     if *origin.transport != Transport::default() {
         let roots = origin.transport.extra_roots_pem.matches("-----BEGIN CERTIFICATE").count();
-        let transport =
-            Transport { extra_roots_pem: format!("{roots} roots"), ..(*origin.transport).clone() };
-        let _ = writeln!(out, "  {transport:?}");
+        let _ = writeln!(out, "  {}", transport_line(&origin.transport, roots));
     }
     for key in keys {
         print_key(out, key);
     }
+}
+
+/// Like `Debug`, which nothing has that may hold a secret.
+fn server_line(server: &Server) -> String {
+    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
+    let pem = |pem: &Pem| match pem {
+        Pem::File(path) => format!("File({path:?})"),
+        Pem::Text { whence, .. } => format!("Text({whence})"),
+    };
+    let tls = tls.as_ref().map_or("None".to_owned(), |ServerTls { cert, key, client_ca }| {
+        let client_ca = client_ca.as_ref().map_or("None".to_owned(), pem);
+        format!("cert: {}, key: {}, client_ca: {client_ca}", pem(cert), pem(key))
+    });
+    format!(
+        "Server {{ tls: {tls}, trusted_proxies: {trusted_proxies:?}, proxy_protocol: {proxy_protocol}, \
+         connections_per_core_max: {connections_per_core_max}, admin: {:?} }}",
+        admin.as_ref().map(|admin| &admin.address)
+    )
+}
+
+fn postgres_line(postgres: &Postgres) -> String {
+    let Postgres { host, port, user, password, db_name, ssl_mode } = postgres;
+    format!(
+        "Postgres {{ host: {host:?}, port: {port}, user: {user:?}, password: {}, db_name: {db_name:?}, \
+         ssl_mode: {ssl_mode:?} }}",
+        password.is_some()
+    )
+}
+
+fn transport_line(transport: &Transport, roots: usize) -> String {
+    let Transport { extra_roots_pem: _, insecure_skip_verify, proxy, allow_private_network, connections_max } =
+        transport;
+    let proxy = proxy.as_ref().map_or("None".to_owned(), |Proxy { kind, host, port, credentials }| {
+        format!("{kind:?} {host:?} {port} user {:?}", credentials.as_ref().map(|(user, _)| user))
+    });
+    format!(
+        "Transport {{ roots: {roots}, insecure_skip_verify: {insecure_skip_verify}, proxy: {proxy}, \
+         allow_private_network: {allow_private_network}, connections_max: {connections_max:?} }}"
+    )
 }
 
 fn print_key(out: &mut String, key: &Key) {
@@ -338,7 +377,7 @@ fn print_key(out: &mut String, key: &Key) {
         out,
         "  {:?} {}{} weight {} models {models} not {:?} aliases {:?}{}",
         key.name,
-        key.variable.as_ref().map_or("value".to_owned(), |variable| format!("env.{variable}")),
+        if key.whence == Whence::Config { "value".to_owned() } else { key.whence.to_string() },
         if key.secret.is_some() { "" } else { " (none)" },
         key.weight,
         key.blacklisted_models,

@@ -8,6 +8,10 @@
     reason = "threads of a test share what they saw and wait on conditions"
 )]
 
+#[path = "gateway/admin.rs"]
+mod admin;
+#[path = "gateway/admin_places.rs"]
+mod admin_places;
 #[path = "gateway/bodies.rs"]
 mod bodies;
 #[path = "gateway/broken.rs"]

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Serve;
+use super::{Serve, admin};
 use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::control::admin::{Doors, socket as admin_socket};
 use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
@@ -65,6 +66,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+    let admin = open_doors(arguments, &snapshot, address)?;
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
     let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
     let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
@@ -97,6 +99,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         workers: workers.len(),
         built: workers.first().map(|worker| worker.driver.clone()),
         address,
+        admin_socket: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
         writes: log.is_some(),
         open_files,
         is_watched: !arguments.no_watch,
@@ -108,8 +111,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
     let (commands, commanded) = tokio::sync::mpsc::channel(COMMANDS_MAX);
-    let admin_socket = None;
-    let node = Node { posts, threads, questions, log, identity, config, admin_socket, commands, commanded };
+    let node = Node { posts, threads, questions, log, identity, config, admin, commands, commanded };
     Ok((node, announce))
 }
 
@@ -121,8 +123,7 @@ fn preflight(arguments: &Serve, loaded: &Loaded, workers: usize) -> Result<Optio
         Err(faults) => (None, Vec::new(), faults),
     };
     if arguments.strict {
-        faults.extend(loaded.warnings.iter().map(ToString::to_string));
-        faults.extend(loaded.unusable_keys.iter().map(ToString::to_string));
+        faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
         faults.extend(warnings);
     } else {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -228,6 +229,31 @@ fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Ref
     Ok(listeners.map_err(|error| format!("listen on {address}: {error}"))?)
 }
 
+/// Where an operator's commands are taken. A node without its admin socket serves; one that cannot listen where the config
+/// says does not start.
+fn open_doors(
+    arguments: &Serve,
+    snapshot: &Snapshot,
+    address: Option<SocketAddr>,
+) -> Result<Doors, Refusal> {
+    let port = address.map_or(arguments.port, |address| address.port());
+    let homes = admin::homes(arguments.admin_socket.as_ref(), port);
+    let socket = admin_socket::bind(&homes);
+    if let Err(fault) = &socket
+        && !homes.is_empty()
+    {
+        tracing::warn!(fault, "no admin socket: corelane status, reload and the like cannot reach this node");
+    }
+    let http = snapshot.server.admin.as_ref().map(|admin| listen_for_admin(&admin.address)).transpose()?;
+    Ok(Doors { socket: socket.ok(), http })
+}
+
+fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
+    let listener = TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -247,6 +273,7 @@ struct Started {
     workers: usize,
     built: Option<Built>,
     address: Option<SocketAddr>,
+    admin_socket: Option<PathBuf>,
     writes: bool,
     open_files: OpenFiles,
     is_watched: bool,
@@ -285,6 +312,8 @@ fn announce(started: &Started, snapshot: &Snapshot) {
         version = env!("CARGO_PKG_VERSION"),
         address = started.address.map(|address| address.to_string()),
         tls = snapshot.server.tls.is_some(),
+        admin_socket = started.admin_socket.as_ref().map(|path| path.display().to_string()),
+        admin_address = snapshot.server.admin.as_ref().map(|admin| admin.address.as_str()),
         workers = started.workers,
         driver = started.driver(),
         ring_flags = started.built.as_ref().map(|built| built.flags),

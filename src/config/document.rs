@@ -252,6 +252,13 @@ fn push_segment(pointer: &mut String, segment: &str) {
     }
 }
 
+/// A pointer with one segment more.
+pub(crate) fn joined(pointer: &str, segment: &str) -> String {
+    let mut pointer = pointer.to_owned();
+    push_segment(&mut pointer, segment);
+    pointer
+}
+
 /// A value in the tree with its pointer: what the readers walk with.
 #[derive(Clone, Debug)]
 pub(crate) struct At<'t> {
@@ -325,9 +332,7 @@ impl<'t> At<'t> {
     }
 
     fn down(&self, segment: &str, node: &'t Node<'t>, name_start: usize) -> At<'t> {
-        let mut pointer = self.pointer.clone();
-        push_segment(&mut pointer, segment);
-        At { node, pointer, name_start }
+        At { node, pointer: joined(&self.pointer, segment), name_start }
     }
 }
 

@@ -171,6 +171,17 @@ impl<'t> Report<'t> {
         (start + column_bytes.saturating_sub(1)).min(self.text.len())
     }
 
+    /// The file's name.
+    pub(crate) fn file(&self) -> &str {
+        self.file
+    }
+
+    /// Line and column of each offset; they come in rising order.
+    pub(crate) fn places(&self, offsets: impl Iterator<Item = usize>) -> Vec<(u32, u32)> {
+        let mut walk = Walk::default();
+        offsets.map(|offset| self.line_and_column(offset, &mut walk)).collect()
+    }
+
     /// All faults, in the order of the file.
     pub(crate) fn into_faults(mut self) -> Vec<Fault> {
         let findings = std::mem::take(&mut self.faults);

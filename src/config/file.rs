@@ -1,6 +1,17 @@
 //! The words of a config file: every key that Bifrost's `config.json` knows, its type, and what this version does with
 //! it: honoured, accepted without effect, or refused. Data only; `validate` walks a document with it.
 
+mod unserved;
+
+pub(crate) use unserved::plugin_config;
+use unserved::{
+    AUTH, AZURE, BEDROCK, CIRCUIT_BREAKER, CLIENT_WEBHOOK, CONFIG_STORE_CONFIG, FRAMEWORK, HEADER_FILTER,
+    OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, URL_KEY, VECTOR_STORE, VERTEX,
+    VLLM, WEBSOCKET, WRITER,
+};
+
+use super::operations::{ALLOWED_REQUESTS, PATH_OVERRIDES};
+
 /// One key of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
@@ -10,6 +21,8 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     /// What we do with it.
     pub(crate) effect: Effect,
+    /// Its text is a secret that no reader takes up: one that stands in the file is worth a warning.
+    pub(crate) is_secret: bool,
 }
 
 /// The shape of a value.
@@ -31,8 +44,10 @@ pub(crate) enum Kind {
     Reference,
     /// The same, or a whole number.
     ReferenceOrInteger,
-    /// Milliseconds or seconds as a whole number, or a string such as `500ms`.
+    /// Milliseconds or seconds as a whole number, or a string such as `500ms` (`duration`).
     Duration,
+    /// The same, or `off`.
+    DurationOrOff,
     /// An object whose values are strings.
     TextMap,
     /// An object whose values are booleans.
@@ -71,26 +86,33 @@ pub(crate) enum When {
 }
 
 const fn honoured(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind, effect: Effect::Honoured }
+    Key { name, kind, effect: Effect::Honoured, is_secret: false }
+}
+
+/// A secret that nobody reads.
+const fn secret(name: &'static str) -> Key {
+    Key { is_secret: true, ..honoured(name, Kind::Reference) }
 }
 
 /// No effect, whatever it says.
 const fn given(name: &'static str, kind: Kind, why: &'static str) -> Key {
-    Key { name, kind, effect: Effect::Ignored(When::Given, why) }
+    Key { name, kind, effect: Effect::Ignored(When::Given, why), is_secret: false }
 }
 
 /// No effect, worth a word only where it asks for something.
 const fn asking(name: &'static str, kind: Kind, why: &'static str) -> Key {
-    Key { name, kind, effect: Effect::Ignored(When::Asking, why) }
+    Key { name, kind, effect: Effect::Ignored(When::Asking, why), is_secret: false }
 }
 
 /// Refused where it asks for something.
 const fn refused(name: &'static str, kind: Kind, why: &'static str) -> Key {
-    Key { name, kind, effect: Effect::Refused(When::Asking, why) }
+    Key { name, kind, effect: Effect::Refused(When::Asking, why), is_secret: false }
 }
 
 const ANY_COUNT: Kind = Kind::Integer(0, u64::MAX);
 const MCP: &str = "MCP is not served by this version";
+const NO_MCP_AUTH: &str =
+    "it would say who may use the MCP server, which this version does not have: remove it";
 const NO_STORE: &str = "this version keeps nothing that it would apply to";
 const NO_ACCESS: &str = "it would restrict who may do what, and this version does not enforce it: remove it, \
      or restrict access in front of corelane";
@@ -110,24 +132,27 @@ pub(crate) static ROOT: &[Key] = &[
     honoured("plugins", Kind::List(PLUGIN)), // some are refused, by `validate`
     honoured("mcp", Kind::Object(MCP_SECTION)),
     honoured("server", Kind::Object(SERVER)),
-    asking("encryption_key", Kind::Reference, "nothing is stored that it would encrypt"),
+    Key {
+        is_secret: true,
+        ..asking("encryption_key", Kind::Reference, "nothing is stored that it would encrypt")
+    },
     asking("env_label", Kind::Text, "there is no web page to show it"),
-    refused("auth_config", Kind::AnyObject, NO_ACCESS),
+    refused("auth_config", Kind::Object(AUTH), NO_ACCESS),
     refused("access_profiles", Kind::Any, NO_ACCESS),
     refused("scim_config", Kind::AnyObject, NO_ACCESS),
     refused("guardrails_config", Kind::AnyObject, NO_ACCESS),
-    asking("framework", Kind::AnyObject, "there is no price list to load"),
+    asking("framework", Kind::Object(FRAMEWORK), "there is no price list to load"),
     asking("alerting", Kind::Any, ENTERPRISE),
     asking("audit_logs", Kind::Any, ENTERPRISE),
     asking("cluster_config", Kind::Any, "nodes share the file and need no cluster"),
     asking("load_balancer_config", Kind::Any, ENTERPRISE),
     asking("large_payload_optimization", Kind::Any, "bodies are passed through without it"),
     asking("webhooks", Kind::Any, "there are no asynchronous jobs"),
-    asking("vector_store", Kind::AnyObject, "there is no semantic cache"),
+    asking("vector_store", Kind::Object(VECTOR_STORE), "there is no semantic cache"),
     asking("skills_registry", Kind::Any, NO_STORE),
-    asking("websocket", Kind::AnyObject, "there is no WebSocket API"),
+    asking("websocket", Kind::Object(WEBSOCKET), "there is no WebSocket API"),
     asking("feature_flags", Kind::AnyObject, "there are no feature flags"),
-    asking("circuit_breaker_config", Kind::AnyObject, "this version has no circuit breaker"),
+    asking("circuit_breaker_config", Kind::Object(CIRCUIT_BREAKER), "this version has no circuit breaker"),
 ];
 
 /// Ours but for the first.
@@ -136,6 +161,8 @@ static SERVER: &[Key] = &[
     honoured("tls", Kind::Object(SERVER_TLS)),
     honoured("trusted_proxies", Kind::Texts),
     honoured("proxy_protocol", Kind::Bool),
+    honoured("admin_address", Kind::Text),
+    secret("admin_token"),
     honoured("max_connections_per_core", Kind::Integer(1, super::server::CONNECTIONS_PER_CORE_MAX)),
 ];
 
@@ -167,31 +194,31 @@ static CLIENT: &[Key] = &[
     asking("compat", Kind::Object(COMPAT), "requests are not converted between APIs by it"),
     refused(
         "header_filter_config",
-        Kind::AnyObject,
+        Kind::Object(HEADER_FILTER),
         "it would keep callers' headers from providers, and this version does not: remove it",
     ),
     given("async_job_result_ttl", ANY_COUNT, "there are no asynchronous jobs"),
     refused("required_headers", Kind::Texts, NO_ACCESS),
     asking("logging_headers", Kind::Texts, "headers are not copied into log rows"),
-    refused(
-        "whitelisted_routes",
-        Kind::Texts,
-        "it exempts routes from an authentication that this version does not have: remove it",
-    ),
+    asking("whitelisted_routes", Kind::Texts, "no route asks for credentials in this version"),
     given("hide_deleted_virtual_keys_in_filters", Kind::Bool, "there is no web page"),
-    asking("allow_direct_keys", Kind::Bool, "a caller's own provider key is never used"),
+    refused(
+        "allow_direct_keys",
+        Kind::Bool,
+        "this version never uses a caller's own provider key, and the keys of this file would pay instead: remove it",
+    ),
     given("mcp_agent_depth", ANY_COUNT, MCP),
     given("mcp_tool_execution_timeout", Kind::Duration, MCP),
     given("mcp_code_mode_binding_level", Kind::Text, MCP),
     given("mcp_tool_sync_interval", Kind::Duration, MCP),
     given("mcp_disable_auto_tool_inject", Kind::Bool, MCP),
-    given("mcp_enable_temp_token_auth", Kind::Bool, MCP),
+    refused("mcp_enable_temp_token_auth", Kind::Bool, NO_MCP_AUTH),
     given("mcp_external_client_url", Kind::Any, MCP),
     given("mcp_external_server_url", Kind::Any, MCP),
-    given("mcp_server_auth_mode", Kind::Text, MCP),
-    given("oauth2_server_config", Kind::AnyObject, MCP),
+    refused("mcp_server_auth_mode", Kind::Text, NO_MCP_AUTH),
+    refused("oauth2_server_config", Kind::Object(OAUTH2_SERVER), NO_MCP_AUTH),
     given("routing_chain_max_depth", ANY_COUNT, "there are no routing rules"),
-    given("webhook_config", Kind::AnyObject, "there are no asynchronous jobs"),
+    given("webhook_config", Kind::Object(CLIENT_WEBHOOK), "there are no asynchronous jobs"),
     asking(
         "enable_governance",
         Kind::Bool,
@@ -218,7 +245,7 @@ static GOVERNANCE: &[Key] = &[
     refused("model_configs", Kind::AnyList, NO_SPENDING),
     refused("providers", Kind::AnyList, NO_SPENDING),
     refused("roles", Kind::AnyList, NO_ACCESS),
-    refused("auth_config", Kind::AnyObject, NO_ACCESS),
+    refused("auth_config", Kind::Object(AUTH), NO_ACCESS),
     refused(
         "routing_rules",
         Kind::AnyList,
@@ -240,7 +267,7 @@ static PLUGIN: &[Key] = &[
 
 static MCP_SECTION: &[Key] = &[
     refused("client_configs", Kind::AnyList, "MCP is not served by this version: remove the clients"),
-    asking("tool_manager_config", Kind::AnyObject, MCP),
+    asking("tool_manager_config", Kind::Object(TOOL_MANAGER), MCP),
     asking("tool_sync_interval", Kind::Duration, MCP),
     asking("tool_groups", Kind::AnyList, MCP),
 ];
@@ -261,7 +288,11 @@ pub(crate) static PROVIDER: &[Key] = &[
     asking("send_back_raw_response", Kind::Bool, "raw bodies are not added to answers"),
     asking("store_raw_request_response", Kind::Bool, "raw bodies are not stored"),
     honoured("openai_config", Kind::Object(OPENAI)),
-    asking("prompt_cache", Kind::AnyObject, "requests are not changed to use a provider's prompt cache"),
+    asking(
+        "prompt_cache",
+        Kind::Object(PROMPT_CACHE),
+        "requests are not changed to use a provider's prompt cache",
+    ),
 ];
 
 static OPENAI: &[Key] = &[refused(
@@ -284,12 +315,8 @@ static PROXY: &[Key] = &[
 static CUSTOM: &[Key] = &[
     honoured("base_provider_type", Kind::Text),
     honoured("is_key_less", Kind::Bool),
-    honoured("allowed_requests", Kind::BoolMap),
-    refused(
-        "request_path_overrides",
-        Kind::TextMap,
-        "this version sends to the base provider's own paths only: remove it",
-    ),
+    honoured("allowed_requests", Kind::Object(ALLOWED_REQUESTS)),
+    honoured("request_path_overrides", Kind::Object(PATH_OVERRIDES)),
 ];
 
 /// Most seconds that a request timeout may have: a day.
@@ -302,9 +329,9 @@ static NETWORK: &[Key] = &[
     honoured("default_request_timeout_in_seconds", Kind::Integer(0, REQUEST_TIMEOUT_SECONDS_MAX)),
     honoured("stream_idle_timeout_in_seconds", Kind::Integer(0, 3_600)),
     honoured("keep_alive_timeout_in_seconds", Kind::Integer(0, 3_600)),
-    asking("max_retries", ANY_COUNT, RETRIES),
-    asking("retry_backoff_initial", Kind::Duration, RETRIES),
-    asking("retry_backoff_max", Kind::Duration, RETRIES),
+    asking("max_retries", Kind::Integer(0, super::network::RETRIES_MAX), RETRIES),
+    honoured("retry_backoff_initial", Kind::Duration),
+    honoured("retry_backoff_max", Kind::Duration),
     asking("enforce_http2", Kind::Bool, "providers are spoken to in HTTP/1.1"),
     honoured("insecure_skip_verify", Kind::Bool),
     honoured("ca_cert_pem", Kind::Reference),
@@ -326,14 +353,14 @@ static PROVIDER_KEY: &[Key] = &[
     honoured("aliases", Kind::AnyObject), // string or object each, by `keys`
     honoured("enabled", Kind::Bool),
     asking("use_for_batch_api", Kind::Bool, "there is no batch API in this version"),
-    asking("azure_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("vertex_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("bedrock_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("bedrock_mantle_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("vllm_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("ollama_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("sgl_key_config", Kind::AnyObject, OTHER_PROVIDER),
-    asking("replicate_key_config", Kind::AnyObject, OTHER_PROVIDER),
+    asking("azure_key_config", Kind::Object(AZURE), OTHER_PROVIDER),
+    asking("vertex_key_config", Kind::Object(VERTEX), OTHER_PROVIDER),
+    asking("bedrock_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
+    asking("bedrock_mantle_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
+    asking("vllm_key_config", Kind::Object(VLLM), OTHER_PROVIDER),
+    asking("ollama_key_config", Kind::Object(URL_KEY), OTHER_PROVIDER),
+    asking("sgl_key_config", Kind::Object(URL_KEY), OTHER_PROVIDER),
+    asking("replicate_key_config", Kind::Object(REPLICATE), OTHER_PROVIDER),
     asking("huggingface_key_config", Kind::AnyObject, "requests go to the router's own choice"),
     asking("sapaicore_key_config", Kind::AnyObject, OTHER_PROVIDER),
     asking("databricks_key_config", Kind::AnyObject, OTHER_PROVIDER),
@@ -369,17 +396,14 @@ pub(crate) static REFERENCE: &[Key] = &[
 
 /// `config_store`.
 pub(crate) static CONFIG_STORE: &[Key] = &[
-    Key {
-        name: "enabled",
-        kind: Kind::Bool,
-        effect: Effect::Refused(
-            When::Asking,
-            "the file is the only truth of a node: set it to false and keep all configuration in this file, \
-             shared by all nodes",
-        ),
-    },
+    refused(
+        "enabled",
+        Kind::Bool,
+        "the file is the only truth of a node: set it to false, write what the store holds into this file, and give \
+         all nodes the same file (a store of our own comes later)",
+    ),
     honoured("type", Kind::Text),
-    honoured("config", Kind::Any),
+    honoured("config", Kind::Object(CONFIG_STORE_CONFIG)),
     honoured("vault_store", Kind::Any),
 ];
 
@@ -388,8 +412,8 @@ pub(crate) static LOGS_STORE: &[Key] = &[
     honoured("enabled", Kind::Bool),
     honoured("type", Kind::Choice(&["sqlite", "postgres", "clickhouse"])),
     honoured("config", Kind::AnyObject),
-    asking("writer", Kind::AnyObject, "batches have fixed bounds"),
-    asking("object_storage", Kind::AnyObject, "bodies are kept in the row"),
+    asking("writer", Kind::Object(WRITER), "batches have fixed bounds"),
+    asking("object_storage", Kind::Object(OBJECT_STORAGE), "bodies are kept in the row"),
     asking("object_storage_exclude_fields", Kind::Texts, "bodies are kept in the row"),
     given("retention_days", ANY_COUNT, "rows are never deleted by this version"),
 ];
@@ -415,6 +439,6 @@ pub(crate) static POSTGRES: &[Key] = &[
     given("max_idle_conns", ANY_COUNT, ONE_CONNECTION),
     given("max_open_conns", ANY_COUNT, ONE_CONNECTION),
     given("conn_max_lifetime", Kind::Duration, ONE_CONNECTION),
-    given("matview_refresh_interval", Kind::Duration, "there are no materialised views"),
+    given("matview_refresh_interval", Kind::DurationOrOff, "there are no materialised views"),
     given("matview_refresh_timeout", Kind::Duration, "there are no materialised views"),
 ];

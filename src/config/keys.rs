@@ -9,7 +9,7 @@ use super::document::{At, Value};
 use super::fault::{Printable, Spot};
 use super::file::ALIAS;
 use super::reference::{Resolved, resolve};
-use super::snapshot::{Key, Models, Secret};
+use super::snapshot::{Key, Models, Whence};
 use super::{Reading, UnusableKey, validate};
 
 /// Largest weight: two thousand million of them still add up to a finite sum.
@@ -57,19 +57,30 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let name = name(at, taken, reading);
     let value = value(at, owner, reading);
     let enabled = at.member("enabled").and_then(|at| at.bool()).unwrap_or(true);
-    if let Some(Resolved { text: None, variable }) = &value
+    if let Some(Resolved { text: None, whence, absence }) = &value
         && owner.is_served
         && enabled
     {
-        let (provider, key) = (owner.name.to_owned(), name.clone());
-        reading.unusable_keys.push(UnusableKey { provider, key, variable: variable.clone() });
+        let place = at.member("value").unwrap_or_else(|| at.clone());
+        let key = UnusableKey {
+            provider: owner.name.to_owned(),
+            key: name.clone(),
+            whence: whence.clone(),
+            why: absence.clone(),
+            file: reading.report.file().to_owned(),
+            pointer: place.spot().pointer.to_owned(),
+            line: 0,
+            column: 0,
+        };
+        reading.unusable_keys.push((place.spot().offset, key));
     }
-    let (text, variable) = value.map(|value| (value.text, value.variable)).unwrap_or_default();
+    let (secret, whence) =
+        value.map_or((None, Whence::Config), |Resolved { text, whence, .. }| (text, whence));
     Key {
         id: id(at, owner, &name, taken, reading),
         name,
-        secret: text.map(Secret::new),
-        variable,
+        secret,
+        whence,
         models: models(at, owner, reading),
         blacklisted_models: texts(at, "blacklisted_models"),
         aliases: at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default(),
@@ -125,19 +136,20 @@ fn derived_id(provider: &str, name: &str) -> String {
 }
 
 fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option<Resolved> {
-    let Some(member) = at.member("value") else { return Some(Resolved { text: None, variable: None }) };
-    let resolved = resolve(&member, reading.environment, reading.report)?;
-    let Some(text) = resolved.text.as_deref().filter(|_| owner.is_served) else { return Some(resolved) };
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let source =
-            resolved.variable.as_ref().map(|name| format!(" of the variable {name}")).unwrap_or_default();
+    let Some(member) = at.member("value") else {
+        return Some(Resolved { text: None, whence: Whence::Config, absence: String::new() });
+    };
+    let resolved = resolve(&member, reading)?;
+    let Some(text) = resolved.text.as_ref() else { return Some(resolved) };
+    if owner.is_served && !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        let source = resolved.whence.source();
         reading.report.fault(
             member.spot(),
             format!("the value{source} holds a space, a line break or another character that no key has"),
         );
         return None;
     }
-    if resolved.variable.is_none() {
+    if resolved.whence == Whence::Config {
         let variable = variable_for(owner.name);
         reading.report.warn(
             member.spot(),

@@ -4,14 +4,17 @@
 
 mod bypass;
 mod client;
-mod digest;
+pub mod diff;
 mod document;
+mod duration;
 pub mod env_file;
 mod fault;
 mod file;
 mod keys;
 mod nearest;
 mod network;
+pub mod normal;
+mod operations;
 pub mod origins;
 mod pem;
 mod providers;
@@ -20,22 +23,26 @@ mod reference;
 pub mod restart;
 mod secret;
 mod server;
+mod shares;
 pub mod snapshot;
 mod stores;
 mod transport;
 mod url;
 mod validate;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
-pub(crate) use nearest::nearest;
 pub use fault::{FINDINGS_MAX, Fault, Notice};
+pub(crate) use nearest::nearest;
+use normal::{Normal, Values};
+pub use reference::{REDACTED, Whence};
+use reference::References;
 pub use secret::Secret;
-use snapshot::{Snapshot, Transport};
+use snapshot::{Pem, Server, ServerTls, Snapshot, Transport};
 
 /// Where references are looked up: the process's environment and its files in `control`, anything in a test.
 pub trait Environment {
@@ -62,10 +69,14 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// An accepted file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded {
     /// What it means; generation 1.
     pub snapshot: Snapshot,
+    /// The same in the file's words, without secrets.
+    pub normal: Normal,
+    /// What it leaves out.
+    values: Values,
     /// In the order of the file, at most [`FINDINGS_MAX`] and one.
     pub warnings: Vec<Notice>,
     /// Enabled keys of served providers that have no value and are never used; to be named at start, and a fault for a
@@ -85,18 +96,84 @@ pub struct UnusableKey {
     pub provider: String,
     /// The key's name.
     pub key: String,
-    /// The variable that is unset or empty; `None`: the file gives no value.
-    pub variable: Option<String>,
+    /// Where the value should have come from; [`Whence::Config`]: the file gives no value.
+    pub whence: Whence,
+    /// Why there is none, as a clause: a file that cannot be read says what the system said. Empty where the file gives none.
+    pub why: String,
+    /// The file's name as it was given to [`load`].
+    pub file: String,
+    /// JSON pointer to the key's value, or to the key where it has none.
+    pub pointer: String,
+    /// From 1.
+    pub line: u32,
+    /// Characters from the line's start, from 1.
+    pub column: u32,
+}
+
+/// Whether one key of a served provider can be used: what `bifrost_provider_key_up` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyState {
+    /// The provider's name.
+    pub provider: String,
+    /// The key's id.
+    pub key_id: String,
+    /// The key's name.
+    pub key_name: String,
+    /// It has a value and is enabled.
+    pub up: bool,
+}
+
+/// The state of every key of every served provider, in the snapshot's order.
+pub fn key_states(snapshot: &Snapshot) -> Vec<KeyState> {
+    let served = snapshot.providers.iter().filter(|provider| provider.dialect.is_some());
+    let keys = served.flat_map(|provider| provider.keys.iter().map(move |key| (provider, key)));
+    let state = |(provider, key): (&snapshot::Provider, &snapshot::Key)| KeyState {
+        provider: provider.name.clone(),
+        key_id: key.id.clone(),
+        key_name: key.name.clone(),
+        up: key.enabled && key.secret.is_some(),
+    };
+    keys.map(state).collect()
 }
 
 impl fmt::Display for UnusableKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, provider) = (fault::Printable(&self.key), fault::Printable(&self.provider));
         write!(f, "the key \"{key}\" of the provider \"{provider}\" is never used: ")?;
-        match &self.variable {
-            Some(variable) => write!(f, "the variable {variable} is unset or empty"),
-            None => f.write_str("it has no value"),
+        f.write_str(if self.why.is_empty() { "it has no value" } else { &self.why })
+    }
+}
+
+impl From<&UnusableKey> for Fault {
+    /// What a check makes of it; `serve` starts without the key.
+    fn from(key: &UnusableKey) -> Self {
+        let UnusableKey { file, pointer, line, column, .. } = key;
+        Self {
+            file: file.clone(),
+            pointer: pointer.clone(),
+            line: *line,
+            column: *column,
+            message: key.to_string(),
         }
+    }
+}
+
+impl Loaded {
+    /// What a strict check finds: keys without a value, and every warning, in the order of the file; at most twice
+    /// [`FINDINGS_MAX`] and two.
+    pub fn strict_faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = self.unusable_keys.iter().take(FINDINGS_MAX).map(Fault::from).collect();
+        faults.extend(self.warnings.iter().cloned().map(Fault::from));
+        // What stands nowhere in particular counts what was left out.
+        faults.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
+        if let Some(left_out) = self.unusable_keys.len().checked_sub(FINDINGS_MAX + 1)
+            && let Some(last) = self.unusable_keys.last()
+        {
+            let message = format!("and {} more keys without a value", left_out + 1);
+            let (pointer, line, column) = (String::new(), 0, 0);
+            faults.push(Fault { file: last.file.clone(), pointer, line, column, message });
+        }
+        faults
     }
 }
 
@@ -120,6 +197,12 @@ pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Resu
     read(&root, report, environment)
 }
 
+fn located(keys: Vec<(usize, UnusableKey)>, report: &fault::Report<'_>) -> Vec<UnusableKey> {
+    let places = report.places(keys.iter().map(|(offset, _)| *offset));
+    let with_place = |((_, key), (line, column))| UnusableKey { line, column, ..key };
+    keys.into_iter().zip(places).map(with_place).collect()
+}
+
 /// UTF-8's, which some editors write and JSON does not know.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -127,11 +210,26 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 struct Reading<'r, 't> {
     report: &'r mut fault::Report<'t>,
     environment: &'r dyn Environment,
+    references: References,
     /// `version` 1: an empty allow list allows all.
     empty_allows_all: bool,
-    unusable_keys: Vec<UnusableKey>,
+    /// With line and column not counted yet, and the offsets of their pointers, rising.
+    unusable_keys: Vec<(usize, UnusableKey)>,
     /// Each once: providers with equal ones share one.
     transports: HashSet<Arc<Transport>>,
+}
+
+impl<'r, 't> Reading<'r, 't> {
+    fn new(report: &'r mut fault::Report<'t>, environment: &'r dyn Environment) -> Self {
+        Self {
+            report,
+            environment,
+            references: References::default(),
+            empty_allows_all: false,
+            unusable_keys: Vec::new(),
+            transports: HashSet::new(),
+        }
+    }
 }
 
 fn read(
@@ -143,34 +241,39 @@ fn read(
     validate::plugins(root, &mut report);
     validate::source_of_truth(root, &mut report);
     let client = client::read(root, &mut report);
-    let mut reading = Reading {
-        report: &mut report,
-        environment,
-        empty_allows_all: version == Some(1),
-        unusable_keys: Vec::new(),
-        transports: HashSet::new(),
-    };
-    let listener = server::read(root, &mut reading);
-    let (providers, sources) = providers::read(root, &mut reading);
-    let stores = stores::read(root, &mut reading);
-    let unusable_keys = reading.unusable_keys;
+    let mut reading = Reading::new(&mut report, environment);
+    reading.empty_allows_all = version == Some(1);
+    let server = server::read(root, &mut reading);
+    let providers = providers::read(root, &mut reading);
+    let logs_store = stores::read(root, &mut reading);
+    let Reading { references, unusable_keys, .. } = reading;
     if report.faults_count() > 0 {
         return Err(report.into_faults());
     }
-    let digest = digest::digest(&client, &listener, &providers, &sources, &stores);
-    let snapshot = Snapshot {
-        generation: 1,
-        digest,
-        client,
-        server: listener.server,
-        providers,
-        logs_store: stores.logs_store,
-    };
+    let unusable_keys = located(unusable_keys, &report);
+    let mut snapshot = Snapshot { generation: 1, digest: String::new(), client, server, providers, logs_store };
+    let (normal, values) = normal::write(&snapshot, root, &references);
+    snapshot.digest = normal.digest();
     Ok(Loaded {
+        files: files(&references, &snapshot.server),
+        secrets_digest: values.digest(environment),
+        values,
         snapshot,
+        normal,
         warnings: report.into_notices(),
         unusable_keys,
-        files: Vec::new(),
-        secrets_digest: None,
     })
+}
+
+/// The files that the config names, sorted, each once.
+fn files(references: &References, server: &Server) -> Vec<PathBuf> {
+    let mut files: BTreeSet<PathBuf> = references.files().cloned().collect();
+    if let Some(ServerTls { cert, key, client_ca }) = &server.tls {
+        let paths = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().filter_map(|pem| match pem {
+            Pem::File(path) => Some(path.clone()),
+            Pem::Text { .. } => None,
+        });
+        files.extend(paths);
+    }
+    files.into_iter().collect()
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::document::At;
+use super::duration;
 use super::fault::{Printable, Report};
-use super::snapshot::Origin;
+use super::snapshot::{Origin, Retry};
 use super::url::{self, BaseUrl};
 
 /// Connect to the last byte of a whole answer, or the head of a streamed one; Bifrost's documented default.
@@ -20,6 +21,13 @@ const EXTRA_HEADERS_MAX: usize = 32;
 /// Longest value of an extra header, bytes.
 const HEADER_VALUE_BYTES_MAX: usize = 4_096;
 
+/// Most `max_retries`; each is another full price.
+pub(crate) const RETRIES_MAX: u64 = 1_000;
+/// Longest back-off, as Bifrost's API bounds it.
+const BACKOFF_MAX: Duration = Duration::from_secs(1_000);
+/// Shortest that Bifrost's API takes; a shorter one is honoured with a warning.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
 /// One provider's network settings, defaults filled in.
 pub(crate) struct Network {
     /// The base URL in parts.
@@ -32,6 +40,8 @@ pub(crate) struct Network {
     pub(crate) stream_idle_timeout: Duration,
     /// Likewise.
     pub(crate) keep_alive_timeout: Duration,
+    /// Likewise.
+    pub(crate) retry: Retry,
 }
 
 /// Reads a provider's network settings; `base_url_default` is the table's, empty where it has none.
@@ -50,7 +60,52 @@ pub(crate) fn read(provider: &At<'_>, base_url_default: &str, report: &mut Repor
         request_timeout: seconds("default_request_timeout_in_seconds", REQUEST_TIMEOUT_DEFAULT),
         stream_idle_timeout: seconds("stream_idle_timeout_in_seconds", STREAM_IDLE_TIMEOUT_DEFAULT),
         keep_alive_timeout: seconds("keep_alive_timeout_in_seconds", KEEP_ALIVE_TIMEOUT_DEFAULT),
+        retry: network.as_ref().map(|at| retry(at, report)).unwrap_or_default(),
     }
+}
+
+fn retry(network: &At<'_>, report: &mut Report<'_>) -> Retry {
+    let default = Retry::default();
+    let retries_max = network.member("max_retries").and_then(|at| u32::try_from(at.integer()?).ok());
+    let retries_max = retries_max.unwrap_or(default.retries_max);
+    let initial = network.member("retry_backoff_initial").and_then(|at| backoff(at, report));
+    let max = network.member("retry_backoff_max").and_then(|at| backoff(at, report));
+    let (backoff_initial, backoff_max) = match (&initial, &max) {
+        (Some((at, initial)), Some((_, max))) if initial > max => {
+            let message = format!(
+                "the first back-off, {initial:?}, is longer than the longest, retry_backoff_max, {max:?}"
+            );
+            report.fault(at.spot(), message);
+            (*initial, *max)
+        }
+        (Some((_, initial)), Some((_, max))) => (*initial, *max),
+        // No wait is longer than the longest, so that is where Bifrost begins then.
+        (Some((at, initial)), None) if *initial > default.backoff_max => {
+            let max = default.backoff_max;
+            report.warn(
+                at.spot(),
+                format!("is taken as {max:?}: retry_backoff_max is left out, and that long"),
+            );
+            (max, max)
+        }
+        (Some((_, initial)), None) => (*initial, default.backoff_max),
+        (None, Some((_, max))) => (default.backoff_initial.min(*max), *max),
+        (None, None) => (default.backoff_initial, default.backoff_max),
+    };
+    Retry { retries_max, backoff_initial, backoff_max }
+}
+
+/// `None`: no duration (reported by `validate`), or 0 and less, which Bifrost takes as left out.
+fn backoff<'t>(at: At<'t>, report: &mut Report<'_>) -> Option<(At<'t>, Duration)> {
+    let backoff = duration::milliseconds(&at)?;
+    if backoff > BACKOFF_MAX {
+        report.fault(at.spot(), "a back-off may have at most 1,000,000 ms (1000s); a number is milliseconds");
+        return None;
+    }
+    if backoff < BACKOFF_MIN {
+        report.warn(at.spot(), format!("{backoff:?} is honoured; Bifrost's own minimum is 100 ms"));
+    }
+    Some((at, backoff))
 }
 
 fn base_url(at: Option<&At<'_>>, default: &str, report: &mut Report<'_>) -> BaseUrl {

@@ -5,9 +5,8 @@ use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
-use super::network::Network;
-use super::snapshot::{Key, Provider};
-use super::transport::Sources;
+use super::operations::{self, Paths};
+use super::snapshot::{Key, Operations, Provider, Whence};
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
@@ -18,11 +17,11 @@ const NAME_BYTES_MAX: usize = 128;
 /// Variables that one message names.
 const VARIABLES_NAMED_MAX: usize = 10;
 
-/// Reads all providers, sorted by name, and likewise what their transports were made from.
-pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> (Vec<Provider>, Vec<Sources>) {
+/// Reads all providers, sorted by name.
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider> {
     let Some(at) = root.member("providers") else {
         reading.report.fault(root.spot(), "no \"providers\": there is nothing to serve");
-        return Default::default();
+        return Vec::new();
     };
     let count = at.members().count();
     if count == 0 && matches!(at.node.value, Value::Object(_)) {
@@ -30,28 +29,22 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> (Vec<Provide
     }
     if count > PROVIDERS_MAX {
         reading.report.fault(at.spot(), format!("more than {PROVIDERS_MAX} providers"));
-        return Default::default();
+        return Vec::new();
     }
-    let faults_before = reading.report.faults_count();
     let mut taken = Taken::default();
     let mut providers: Vec<Provider> = Vec::with_capacity(count);
-    let mut sources: Vec<(String, Sources)> = Vec::with_capacity(count);
     for (written, member) in at.members() {
-        let (provider, source) = read_one(written, &member, &mut taken, reading);
+        let provider = read_one(written, &member, &mut taken, reading);
         if providers.iter().any(|other| other.name == provider.name) {
             let message =
                 format!("the provider \"{}\" stands twice: names differ in more than case", provider.name);
             reading.report.fault(member.name_spot(), message);
         }
-        sources.push((provider.name.clone(), source));
         providers.push(provider);
     }
-    if reading.report.faults_count() == faults_before {
-        check_any_value(&at, &providers, reading);
-    }
+    warn_without_value(&at, &providers, reading);
     providers.sort_by(|a, b| a.name.cmp(&b.name));
-    sources.sort_by(|a, b| a.0.cmp(&b.0));
-    (providers, sources.into_iter().map(|(_, sources)| sources).collect())
+    providers
 }
 
 /// What a provider's name and `custom_provider_config` make of it.
@@ -64,12 +57,7 @@ enum Kind {
     Faulty,
 }
 
-fn read_one(
-    written: &str,
-    at: &At<'_>,
-    taken: &mut Taken,
-    reading: &mut Reading<'_, '_>,
-) -> (Provider, Sources) {
+fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> Provider {
     let name = written.to_lowercase();
     let custom = at.member("custom_provider_config");
     let kind = match &custom {
@@ -88,35 +76,29 @@ fn read_one(
     let key_less =
         custom.as_ref().and_then(|at| at.member("is_key_less")).and_then(|at| at.bool()) == Some(true);
     let keys = keys::read(at, Owner { name: &name, is_served: entry.is_some() && !key_less }, taken, reading);
-    if entry.is_some() {
-        if matches!(at.node.value, Value::Object(_)) {
-            check_keys(at, key_less, reading);
-        }
-        check_allowed_requests(custom.as_ref(), reading);
+    if entry.is_some() && matches!(at.node.value, Value::Object(_)) {
+        check_keys(at, key_less, reading);
     }
+    let operations = entry.map(|_| operations::allowed(custom.as_ref(), reading.report)).unwrap_or_default();
+    let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
-    let mut sources = Sources::default();
     if !is_later {
-        (network.base.origin.transport, sources) = transport::read(at, &network.base.origin, reading);
+        network.base.origin.transport = transport::read(at, &network.base.origin, reading);
     }
-    (assemble(name, entry, key_less, keys, network), sources)
-}
-
-fn assemble(
-    name: String,
-    entry: Option<&Entry>,
-    key_less: bool,
-    keys: Vec<Key>,
-    network: Network,
-) -> Provider {
+    if entry.is_some() && network.base.path.ends_with("/v1") {
+        operations::warn_of_base_ending(custom.as_ref(), reading.report);
+    }
     let base_path = base_path(network.base.path, entry);
+    let dialect = entry.and_then(|entry| entry.dialect);
     Provider {
         name,
-        dialect: entry.and_then(|entry| entry.dialect),
+        dialect,
         origin: network.base.origin,
         authority: network.base.authority,
-        chat_path: entry.map(|entry| format!("{base_path}{}", entry.chat_path)).unwrap_or_default(),
-        models_path: entry.and_then(|entry| entry.models_path).map(|path| format!("{base_path}{path}")),
+        chat_path: paths.chat.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
+        chat_stream_path: paths.chat_stream.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
+        models_path: paths.list_models.map(|path| format!("{base_path}{path}")),
+        operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },
         key_less,
@@ -124,6 +106,7 @@ fn assemble(
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,
         keep_alive_timeout: network.keep_alive_timeout,
+        retry: network.retry,
     }
 }
 
@@ -193,20 +176,21 @@ fn check_keys(at: &At<'_>, key_less: bool, reading: &mut Reading<'_, '_>) {
     }
 }
 
-/// Operations that this version serves; forbidding one is refused until it is enforced.
-const SERVED_OPERATIONS: [&str; 3] = ["list_models", "chat_completion", "chat_completion_stream"];
-
-fn check_allowed_requests(custom: Option<&At<'_>>, reading: &mut Reading<'_, '_>) {
-    let Some(allowed) = custom.and_then(|custom| custom.member("allowed_requests")) else { return };
-    let is_allowed = |operation: &&str| allowed.member(operation).and_then(|at| at.bool()) == Some(true);
-    let forbidden: Vec<_> =
-        SERVED_OPERATIONS.into_iter().filter(|operation| !is_allowed(operation)).collect();
-    if !forbidden.is_empty() {
-        let message = format!(
-            "it forbids {}, and this version does not enforce that: set them to true or remove the section",
-            forbidden.join(", ")
-        );
-        reading.report.fault(allowed.name_spot(), message);
+/// The paths after the base URL's: the entry's, where no override stands for one. A list that must not be asked for has
+/// none.
+fn paths(
+    entry: &Entry,
+    operations: Operations,
+    custom: Option<&At<'_>>,
+    reading: &mut Reading<'_, '_>,
+) -> Paths {
+    let overrides = operations::paths(custom, reading.report);
+    let chat = || Some(entry.chat_path.to_owned());
+    let list_models = overrides.list_models.or_else(|| entry.models_path.map(str::to_owned));
+    Paths {
+        list_models: list_models.filter(|_| operations.list_models),
+        chat: overrides.chat.or_else(chat),
+        chat_stream: overrides.chat_stream.or_else(chat),
     }
 }
 
@@ -218,25 +202,34 @@ fn base_path(mut path: String, entry: Option<&Entry>) -> String {
     path
 }
 
-fn check_any_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_, '_>) {
+/// Worth a word, and no more: a node without a usable key starts, says so to every request, and serves after a reload.
+fn warn_without_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_, '_>) {
     let serves = |provider: &Provider| {
-        (provider.key_less && provider.dialect.is_some())
-            || provider.keys.iter().any(|key| key.secret.is_some())
+        let is_usable = |key: &Key| key.enabled && key.secret.is_some();
+        provider.dialect.is_some() && (provider.key_less || provider.keys.iter().any(is_usable))
     };
     if providers.is_empty() || providers.iter().any(serves) {
         return;
     }
-    let mut variables: Vec<_> =
-        reading.unusable_keys.iter().filter_map(|key| key.variable.as_deref()).collect();
+    let mut variables: Vec<_> = reading
+        .unusable_keys
+        .iter()
+        .filter_map(|(_, key)| match &key.whence {
+            Whence::Config => None,
+            Whence::Variable(name) => Some(name.clone()),
+            Whence::File(_) => Some(key.whence.to_string()),
+        })
+        .collect();
     variables.sort_unstable();
     variables.dedup();
     let left_out = variables.len().saturating_sub(VARIABLES_NAMED_MAX);
     variables.truncate(VARIABLES_NAMED_MAX);
     let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
     let message = if variables.is_empty() {
-        "no key has a value: there is nothing to serve with".to_owned()
+        "no key can be used: every request will be refused".to_owned()
     } else {
-        format!("no key has a value; unset or empty: {}{more}; set at least one", variables.join(", "))
+        let variables = variables.join(", ");
+        format!("no key can be used: every request will be refused; unset or empty: {variables}{more}")
     };
-    reading.report.fault(at.name_spot(), message);
+    reading.report.warn(at.name_spot(), message);
 }

@@ -6,8 +6,7 @@ use std::fmt;
 
 use super::document::At;
 use super::reference::{Present, require};
-use super::snapshot::{Origin, Proxy, ProxyKind, Secret};
-use super::transport::Sources;
+use super::snapshot::{Origin, Proxy, ProxyKind, Secret, Whence};
 use super::url::{check_host, split_port};
 use super::{Reading, bypass, validate};
 
@@ -17,18 +16,12 @@ const URL_BYTES_MAX: usize = 2_048;
 const CREDENTIAL_BYTES_MAX: usize = 255;
 
 /// Reads a provider's proxy; `None`: straight, or faulty and reported.
-pub(crate) fn read(
-    provider: &At<'_>,
-    origin: &Origin,
-    sources: &mut Sources,
-    reading: &mut Reading<'_, '_>,
-) -> Option<Proxy> {
+pub(crate) fn read(provider: &At<'_>, origin: &Origin, reading: &mut Reading<'_, '_>) -> Option<Proxy> {
     let at = provider.member("proxy_config")?;
     let kind = at.member("type").and_then(|kind| kind.text()).unwrap_or_default();
-    sources.add("proxy_type", if kind.is_empty() { "none" } else { kind });
     match kind {
-        "http" => from_file(&at, ProxyKind::Http, sources, reading),
-        "socks5" => from_file(&at, ProxyKind::Socks5, sources, reading),
+        "http" => from_file(&at, ProxyKind::Http, reading),
+        "socks5" => from_file(&at, ProxyKind::Socks5, reading),
         "environment" => from_environment(&at, origin, reading),
         "" if at.member("url").is_some_and(|url| validate::asks(&url)) => {
             let message =
@@ -41,14 +34,9 @@ pub(crate) fn read(
 }
 
 /// Type `http` or `socks5`.
-fn from_file(
-    at: &At<'_>,
-    kind: ProxyKind,
-    sources: &mut Sources,
-    reading: &mut Reading<'_, '_>,
-) -> Option<Proxy> {
+fn from_file(at: &At<'_>, kind: ProxyKind, reading: &mut Reading<'_, '_>) -> Option<Proxy> {
     // Each is read before any is missed, so that all faults are reported.
-    let (url, credentials) = (url(at, kind, sources, reading), credentials(at, kind, sources, reading));
+    let (url, credentials) = (url(at, kind, reading), credentials(at, kind, reading));
     let (url, url_at, credentials) = (url?, at.member("url")?, credentials?);
     if url.credentials.is_some() && credentials.is_some() {
         let message = "the URL holds a user, and \"username\" stands beside it: keep one";
@@ -62,7 +50,7 @@ fn from_file(
     })
 }
 
-fn url(at: &At<'_>, kind: ProxyKind, sources: &mut Sources, reading: &mut Reading<'_, '_>) -> Option<Url> {
+fn url(at: &At<'_>, kind: ProxyKind, reading: &mut Reading<'_, '_>) -> Option<Url> {
     let missing = format!(
         "no \"url\": write {kind}://host:port, or set the type to \"none\" if the provider is reached directly"
     );
@@ -70,30 +58,25 @@ fn url(at: &At<'_>, kind: ProxyKind, sources: &mut Sources, reading: &mut Readin
         reading.report.fault(at.name_spot(), missing);
         return None;
     };
-    let Some(present) = require(&member, reading.environment, reading.report)? else {
+    let Some(present) = require(&member, reading)? else {
         reading.report.fault(member.spot(), missing);
         return None;
     };
-    let url = match parse(present.text.trim(), kind) {
+    let url = match parse(present.text.expose().trim(), kind) {
         Ok(url) => url,
         Err(message) => {
-            reading.report.fault(member.spot(), format!("the URL{} {message}", present.source()));
+            reading.report.fault(member.spot(), format!("the URL{} {message}", present.whence.source()));
             return None;
         }
     };
     if url.kind != kind {
-        let message = format!("the URL{} says {}, the type {kind}: which is it?", present.source(), url.kind);
+        let message =
+            format!("the URL{} says {}, the type {kind}: which is it?", present.whence.source(), url.kind);
         reading.report.fault(member.spot(), message);
         return None;
     }
-    if let Some(variable) = &present.variable {
-        sources.add("proxy_url", format!("env.{variable}"));
-    } else {
-        let with_user = if url.credentials.is_some() { ", a user in the file" } else { "" };
-        sources.add("proxy_url", format!("{kind} {} {}{with_user}", url.host, url.port));
-        if url.credentials.is_some() {
-            warn_of_secret(&member, "PROXY_URL", reading);
-        }
+    if present.whence == Whence::Config && url.credentials.is_some() {
+        warn_of_secret(&member, "PROXY_URL", reading);
     }
     Some(url)
 }
@@ -102,13 +85,10 @@ fn url(at: &At<'_>, kind: ProxyKind, sources: &mut Sources, reading: &mut Readin
 fn credentials(
     at: &At<'_>,
     kind: ProxyKind,
-    sources: &mut Sources,
     reading: &mut Reading<'_, '_>,
 ) -> Option<Option<(String, Secret)>> {
     let mut read = |name: &str| match at.member(name) {
-        Some(member) => {
-            require(&member, reading.environment, reading.report).map(|present| present.map(|p| (member, p)))
-        }
+        Some(member) => require(&member, reading).map(|present| present.map(|p| (member, p))),
         None => Some(None),
     };
     let (user, password) = (read("username"), read("password"));
@@ -120,39 +100,30 @@ fn credentials(
         }
         return Some(None);
     };
-    sources.add("proxy_username", user.written());
-    let user_checked = check(&user_at, &user, user_fault(&user.text, kind), reading);
+    let user_checked = check(&user_at, &user, user_fault(user.text.expose(), kind), reading);
     let password = match password {
-        Some((at, password)) => checked_password(&at, password, sources, reading),
-        None if kind == ProxyKind::Http => Some(String::new()),
+        Some((at, password)) => checked_password(&at, password, reading),
+        None if kind == ProxyKind::Http => Some(Secret::new("")),
         None => {
             reading.report.fault(user_at.spot(), NO_PASSWORD);
             None
         }
     };
     user_checked?;
-    Some(Some((user.text, Secret::new(password?))))
+    Some(Some((user.text.expose().to_owned(), password?)))
 }
 
-fn checked_password(
-    at: &At<'_>,
-    password: Present,
-    sources: &mut Sources,
-    reading: &mut Reading<'_, '_>,
-) -> Option<String> {
-    if password.variable.is_some() {
-        sources.add("proxy_password", password.written());
-    } else {
-        sources.add("proxy_password", "in the file");
+fn checked_password(at: &At<'_>, password: Present, reading: &mut Reading<'_, '_>) -> Option<Secret> {
+    if password.whence == Whence::Config {
         warn_of_secret(at, "PROXY_PASSWORD", reading);
     }
-    check(at, &password, password_fault(&password.text), reading)?;
+    check(at, &password, password_fault(password.text.expose()), reading)?;
     Some(password.text)
 }
 
 fn check(at: &At<'_>, present: &Present, fault: Option<&str>, reading: &mut Reading<'_, '_>) -> Option<()> {
     let Some(fault) = fault else { return Some(()) };
-    reading.report.fault(at.spot(), format!("the value{} {fault}", present.source()));
+    reading.report.fault(at.spot(), format!("the value{} {fault}", present.whence.source()));
     None
 }
 
@@ -178,8 +149,8 @@ fn from_environment(at: &At<'_>, origin: &Origin, reading: &mut Reading<'_, '_>)
             return None;
         }
     };
-    let (variable, url) = chosen;
-    match parse(&url, ProxyKind::Http) {
+    let (variable, url) = (chosen.0, Secret::new(chosen.1));
+    match parse(url.expose(), ProxyKind::Http) {
         Ok(Url { kind, host, port, credentials }) => Some(Proxy { kind, host, port, credentials }),
         Err(message) => {
             reading.report.fault(at.name_spot(), format!("the URL of the variable {variable} {message}"));

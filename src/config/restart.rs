@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::fault::Printable;
-use super::snapshot::{Key, LogsStore, Postgres, Provider, Snapshot};
+use super::snapshot::{Key, LogsStore, Postgres, Provider, Snapshot, Whence};
 
 /// A sentence for each setting that differs and holds from the start, its JSON pointer first. `has_log`: rows are written,
 /// a log having been opened at the start.
@@ -17,6 +17,10 @@ pub fn needs_restart(old: &Snapshot, new: &Snapshot, has_log: bool) -> Vec<Strin
     }
     if old.server.tls.is_some() != new.server.tls.is_some() {
         pointers.push("/server/tls");
+    }
+    let admin_address = |snapshot: &Snapshot| snapshot.server.admin.as_ref().map(|admin| admin.address.clone());
+    if admin_address(old) != admin_address(new) {
+        pointers.push("/server/admin_address");
     }
     let sentence = |pointer: &str| {
         format!("{pointer}: takes effect at the start only: restart to change it, or change it back")
@@ -68,14 +72,12 @@ fn keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &Key)> {
 
 fn lost_value(provider: &Provider, key: &Key, has_env_file: bool) -> String {
     let (name, provider) = (Printable(&key.name), Printable(&provider.name));
-    let why = match &key.variable {
-        Some(variable) => format!("the variable {variable} is unset or empty"),
-        None => "the config gives none".to_owned(),
-    };
-    let how = match (&key.variable, has_env_file) {
-        (None, _) => "give it one",
-        (Some(_), true) => "set it in the --env-file",
-        (Some(_), false) => {
+    let why = key.whence.lack();
+    let how = match (&key.whence, has_env_file) {
+        (Whence::Config, _) => "give it one",
+        (Whence::File(_), _) => "write it",
+        (Whence::Variable(_), true) => "set it in the --env-file",
+        (Whence::Variable(_), false) => {
             "a process's environment never changes: put the variable into an --env-file, write \"file:/path\", or restart"
         }
     };

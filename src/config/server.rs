@@ -9,8 +9,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::SERVER_TLS;
-use super::reference::{Present, require};
-use super::snapshot::{Pem, Secret, Server, ServerTls};
+use super::reference::{Present, Written, require, written};
+use super::snapshot::{AdminApi, Pem, Secret, Server, ServerTls, Whence};
+use super::url::{check_host, split_port};
 use super::{Reading, pem, validate};
 
 /// Connections of one core where the file says nothing: 256 MiB of them at 8 KiB each.
@@ -19,23 +20,18 @@ const CONNECTIONS_PER_CORE_DEFAULT: usize = 32_768;
 pub(crate) const CONNECTIONS_PER_CORE_MAX: u64 = 1_000_000;
 /// Most `trusted_proxies`: each connection's peer is looked for among them.
 const TRUSTED_PROXIES_MAX: usize = 1_024;
+/// Shortest `admin_token`, bytes: what cannot be guessed.
+const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+/// Longest, bytes: it stands in a header.
+const ADMIN_TOKEN_BYTES_MAX: usize = 1_024;
 /// Longest path, bytes: Linux's PATH_MAX.
 const PATH_BYTES_MAX: usize = 4_096;
 
-/// The section, with which of its fields came from which variable (for the digest).
-pub(crate) struct Listener {
-    /// Defaults filled in.
-    pub(crate) server: Server,
-    /// Field and variable.
-    pub(crate) variables: Vec<(&'static str, String)>,
-}
-
 /// Reads the section, or its defaults where it is left out.
-pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Listener {
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Server {
     let section = root.member("server");
     let member = |name: &str| section.as_ref().and_then(|section| section.member(name));
-    let mut variables = Vec::new();
-    let tls = member("tls").and_then(|at| tls(&at, &mut variables, reading));
+    let tls = member("tls").and_then(|at| tls(&at, reading));
     let trusted_proxies = member("trusted_proxies").map(|at| networks(&at, reading)).unwrap_or_default();
     let proxy_protocol = member("proxy_protocol").filter(|at| at.bool() == Some(true));
     if let Some(at) = &proxy_protocol
@@ -48,21 +44,77 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Listener {
         .and_then(|at| usize::try_from(at.integer()?).ok())
         .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
     let proxy_protocol = proxy_protocol.is_some();
-    Listener { server: Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max }, variables }
+    let admin = section.as_ref().and_then(|section| admin(section, reading));
+    Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin }
 }
 
-fn tls(
-    at: &At<'_>,
-    variables: &mut Vec<(&'static str, String)>,
-    reading: &mut Reading<'_, '_>,
-) -> Option<ServerTls> {
+/// The admin API's address and token; without an address there is none.
+fn admin(section: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<AdminApi> {
+    let token_at = section.member("admin_token").filter(validate::asks);
+    let Some(address_at) = section.member("admin_address").filter(validate::asks) else {
+        if let Some(at) = token_at {
+            let message =
+                "has no effect: without \"admin_address\" the admin API is on the admin socket alone";
+            reading.report.warn(at.name_spot(), message);
+        }
+        return None;
+    };
+    // Each is read before any is missed, so that all faults are reported.
+    let address = admin_address(&address_at, reading);
+    let token = token_at.map_or(Some(None), |at| admin_token(&at, reading))?;
+    if token.is_none() {
+        let message = "needs \"admin_token\", of 16 characters or more: nobody is let in for an address alone; \
+             write \"admin_token\": \"env.ADMIN_TOKEN\"";
+        reading.report.fault(address_at.name_spot(), message);
+    }
+    Some(AdminApi { address: address?, token: token? })
+}
+
+/// `host:port`, the host in lower case.
+fn admin_address(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<String> {
+    let text = at.text()?;
+    let address = split_port(text).and_then(|(host, port)| {
+        let port = port.ok_or("the port is missing")?;
+        let host = check_host(host)?;
+        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    });
+    if let Err(reason) = address {
+        let message =
+            format!("\"{}\" is no address such as 127.0.0.1:8081 or [::1]:8081: {reason}", Printable(text));
+        reading.report.fault(at.spot(), message);
+    }
+    address.ok()
+}
+
+/// `None`: faulty, and reported; `Some(None)`: empty in the file.
+fn admin_token(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Option<Secret>> {
+    let Some(Present { text, whence }) = require(at, reading)? else { return Some(None) };
+    let source = whence.source();
+    let bytes = text.expose().len();
+    if !(ADMIN_TOKEN_BYTES_MIN..=ADMIN_TOKEN_BYTES_MAX).contains(&bytes) {
+        let message = format!(
+            "the token{source} has {bytes} characters; expected {ADMIN_TOKEN_BYTES_MIN} to {ADMIN_TOKEN_BYTES_MAX}"
+        );
+        reading.report.fault(at.spot(), message);
+        return None;
+    }
+    if !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message =
+            format!("the token{source} holds a space, a line break or another character that no header has");
+        reading.report.fault(at.spot(), message);
+        return None;
+    }
+    Some(Some(text))
+}
+
+fn tls(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<ServerTls> {
     if !matches!(at.node.value, Value::Object(_)) {
         return None; // reported as a wrong type
     }
     check_names(at, reading);
     // Each is read before any is missed, so that all faults are reported.
     let mut pem = |name: &'static str| match at.member(name) {
-        Some(member) => pem(&member, name, variables, reading).map(Some),
+        Some(member) => pem(&member, reading).map(Some),
         None => Some(None),
     };
     let (cert, key, client_ca) = (pem("cert"), pem("key"), pem("client_ca"));
@@ -87,45 +139,43 @@ fn check_names(at: &At<'_>, reading: &mut Reading<'_, '_>) {
     }
 }
 
-/// A file's path, or a variable that holds one or PEM text. `None`: faulty, and reported.
-fn pem(
-    at: &At<'_>,
-    name: &'static str,
-    variables: &mut Vec<(&'static str, String)>,
-    reading: &mut Reading<'_, '_>,
-) -> Option<Pem> {
-    let Some(present) = require(at, reading.environment, reading.report)? else {
+/// A file's path, with or without `file:`, or a variable that holds one or PEM text. `None`: faulty, and reported.
+fn pem(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Pem> {
+    if let Written::File(path) = written(at, reading.report)? {
+        return Some(Pem::File(path));
+    }
+    let Some(present) = require(at, reading)? else {
         reading.report.fault(at.spot(), "is empty; expected a PEM file's path or \"env.NAME\"");
         return None;
     };
-    variables.extend(present.variable.clone().map(|variable| (name, variable)));
-    let is_pem = present.text.trim_start().starts_with(pem::BEGIN);
-    let fault = match &present.variable {
-        None if is_pem => {
+    let text = present.text.expose();
+    let is_pem = text.trim_start().starts_with(pem::BEGIN);
+    let fault = match &present.whence {
+        Whence::Config if is_pem => {
             Some("is PEM text; expected a PEM file's path, or \"env.NAME\" of a variable that holds the text")
         }
-        Some(_) if is_pem && present.text.len() > pem::PEM_BYTES_MAX => {
+        _ if is_pem && text.len() > pem::PEM_BYTES_MAX => {
             Some("has more than 1 MiB of PEM text")
         }
         _ if is_pem => None,
-        _ if present.text.len() > PATH_BYTES_MAX => {
+        _ if text.len() > PATH_BYTES_MAX => {
             Some("is longer than a path may be, 4,096 bytes, and begins no PEM text")
         }
-        _ if present.text.chars().any(char::is_control) => {
+        _ if text.chars().any(char::is_control) => {
             Some("holds a control character, and begins no PEM text")
         }
         _ => None,
     };
     if let Some(fault) = fault {
-        let source = present.source();
+        let source = present.whence.source();
         let subject = if source.is_empty() { String::new() } else { format!("the value{source} ") };
         reading.report.fault(at.spot(), format!("{subject}{fault}"));
         return None;
     }
-    Some(match present {
-        Present { text, variable: Some(name) } if is_pem => Pem::Variable { name, text: Secret::new(text) },
-        Present { text, .. } => Pem::File(PathBuf::from(text)),
-    })
+    if is_pem {
+        return Some(Pem::Text { whence: present.whence, text: present.text });
+    }
+    Some(Pem::File(PathBuf::from(text)))
 }
 
 /// Address blocks and addresses, sorted, each once; an IPv4 one written as IPv6 is taken as IPv4.
@@ -179,7 +229,47 @@ fn unmapped(block: Ipv6Net) -> Option<Ipv4Net> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::document::parse;
+    use super::super::fault::Report;
     use super::*;
+
+    #[test]
+    fn an_admin_address_has_a_host_and_a_port() {
+        let check = |address: &str| {
+            let json =
+                serde_json::json!({ "server": { "admin_address": address, "admin_token": "x".repeat(16) } });
+            let json = json.to_string();
+            let mut report = Report::new("c", json.as_bytes());
+            let node = parse(&json, &mut report).expect("JSON");
+            let mut reading = Reading::new(&mut report, &|_: &str| None);
+            let server = read(&At::root(&node), &mut reading);
+            server.admin.map(|admin| admin.address).ok_or(report.faults_count())
+        };
+        for (written, taken) in [
+            ("127.0.0.1:8081", "127.0.0.1:8081"),
+            ("Localhost:1", "localhost:1"),
+            ("[::1]:65535", "[::1]:65535"),
+            ("0.0.0.0:8081", "0.0.0.0:8081"),
+        ] {
+            assert_eq!(check(written).as_deref(), Ok(taken), "{written}");
+        }
+        for written in [
+            "8081",
+            ":8081",
+            "localhost",
+            "localhost:",
+            "::1:8081",
+            "[::1]",
+            "a:0",
+            "a:65536",
+            "a b:1",
+            "http://a:1",
+            "a:1/x",
+        ] {
+            assert_eq!(check(written), Err(1), "{written}");
+        }
+        assert_eq!(check(""), Err(0), "left out");
+    }
 
     #[test]
     fn blocks_and_addresses_are_read() {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use super::origins::Origins;
+pub use super::reference::Whence;
 pub use super::secret::Secret;
 use crate::dialect::Dialect;
 
 /// One generation of the config, complete and immutable.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Snapshot {
     /// Counts up from 1 with every applied config of this process.
     pub generation: u64,
@@ -56,7 +57,7 @@ pub struct Client {
 
 /// `server.*` with its defaults: what stands between callers and this node. Read for each connection; whether there is
 /// TLS is settled at start.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Server {
     /// TLS on the listener; `None`: plain.
     pub tls: Option<ServerTls>,
@@ -67,10 +68,21 @@ pub struct Server {
     pub proxy_protocol: bool,
     /// Open connections of callers that one core serves, 1 to 1,000,000; one more is answered 503.
     pub connections_per_core_max: usize,
+    /// The admin API over HTTP, beside the admin socket; `None`: none. It takes effect at start.
+    pub admin: Option<AdminApi>,
+}
+
+/// `server.admin_address` with `server.admin_token`.
+#[derive(Clone, PartialEq)]
+pub struct AdminApi {
+    /// Host name or IP address and port (1 to 65535) to listen on, an IPv6 address in brackets.
+    pub address: String,
+    /// What a caller presents as `Authorization: Bearer`; 16 to 1,024 bytes of printable ASCII without spaces.
+    pub token: Secret,
 }
 
 /// `server.tls`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ServerTls {
     /// Certificate chain, leaf first.
     pub cert: Pem,
@@ -81,21 +93,21 @@ pub struct ServerTls {
 }
 
 /// Where PEM text is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// In this file, read again on reload; a relative path is the caller's to resolve.
     File(PathBuf),
-    /// In the value of this variable.
-    Variable {
-        /// Its name, for messages.
-        name: String,
-        /// Its value.
+    /// The text itself.
+    Text {
+        /// Where it was found, for messages.
+        whence: Whence,
+        /// The text.
         text: Secret,
     },
 }
 
 /// Where a provider is reached: what makes two connections interchangeable.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// `https`.
     pub tls: bool,
@@ -108,7 +120,7 @@ pub struct Origin {
 }
 
 /// What stands between us and an origin, and what is trusted there: part of a connection's identity.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Transport {
     /// Certificates trusted beside the public and the system's roots: PEM text of `network_config.ca_cert_pem` and
     /// `proxy_config.ca_cert_pem`, checked when the file was read. Empty: none.
@@ -124,7 +136,7 @@ pub struct Transport {
 }
 
 /// `proxy_config`, resolved: `environment` has become one of these, or none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
     /// What it speaks.
     pub kind: ProxyKind,
@@ -153,7 +165,7 @@ impl Origin {
 }
 
 /// One `providers.<name>`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Provider {
     /// The name in the file, lower case; the prefix in `provider/model`.
     pub name: String,
@@ -165,10 +177,15 @@ pub struct Provider {
     pub authority: String,
     /// What stands before the dialect's own path (`/v1/…`): empty or starting with `/`, never ending in one.
     pub base_path: String,
-    /// Target of chat requests, `base_path` and the dialect's or provider's path; empty where `dialect` is `None`.
+    /// Target of chat requests, `base_path` and the path of the dialect, the provider, or `request_path_overrides` (which
+    /// may bring a query); empty where `dialect` is `None`.
     pub chat_path: String,
-    /// Target of the model list, likewise; `None`: the provider has none.
+    /// The same of those whose answer is a stream: equal unless an override says otherwise.
+    pub chat_stream_path: String,
+    /// Target of the model list, likewise; `None`: the provider has none, or must not be asked for it.
     pub models_path: Option<String>,
+    /// What it may be asked for.
+    pub operations: Operations,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.
     pub keys: Vec<Key>,
     /// A custom provider with `is_key_less`: no key is chosen and no credential sent.
@@ -181,19 +198,58 @@ pub struct Provider {
     pub stream_idle_timeout: Duration,
     /// Longest time that an unused pooled connection is kept.
     pub keep_alive_timeout: Duration,
+    /// Further attempts on one request. Read, and not acted on by this version.
+    pub retry: Retry,
+}
+
+/// The operations that this version serves, and whether a provider may be asked for each: all of them, or those that a
+/// custom provider's `allowed_requests` sets to true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operations {
+    /// `list_models`.
+    pub list_models: bool,
+    /// `chat_completion`: a conversation in either dialect, answered whole.
+    pub chat: bool,
+    /// `chat_completion_stream`: the same, answered as a stream.
+    pub chat_stream: bool,
+}
+
+impl Default for Operations {
+    /// All of them.
+    fn default() -> Self {
+        Self { list_models: true, chat: true, chat_stream: true }
+    }
+}
+
+/// `network_config.max_retries` and `retry_backoff_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts after the first; default 0.
+    pub retries_max: u32,
+    /// Wait before the first of them, doubled before each next one; default 500 ms, over 0 and at most `backoff_max`.
+    pub backoff_initial: Duration,
+    /// Longest of these waits; default 5 s, at most 1,000 s.
+    pub backoff_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let (backoff_initial, backoff_max) = (Duration::from_millis(500), Duration::from_secs(5));
+        Self { retries_max: 0, backoff_initial, backoff_max }
+    }
 }
 
 /// One of a provider's keys.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Key {
     /// Unique in the file; what logs, metrics and errors say.
     pub name: String,
     /// `id` of the file, or a UUID derived from the provider's and the key's name; unique in the file.
     pub id: String,
-    /// `None`: its variable is unset or empty, and the key is never used.
+    /// `None`: what it refers to is unset, empty or unreadable, and the key is never used.
     pub secret: Option<Secret>,
-    /// The `env.` variable's name, when the value came (or should have come) from one.
-    pub variable: Option<String>,
+    /// Where the value comes, or should have come, from.
+    pub whence: Whence,
     /// Which models it may serve.
     pub models: Models,
     /// Deny list; wins over `models`. `*` denies all.
@@ -206,6 +262,18 @@ pub struct Key {
     pub enabled: bool,
 }
 
+impl Key {
+    /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.
+    pub fn serves(&self, model: &str) -> bool {
+        let denied = self.blacklisted_models.iter().any(|name| name == model || name == "*");
+        let allowed = match &self.models {
+            Models::All => true,
+            Models::Only(models) => models.iter().any(|name| name == model),
+        };
+        self.enabled && !denied && (allowed || self.aliases.iter().any(|(alias, _)| alias == model))
+    }
+}
+
 /// A key's allow list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Models {
@@ -216,7 +284,7 @@ pub enum Models {
 }
 
 /// `logs_store`, when enabled.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum LogsStore {
     /// `type: "sqlite"`.
     Sqlite {
@@ -228,7 +296,7 @@ pub enum LogsStore {
 }
 
 /// `logs_store.config` of type postgres.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Postgres {
     /// Host name, address, or a folder holding a UNIX socket (starts with `/`).
     pub host: String,

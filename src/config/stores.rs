@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::document::{At, Value};
 use super::file::{CONFIG_STORE, Key, LOGS_STORE, POSTGRES, SQLITE};
 use super::reference::{Present, require};
-use super::snapshot::{LogsStore, Postgres, Secret, SslMode};
+use super::snapshot::{LogsStore, Postgres, Secret, SslMode, Whence};
 use super::{Reading, validate};
 
 /// Postgres's own.
@@ -13,39 +13,22 @@ const PORT_DEFAULT: u16 = 5_432;
 /// Longest host, user, database or path, bytes: over any that a system takes.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// An enabled log store, with which of its fields came from which variable (for the digest).
-#[derive(Default)]
-pub(crate) struct Stores {
-    /// `None`: left out or switched off.
-    pub(crate) logs_store: Option<LogsStore>,
-    /// Field and variable.
-    pub(crate) variables: Vec<(&'static str, String)>,
-}
-
-/// Reads both sections.
-pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Stores {
+/// Reads both sections; `None`: the log store is left out or switched off, or faulty and reported.
+pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<LogsStore> {
     let section = |name: &str| root.member(name).filter(|at| matches!(at.node.value, Value::Object(_)));
     if let Some(config_store) = section("config_store") {
         validate::object(&config_store, CONFIG_STORE, true, reading.report);
     }
-    let mut stores = Stores::default();
-    let Some(at) = section("logs_store") else { return stores };
+    let at = section("logs_store")?;
     let enabled = at.member("enabled").and_then(|enabled| enabled.bool());
     validate::object(&at, LOGS_STORE, enabled == Some(true), reading.report);
     if at.member("enabled").is_none() {
         reading.report.warn(at.name_spot(), "no rows are written: it does not say \"enabled\": true");
     }
-    if enabled == Some(true) {
-        stores.logs_store = enabled_store(&at, &mut stores.variables, reading);
-    }
-    stores
+    if enabled == Some(true) { enabled_store(&at, reading) } else { None }
 }
 
-fn enabled_store(
-    at: &At<'_>,
-    variables: &mut Vec<(&'static str, String)>,
-    reading: &mut Reading<'_, '_>,
-) -> Option<LogsStore> {
+fn enabled_store(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<LogsStore> {
     let Some(kind) = at.member("type") else {
         reading.report.fault(at.name_spot(), "no \"type\": say \"postgres\" or \"sqlite\"");
         return None;
@@ -63,7 +46,7 @@ fn enabled_store(
         reading.report.fault(at.name_spot(), format!("no \"config\" for the {} store", kind.text()?));
         return None;
     };
-    let mut fields = Fields { at: checked(config, keys, reading)?, variables, reading };
+    let mut fields = Fields { at: checked(config, keys, reading)?, reading };
     if kind.text()? == "sqlite" { fields.sqlite() } else { fields.postgres() }
 }
 
@@ -78,7 +61,6 @@ fn checked<'t>(config: At<'t>, keys: &[Key], reading: &mut Reading<'_, '_>) -> O
 /// The fields of `logs_store.config`.
 struct Fields<'f, 't, 'r, 'e> {
     at: At<'t>,
-    variables: &'f mut Vec<(&'static str, String)>,
     reading: &'f mut Reading<'r, 'e>,
 }
 
@@ -114,20 +96,21 @@ impl Fields<'_, '_, '_, '_> {
         text
     }
 
-    /// `None`: faulty; `Some(None)`: left out or empty in the file.
     fn optional(&mut self, name: &'static str) -> Option<Option<String>> {
+        Some(self.present(name)?.map(|present| present.text.expose().to_owned()))
+    }
+
+    /// `None`: faulty; `Some(None)`: left out or empty in the file.
+    fn present(&mut self, name: &'static str) -> Option<Option<Present>> {
         let Some(at) = self.at.member(name) else { return Some(None) };
-        let Some(present) = require(&at, self.reading.environment, self.reading.report)? else {
-            return Some(None);
-        };
-        let Present { text, variable } = present;
-        self.variables.extend(variable.map(|variable| (name, variable)));
+        let Some(present) = require(&at, self.reading)? else { return Some(None) };
+        let text = present.text.expose();
         if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
             let message = format!("holds a control character, or more than {TEXT_BYTES_MAX} bytes");
             self.reading.report.fault(at.spot(), message);
             return None;
         }
-        Some(Some(text))
+        Some(Some(present))
     }
 
     fn port(&mut self) -> Option<u16> {
@@ -142,16 +125,15 @@ impl Fields<'_, '_, '_, '_> {
     }
 
     fn password(&mut self) -> Option<Option<Secret>> {
-        let before = self.variables.len();
-        let password = self.optional("password")?;
-        let stands_in_file = password.is_some() && self.variables.len() == before;
+        let password = self.present("password")?;
+        let stands_in_file = password.as_ref().is_some_and(|password| password.whence == Whence::Config);
         if stands_in_file && let Some(at) = self.at.member("password") {
             self.reading.report.warn(
                 at.spot(),
                 "the secret stands in the file; put it into the environment and write \"env.POSTGRES_PASSWORD\"",
             );
         }
-        Some(password.map(Secret::new))
+        Some(password.map(|password| password.text))
     }
 
     fn ssl_mode(&mut self) -> Option<SslMode> {

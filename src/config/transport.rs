@@ -12,25 +12,8 @@ use super::{Reading, pem, proxy};
 /// Most connections to one origin that `max_conns_per_host` may ask for, as Bifrost clamps it.
 const CONNECTIONS_MAX: u64 = 10_000;
 
-/// What a transport was made from, for the digest: fields, and in place of a value that came from a variable the
-/// variable's name. It holds no secret.
-#[derive(Default)]
-pub(crate) struct Sources(pub(crate) Vec<(&'static str, String)>);
-
-impl Sources {
-    /// Adds one field.
-    pub(crate) fn add(&mut self, field: &'static str, written: impl Into<String>) {
-        self.0.push((field, written.into()));
-    }
-}
-
 /// Reads a provider's transport; equal ones are shared over all providers of the file.
-pub(crate) fn read(
-    provider: &At<'_>,
-    origin: &Origin,
-    reading: &mut Reading<'_, '_>,
-) -> (Arc<Transport>, Sources) {
-    let mut sources = Sources::default();
+pub(crate) fn read(provider: &At<'_>, origin: &Origin, reading: &mut Reading<'_, '_>) -> Arc<Transport> {
     let network = provider.member("network_config");
     let member = |name: &str| network.as_ref().and_then(|network| network.member(name));
     let is_set = |name: &str| member(name).and_then(|at| at.bool()) == Some(true);
@@ -39,9 +22,9 @@ pub(crate) fn read(
         reading.report.warn(at.name_spot(), NOT_VERIFIED);
     }
     let connections_max = member("max_conns_per_host").and_then(|at| connections_max(&at, reading));
-    let mut roots = extra_roots(network.as_ref(), &mut sources, reading);
-    let proxy = proxy::read(provider, origin, &mut sources, reading);
-    let proxy_roots = proxy_roots(provider, &mut sources, reading);
+    let mut roots = extra_roots(network.as_ref(), reading);
+    let proxy = proxy::read(provider, origin, reading);
+    let proxy_roots = proxy_roots(provider, reading);
     if proxy.is_some() {
         roots.extend(proxy_roots);
     }
@@ -52,7 +35,7 @@ pub(crate) fn read(
         allow_private_network: is_set("allow_private_network"),
         connections_max,
     };
-    (shared(transport, reading), sources)
+    shared(transport, reading)
 }
 
 const NOT_VERIFIED: &str = "this provider's certificate is NOT VERIFIED: whoever stands on the way can read the keys and \
@@ -77,36 +60,31 @@ fn connections_max(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<usize> 
 }
 
 /// The PEM text of a section's `ca_cert_pem`, if it holds a root that can be used.
-fn extra_roots(
-    section: Option<&At<'_>>,
-    sources: &mut Sources,
-    reading: &mut Reading<'_, '_>,
-) -> Vec<String> {
+fn extra_roots(section: Option<&At<'_>>, reading: &mut Reading<'_, '_>) -> Vec<String> {
     let Some(at) = section.and_then(|section| section.member("ca_cert_pem")) else { return Vec::new() };
-    let Some(Some(present)) = require(&at, reading.environment, reading.report) else { return Vec::new() };
-    sources.add("ca_cert_pem", present.written());
-    match pem::count_roots(&present.text) {
+    let Some(Some(present)) = require(&at, reading) else { return Vec::new() };
+    match pem::count_roots(present.text.expose()) {
         Ok((_, 0)) => {}
         Ok((_, unusable)) => {
             let message = format!("{unusable} of its certificates can't be read, and are not trusted");
             reading.report.warn(at.spot(), message);
         }
         Err(message) => {
-            let source = present.source();
+            let source = present.whence.source();
             let subject = if source.is_empty() { "it".to_owned() } else { format!("the value{source}") };
             reading.report.fault(at.spot(), format!("{subject} {message}"));
             return Vec::new();
         }
     }
-    vec![present.text]
+    vec![present.text.expose().to_owned()]
 }
 
 /// The proxy's roots, for a proxy that answers in the providers' names; nobody's where the type says that there is none.
-fn proxy_roots(provider: &At<'_>, sources: &mut Sources, reading: &mut Reading<'_, '_>) -> Vec<String> {
+fn proxy_roots(provider: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<String> {
     let section = provider.member("proxy_config");
     let kind = section.as_ref().and_then(|at| at.member("type")).and_then(|kind| kind.text());
     if matches!(kind, None | Some("" | "none")) {
         return Vec::new();
     }
-    extra_roots(section.as_ref(), sources, reading)
+    extra_roots(section.as_ref(), reading)
 }

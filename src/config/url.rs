@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::snapshot::Origin;
 
 /// A base URL in parts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct BaseUrl {
     /// Where to connect; its transport is the default one.
     pub(crate) origin: Origin,
@@ -107,22 +107,51 @@ fn is_number(label: &str) -> bool {
     }
 }
 
+/// Whether a request target of a config's own may follow a base URL: a path that starts with `/`, perhaps a query
+/// (RFC 3986 §3.3, §3.4), at most [`URL_BYTES_MAX`] bytes.
+pub(crate) fn check_target(target: &str) -> Result<(), &'static str> {
+    if target.len() > URL_BYTES_MAX {
+        return Err("the path is longer than 2,048 bytes");
+    }
+    if target.contains('#') {
+        return Err("a path sent to a provider has no fragment");
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    check_segments(path.strip_suffix('/').unwrap_or(path))?;
+    if !query.bytes().all(|byte| is_path_byte(byte) || byte == b'?') {
+        return Err("the query holds a character that must be percent-encoded");
+    }
+    check_encoded(query)
+}
+
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte)
+}
+
 fn check_path(path: &str) -> Result<&str, &'static str> {
     let path = path.trim_end_matches('/');
-    let is_path_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
+    check_segments(path)?;
+    Ok(path)
+}
+
+fn check_segments(path: &str) -> Result<(), &'static str> {
     if !path.bytes().all(is_path_byte) {
         return Err("the URL's path holds a character that must be percent-encoded");
     }
     if path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
         return Err("the URL's path holds an empty, . or .. segment");
     }
+    check_encoded(path)
+}
+
+fn check_encoded(text: &str) -> Result<(), &'static str> {
     let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    let bytes = path.as_bytes();
+    let bytes = text.as_bytes();
     let is_encoded = |at: usize| is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2));
     if memchr::memchr_iter(b'%', bytes).any(|at| !is_encoded(at)) {
-        return Err("the URL's path holds a % that encodes nothing");
+        return Err("the URL holds a % that encodes nothing");
     }
-    Ok(path)
+    Ok(())
 }
 
 #[cfg(test)]

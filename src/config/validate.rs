@@ -3,8 +3,9 @@
 //! may take it that a wrong type has been reported here.
 
 use super::document::{At, Member, Value};
+use super::duration;
 use super::fault::{Printable, Report};
-use super::file::{Effect, Key, Kind, REFERENCE, When};
+use super::file::{Effect, Key, Kind, REFERENCE, When, plugin_config};
 use super::nearest::nearest;
 
 /// Checks an object against its keys. `effects: false`: types and unknown keys only, for what is not served anyway.
@@ -20,8 +21,12 @@ pub(crate) fn object(at: &At<'_>, keys: &[Key], effects: bool, report: &mut Repo
         if matches!(member.node.value, Value::Null) {
             continue;
         }
-        if kind(&member, key.kind, effects, report) && effects {
+        let is_right = kind(&member, key.kind, effects, report);
+        if is_right && effects {
             apply(&member, key.effect, report);
+        }
+        if is_right && key.is_secret && is_literal(&member) {
+            warn_of_secret(&member, &name.to_ascii_uppercase(), report);
         }
     }
 }
@@ -30,6 +35,7 @@ pub(crate) fn object(at: &At<'_>, keys: &[Key], effects: bool, report: &mut Repo
 pub(crate) fn plugins(root: &At<'_>, report: &mut Report<'_>) {
     let Some(plugins) = root.member("plugins") else { return };
     for plugin in plugins.elements() {
+        check_plugin_config(&plugin, report);
         if plugin.member("enabled").and_then(|enabled| enabled.bool()) == Some(false) {
             continue;
         }
@@ -56,6 +62,14 @@ pub(crate) fn plugins(root: &At<'_>, report: &mut Report<'_>) {
                 format!("the plugin \"{}\" has no effect: plugins are not run", Printable(name)),
             ),
         }
+    }
+}
+
+/// Its words and secrets, whether it is enabled or not.
+fn check_plugin_config(plugin: &At<'_>, report: &mut Report<'_>) {
+    let keys = plugin.member("name").and_then(|name| name.text()).and_then(plugin_config);
+    if let (Some(config), Some(keys)) = (plugin.member("config"), keys) {
+        object(&config, keys, false, report);
     }
 }
 
@@ -90,6 +104,28 @@ fn does_ask(value: &Value<'_>) -> bool {
             !members.iter().any(is_off) && members.iter().any(|member| does_ask(&member.node.value))
         }
     }
+}
+
+/// Whether a value that may come from elsewhere stands in the file itself.
+fn is_literal(at: &At<'_>) -> bool {
+    let names_another_place =
+        |text: &str| ["env.", "file:", "vault."].iter().any(|prefix| text.starts_with(prefix));
+    let is_text =
+        |at: Option<At<'_>>| at.and_then(|at| at.text()).is_some_and(|text| !text.trim().is_empty());
+    if !matches!(at.node.value, Value::Object(_)) {
+        return at.text().is_none_or(|text| !names_another_place(text)) && asks(at);
+    }
+    let value = at.member("value").filter(|value| value.text().is_none_or(|text| !names_another_place(text)));
+    let is_reference = at.member("from_env").and_then(|flag| flag.bool()) == Some(true)
+        || matches!(at.member("type").and_then(|kind| kind.text()), Some("env" | "vault"));
+    is_text(value) && !is_reference
+}
+
+/// Names the form in which a secret would not stand in the file.
+fn warn_of_secret(at: &At<'_>, variable: &str, report: &mut Report<'_>) {
+    let message =
+        format!("the secret stands in the file; put it into the environment and write \"env.{variable}\"");
+    report.warn(at.spot(), message);
 }
 
 /// The known word that an unknown one may have meant, worded as the end of a message.
@@ -130,8 +166,9 @@ fn kind(at: &At<'_>, kind: Kind, effects: bool, report: &mut Report<'_>) -> bool
         Kind::Text => at.text().is_none().then_some("a string"),
         Kind::AnyObject => (!is_object).then_some("an object"),
         Kind::AnyList => (!matches!(value, Value::List(_))).then_some("a list"),
-        Kind::Duration => (at.text().is_none() && at.integer().is_none())
-            .then_some("a whole number or a string like \"500ms\""),
+        Kind::Duration => return duration(at, report),
+        Kind::DurationOrOff if at.text() == Some("off") => None,
+        Kind::DurationOrOff => return duration(at, report),
         Kind::Reference if is_object => return nested(at, REFERENCE, false, report),
         Kind::Reference => at.text().is_none().then_some("a string or \"env.NAME\""),
         Kind::ReferenceOrInteger if is_object => return nested(at, REFERENCE, false, report),
@@ -215,6 +252,16 @@ fn number(at: &At<'_>, max: f64, report: &mut Report<'_>) -> bool {
         report.fault(at.spot(), format!("expected a number from 0 to {max}, found {found}"));
     }
     is_right
+}
+
+fn duration(at: &At<'_>, report: &mut Report<'_>) -> bool {
+    let checked = duration::check(at);
+    match &checked {
+        Ok(true) => {}
+        Ok(false) => expected(at, "a whole number or a string like \"500ms\"", report),
+        Err(message) => report.fault(at.spot(), message.as_str()),
+    }
+    checked == Ok(true)
 }
 
 fn choice(at: &At<'_>, choices: &'static [&'static str], report: &mut Report<'_>) -> bool {

@@ -16,7 +16,7 @@ use super::source::{Seen, Source};
 use super::watch::Watch;
 use crate::config::Loaded;
 use crate::config::restart::{changed_values, lost_values, needs_restart};
-use crate::config::snapshot::{Pem, ServerTls, Snapshot};
+use crate::config::snapshot::{Pem, ServerTls, Snapshot, Whence};
 use crate::gateway::Message;
 use crate::net::listen_tls::Certified;
 use crate::net::mailbox::Post;
@@ -223,15 +223,15 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         }
     };
     let notices = loaded.warnings.iter().map(ToString::to_string);
-    let unset = loaded.unusable_keys.iter().map(|key| match (&key.variable, &ground.source.env_file) {
-        (Some(variable), None) => format!(
+    let unset = loaded.unusable_keys.iter().map(|key| match (&key.whence, &ground.source.env_file) {
+        (Whence::Variable(variable), None) => format!(
             "env.{variable} is still unset: {key}; a process's environment never changes: put it into an --env-file, \
              write \"file:/path\", or restart"
         ),
-        (Some(variable), Some(path)) => {
+        (Whence::Variable(variable), Some(path)) => {
             format!("env.{variable} is still unset: {key}; set it in {}", path.display())
         }
-        (None, _) => key.to_string(),
+        _ => key.to_string(),
     });
     let warnings: Vec<String> = notices.chain(unset).chain(late_warnings).collect();
     if ground.is_strict {
@@ -249,7 +249,7 @@ fn certificate_marks(snapshot: &Snapshot, seen: &Seen) -> Vec<(Pem, Option<[u8; 
     let Some(ServerTls { cert, key, client_ca }) = &snapshot.server.tls else { return Vec::new() };
     let mark = |pem: &Pem| match pem {
         Pem::File(path) => (pem.clone(), seen.of(path)),
-        Pem::Variable { .. } => (pem.clone(), None),
+        Pem::Text { .. } => (pem.clone(), None),
     };
     [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().map(mark).collect()
 }

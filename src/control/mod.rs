@@ -3,6 +3,7 @@
 //! a request's path.
 
 mod adoption;
+pub mod admin;
 mod attempt;
 pub mod command;
 mod crew;
@@ -13,6 +14,7 @@ mod lookups;
 pub mod machine;
 #[cfg(test)]
 mod name_server;
+pub mod online;
 pub mod preflight;
 mod reload;
 mod resolver;
@@ -24,7 +26,6 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -40,6 +41,7 @@ use crate::net::mailbox::Post;
 use crate::net::tls::Roots;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::writer::{self, LogGauges};
+use admin::Doors;
 use attempt::{Current, Ground};
 use command::Command;
 use desk::Desk;
@@ -71,8 +73,8 @@ pub struct Node {
     pub identity: Identity,
     /// What it runs.
     pub config: Config,
-    /// Where an operator's commands are taken; `None`: nowhere.
-    pub admin_socket: Option<PathBuf>,
+    /// Where an operator's commands are taken.
+    pub admin: Doors,
     /// The way for what an operator asks, for whoever takes it from outside.
     pub commands: mpsc::Sender<Command>,
     /// Its other end.
@@ -133,13 +135,14 @@ impl Config {
 /// Runs until the node has drained, or a core is wedged past its time; calls `ready` once signals are taken. The exit code
 /// is 0 after an orderly end. Errors: no signals can be taken.
 pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
-    let Node { posts, threads, questions, log, identity, config, commanded, .. } = node;
+    let Node { posts, threads, questions, log, identity, config, admin, commands, commanded } = node;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(desk::THREADS_MAX + attempt::THREADS_MAX)
         .build()?;
     let code = runtime.block_on(async {
         let signals = Signals::install()?.forwarded();
+        let _doors = admin.open(&commands)?;
         ready();
         let build = BuildInfo { version: identity.version.to_owned(), driver: identity.driver.clone() };
         let steering = Steering {

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_plain_config_needs_nothing() {
-        let json = r#"{"providers": {"openai": {"keys": [{"name": "k", "value": "sk-1", "models": ["*"]}]}}}"#;
+        let json =
+            r#"{"providers": {"openai": {"keys": [{"name": "k", "value": "sk-1", "models": ["*"]}]}}}"#;
         assert_eq!(check(json, 1024), Ok(Vec::new()));
     }
 }

@@ -138,7 +138,7 @@ fn named(loaded: &Loaded) -> impl Iterator<Item = &Path> {
     let pems = tls.flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
     let certificates = pems.filter_map(|pem| match pem {
         Pem::File(path) => Some(path.as_path()),
-        Pem::Variable { .. } => None,
+        Pem::Text { .. } => None,
     });
     loaded.files.iter().map(PathBuf::as_path).chain(certificates)
 }

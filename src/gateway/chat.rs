@@ -55,6 +55,7 @@ pub(super) async fn serve(
     let provider = snapshot.providers.get(usize::from(target.provider.0)).ok_or_else(no_provider)?;
     exchange.provider = Some(target.provider);
     exchange.model = target.model.to_owned();
+    target::permit(provider, asked.stream)?;
     let draw = draw::draw(provider, target.model, core.chance())?;
     exchange.key = draw.key;
     let (outgoing, translation) =
@@ -117,7 +118,8 @@ async fn prepare(
     let to = provider.dialect.ok_or_else(no_provider)?;
     let (_, key) = exchange.chosen();
     let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
-    let head = outgoing::head(Method::Post, &provider.chat_path, provider, key, to, Some(caller));
+    let path = if asked.stream { &provider.chat_stream_path } else { &provider.chat_path };
+    let head = outgoing::head(Method::Post, path, provider, key, to, Some(caller));
     if from == to {
         let outgoing = outgoing::passthrough(head, request, &edits(asked, wire_model));
         return Ok((outgoing, Translation::none(to)));

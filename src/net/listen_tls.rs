@@ -72,14 +72,14 @@ impl Place<'_> {
     fn fault(&self, what: &str) -> String {
         match self.1 {
             Pem::File(path) => format!("{}: {}: {what}", self.0, path.display()),
-            Pem::Variable { name, .. } => format!("{}: env.{name}: {what}", self.0),
+            Pem::Text { whence, .. } => format!("{}: {whence}: {what}", self.0),
         }
     }
 
     fn text(&self) -> Result<Zeroizing<Vec<u8>>, String> {
         match self.1 {
             Pem::File(path) => file(path).map_err(|what| self.fault(&what)),
-            Pem::Variable { text, .. } => Ok(Zeroizing::new(text.expose().as_bytes().to_vec())),
+            Pem::Text { text, .. } => Ok(Zeroizing::new(text.expose().as_bytes().to_vec())),
         }
     }
 }
@@ -181,10 +181,10 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
-    use crate::config::snapshot::Secret;
+    use crate::config::snapshot::{Secret, Whence};
 
     fn variable(name: &str, text: &str) -> Pem {
-        Pem::Variable { name: name.to_owned(), text: Secret::new(text) }
+        Pem::Text { whence: Whence::Variable(name.to_owned()), text: Secret::new(text) }
     }
 
     /// A certificate that signed itself, valid for these years, and its key.

@@ -26,7 +26,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Origin, Snapshot};
+use crate::error::Error;
 use ask::Asker;
 pub use wait::{Alarm, Raced, race, until, within};
 
@@ -89,6 +90,13 @@ impl Net {
     /// Drops what is kept for snapshots that are neither the newest nor among these.
     pub fn forget(&self, older: &[Rc<Snapshot>]) {
         self.tls.forget(older);
+    }
+
+    /// Connects to an origin as a request would, and lets the connection go unused; gives TLS's version, where there is TLS.
+    /// Within [`CONNECT_TIMEOUT`]. Errors: as a request's.
+    pub async fn reach(&self, origin: &Origin) -> Result<Option<&'static str>, Error> {
+        let stream = Box::pin(open::open(self, origin, Instant::now())).await?;
+        Ok(stream.tls_version())
     }
 
     /// The addresses of a host: written in it, or its name's. The caller sets a deadline.

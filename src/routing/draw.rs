@@ -46,29 +46,37 @@ fn evenly(keys: Vec<(KeyId, &Key)>, chance: f64) -> Option<(KeyId, &Key)> {
     keys.get(index.min(keys.len().saturating_sub(1))).copied()
 }
 
-fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
+pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
     (0u16..).map(KeyId).zip(&provider.keys)
 }
 
 /// Whether the key's lists let it serve the model. The deny list wins; an alias counts as listed.
 pub fn serves(key: &Key, model: &str) -> bool {
-    let denied = key.blacklisted_models.iter().any(|name| name == model || name == "*");
-    let allowed = match &key.models {
+    key.enabled && denial(key, model).is_none() && allows(key, model)
+}
+
+/// The entry of the key's deny list that the model meets.
+pub(super) fn denial<'a>(key: &'a Key, model: &str) -> Option<&'a str> {
+    key.blacklisted_models.iter().map(String::as_str).find(|name| *name == model || *name == "*")
+}
+
+/// Whether the key's allow list, or one of its aliases, has the model.
+pub(super) fn allows(key: &Key, model: &str) -> bool {
+    let listed = match &key.models {
         Models::All => true,
         Models::Only(models) => models.iter().any(|name| name == model),
     };
-    key.enabled && !denied && (allowed || key.aliases.iter().any(|(alias, _)| alias == model))
+    listed || key.aliases.iter().any(|(alias, _)| alias == model)
 }
 
-fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
+pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
     key.aliases.iter().find(|(alias, _)| alias == model).map_or(model, |(_, wire)| wire)
 }
 
-fn no_key(provider: &Provider, model: &str) -> Error {
+pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
     let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
     for (_, key) in keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model)) {
-        let variable = key.variable.as_deref().unwrap_or("its variable");
-        message.push_str(&format!("; key {} has no value ({variable} is unset or empty)", key.name));
+        message.push_str(&format!("; key {} has no value ({})", key.name, key.whence.lack()));
     }
     Error::new(Kind::NoKeyForModel, message).with_param("model")
 }

@@ -33,6 +33,20 @@ pub fn resolve<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Re
     }
 }
 
+/// Refuses a conversation that the config does not let the provider be asked for.
+pub fn permit(provider: &Provider, stream: bool) -> Result<(), Error> {
+    let (is_allowed, operation) = if stream {
+        (provider.operations.chat_stream, "chat_completion_stream")
+    } else {
+        (provider.operations.chat, "chat_completion")
+    };
+    if is_allowed {
+        return Ok(());
+    }
+    let message = format!("{operation} is not supported by {} provider", provider.name);
+    Err(Error::new(Kind::UnsupportedOperation, message))
+}
+
 fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {
     if name.is_empty() {
         return Err(not_found(name, "name one as provider/model"));

@@ -1,0 +1,326 @@
+//! What changed from one config to the next, in an operator's words: keys and their shares, providers, timeouts, the log
+//! store; for what has no words of its own its place in the file. Never a secret: of one it says that it changed. It
+//! compares meanings, not texts, and decides nothing.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::document::joined;
+use super::fault::Printable;
+use super::snapshot::{Key, Provider};
+use super::{Loaded, shares};
+
+/// Changes that are said; the rest is counted in a last line.
+pub const CHANGES_MAX: usize = 1_000;
+/// Characters of a value that are said.
+const VALUE_CHARS_MAX: usize = 120;
+/// Elements of a list that are said.
+const ELEMENTS_MAX: usize = 20;
+
+/// Every change, at most [`CHANGES_MAX`] and one; empty: both mean the same, and have the same values behind their
+/// references.
+pub fn changes(old: &Loaded, new: &Loaded) -> Vec<String> {
+    let mut changes = Vec::new();
+    providers(old, new, &mut changes);
+    for section in ["client", "server", "logs_store"] {
+        let of = |loaded: &Loaded| loaded.normal.config.get(section).cloned().unwrap_or_default();
+        section_changes(section, &of(old), &of(new), &mut changes);
+    }
+    values(old, new, &mut changes);
+    if changes.is_empty() && old.snapshot.digest != new.snapshot.digest {
+        changes.push(format!("digest: {} → {}", old.snapshot.digest, new.snapshot.digest));
+    }
+    let left_out = changes.len().saturating_sub(CHANGES_MAX);
+    if left_out > 0 {
+        changes.truncate(CHANGES_MAX);
+        changes.push(format!("and {left_out} more changes"));
+    }
+    changes
+}
+
+fn providers(old: &Loaded, new: &Loaded, changes: &mut Vec<String>) {
+    let by_name = |loaded: &'_ Loaded| -> BTreeSet<String> {
+        loaded.snapshot.providers.iter().map(|provider| provider.name.clone()).collect()
+    };
+    for name in by_name(old).union(&by_name(new)) {
+        let of = |loaded: &Loaded| {
+            let form = loaded.normal.config.get("providers").and_then(|all| all.get(name)).cloned();
+            form.unwrap_or_default()
+        };
+        match (find(old, name), find(new, name)) {
+            (Some(before), Some(after)) => {
+                let sides = Sides { name, old: before, new: after };
+                sides.compare(&of(old), &of(new), changes);
+            }
+            (Some(_), None) => changes.push(format!("provider {}: removed", Printable(name))),
+            (None, Some(added)) => changes.push(format!(
+                "provider {}: added, with {}",
+                Printable(name),
+                if added.keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", added.keys.len()) }
+            )),
+            (None, None) => {}
+        }
+    }
+}
+
+fn find<'a>(loaded: &'a Loaded, name: &str) -> Option<&'a Provider> {
+    loaded.snapshot.providers.iter().find(|provider| provider.name == name)
+}
+
+/// One provider before and after.
+struct Sides<'a> {
+    name: &'a str,
+    old: &'a Provider,
+    new: &'a Provider,
+}
+
+impl Sides<'_> {
+    fn compare(&self, old: &Value, new: &Value, changes: &mut Vec<String>) {
+        let before = changes.len();
+        let (old_keys, new_keys) = (keys(self.old, old), keys(self.new, new));
+        let shares = shares::changes(self.old, self.new);
+        for (key, form) in &new_keys {
+            let said = shares.get(key.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            match old_keys.iter().find(|(other, _)| other.name == key.name) {
+                Some((other, other_form)) => key_changes((other, other_form), (key, form), said, changes),
+                None => self.added(key, said, changes),
+            }
+        }
+        for (key, _) in &old_keys {
+            if !self.new.keys.iter().any(|other| other.name == key.name) {
+                changes.push(format!("key {}: removed from {}", Printable(&key.name), Printable(self.name)));
+            }
+        }
+        let names =
+            |keys: &[(&Key, &Value)]| keys.iter().map(|(key, _)| key.name.clone()).collect::<Vec<_>>();
+        let (old_names, new_names) = (names(&old_keys), names(&new_keys));
+        if old_names != new_names && sorted(&old_names) == sorted(&new_names) {
+            changes.push(format!("provider {}: its keys stand in another order", Printable(self.name)));
+        }
+        let pointer = joined("/providers", self.name);
+        leaves(&without_keys(old), &without_keys(new), &pointer, changes);
+        // What the environment's own variables name stands in no form.
+        let says_nothing = changes.len() == before;
+        if says_nothing && old == new && self.old.origin.transport.proxy != self.new.origin.transport.proxy {
+            changes.push(format!("provider {}: its proxy changed", Printable(self.name)));
+        }
+    }
+
+    fn added(&self, key: &Key, shares: &[String], changes: &mut Vec<String>) {
+        let state = if key.enabled { "" } else { ", disabled" };
+        let shares = shares.iter().map(|share| format!(", {}", share.replacen("share 0 % → ", "share ", 1)));
+        let shares: String = shares.collect();
+        changes.push(format!(
+            "key {}: added to {}{state}{shares}",
+            Printable(&key.name),
+            Printable(self.name)
+        ));
+    }
+}
+
+fn keys<'a>(provider: &'a Provider, form: &'a Value) -> Vec<(&'a Key, &'a Value)> {
+    let forms = form.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    provider.keys.iter().zip(forms).collect()
+}
+
+fn without_keys(form: &Value) -> Value {
+    let members = form.as_object().into_iter().flatten().filter(|(name, _)| *name != "keys");
+    Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+fn key_changes(
+    (old, old_form): (&Key, &Value),
+    (new, new_form): (&Key, &Value),
+    shares: &[String],
+    changes: &mut Vec<String>,
+) {
+    let name = Printable(&new.name);
+    if old.enabled != new.enabled {
+        changes.push(format!("key {name}: {}", if new.enabled { "enabled" } else { "disabled" }));
+    }
+    changes.extend(value_change(old, new).map(|change| format!("key {name}: {change}")));
+    changes.extend(shares.iter().map(|share| format!("key {name}: {share}")));
+    let none = Value::Null;
+    let of = |form: &'_ Value, field: &str| form.get(field).unwrap_or(&none).clone();
+    for (field, words) in [
+        ("models", "models"),
+        ("blacklisted_models", "denied models"),
+        ("aliases", "aliases"),
+        ("id", "id"),
+        ("weight", "weight"),
+    ] {
+        let (before, after) = (of(old_form, field), of(new_form, field));
+        let is_said = field == "weight" && !shares.is_empty();
+        if before != after && !is_said {
+            changes.push(format!("key {name}: {words} {}", difference(&before, &after)));
+        }
+    }
+}
+
+/// Where a key's value comes from, and whether there is one.
+fn value_change(old: &Key, new: &Key) -> Option<String> {
+    if old.whence != new.whence {
+        let lack = new.secret.is_none().then(|| format!(", and {}", new.whence.lack())).unwrap_or_default();
+        return Some(format!("value now from {}{lack}", new.whence));
+    }
+    match (&old.secret, &new.secret) {
+        (Some(_), None) => Some(format!("has no value any more ({})", new.whence.lack())),
+        (None, Some(_)) => Some(format!("has a value now, from {}", new.whence)),
+        (Some(before), Some(after)) if before != after => Some("its value changed".to_owned()),
+        _ => None,
+    }
+}
+
+/// Values behind references that are written as before; a key's is told with the key.
+fn values(old: &Loaded, new: &Loaded, changes: &mut Vec<String>) {
+    for (pointer, (after, _)) in &new.values.0 {
+        let is_key = pointer.starts_with("/providers/") && pointer.ends_with("/value");
+        let is_written_alike = old.normal.config.pointer(pointer) == new.normal.config.pointer(pointer);
+        let before = old.values.0.get(pointer).map(|(before, _)| before);
+        if !is_key && is_written_alike && before != Some(after) {
+            changes.push(format!("{}: its value changed", place(pointer)));
+        }
+    }
+}
+
+fn section_changes(section: &str, old: &Value, new: &Value, changes: &mut Vec<String>) {
+    let store = |form: &Value| match form.get("type").and_then(Value::as_str) {
+        Some(kind) => kind.to_owned(),
+        None => "none".to_owned(),
+    };
+    if section == "logs_store" && store(old) != store(new) {
+        changes.push(format!("log store: {} → {}", store(old), store(new)));
+        return;
+    }
+    leaves(old, new, &joined("", section), changes);
+}
+
+/// Walks both forms at once; objects in step, everything else is a leaf.
+fn leaves(old: &Value, new: &Value, pointer: &str, changes: &mut Vec<String>) {
+    let (Value::Object(before), Value::Object(after)) = (old, new) else {
+        if old != new {
+            changes.push(leaf(old, new, pointer));
+        }
+        return;
+    };
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let of = |members: &Map<String, Value>| members.get(name).cloned().unwrap_or_default();
+        leaves(&of(before), &of(after), &joined(pointer, name), changes);
+    }
+}
+
+/// In words of its own where there are any.
+fn leaf(old: &Value, new: &Value, pointer: &str) -> String {
+    let segments: Vec<&str> = pointer.split('/').skip(1).collect();
+    match (segments.as_slice(), old, new) {
+        (["client", "enable_logging"], _, Value::Bool(is_on)) => {
+            let words = if *is_on { "requests write log rows" } else { "requests write no log rows" };
+            format!("client: {words}")
+        }
+        (["client", "disable_content_logging"], _, Value::Bool(is_off)) => {
+            let words = if *is_off { "carry no content" } else { "carry content" };
+            format!("client: log rows {words}")
+        }
+        (["client", "max_request_body_size_mb"], _, _) => {
+            format!("client: largest request body {old} → {new} MiB")
+        }
+        (["providers", provider, section @ "network_config", field], _, _) => match time(field) {
+            Some(words) => format!("provider {}: {words} {old} → {new} s", shown_segment(provider)),
+            None if *field == "base_url" => {
+                format!("provider {}: base_url {}", shown_segment(provider), difference(old, new))
+            }
+            None => {
+                format!("providers.{}.{section}.{field}: {}", shown_segment(provider), difference(old, new))
+            }
+        },
+        _ => format!("{}: {}", place(pointer), difference(old, new)),
+    }
+}
+
+fn time(field: &str) -> Option<&'static str> {
+    match field {
+        "default_request_timeout_in_seconds" => Some("request timeout"),
+        "stream_idle_timeout_in_seconds" => Some("stream idle timeout"),
+        "keep_alive_timeout_in_seconds" => Some("unused connections kept"),
+        _ => None,
+    }
+}
+
+/// `providers.openai.network_config` for a pointer.
+fn place(pointer: &str) -> String {
+    let segments: Vec<String> = pointer.split('/').skip(1).map(shown_segment).collect();
+    segments.join(".")
+}
+
+fn shown_segment(segment: &str) -> String {
+    Printable(&segment.replace("~1", "/").replace("~0", "~")).to_string()
+}
+
+/// `a → b`; of lists what came and went, of maps which entries changed.
+fn difference(old: &Value, new: &Value) -> String {
+    match (old, new) {
+        (Value::Array(before), Value::Array(after)) => {
+            let of = |list: &[Value]| list.iter().map(shown).collect::<Vec<_>>();
+            listed(&of(before), &of(after))
+        }
+        (Value::Object(before), Value::Object(after)) => {
+            let of = |map: &Map<String, Value>| {
+                map.iter()
+                    .map(|(name, value)| format!("{}={}", Printable(name), shown(value)))
+                    .collect::<Vec<_>>()
+            };
+            listed(&of(before), &of(after))
+        }
+        _ => format!("{} → {}", shown(old), shown(new)),
+    }
+}
+
+fn listed(before: &[String], after: &[String]) -> String {
+    let is_short = |list: &[String]| list.is_empty() || *list == ["*"];
+    if is_short(before) || is_short(after) {
+        return format!("{} → {}", enumerated(before), enumerated(after));
+    }
+    let known: [BTreeSet<&String>; 2] = [before.iter().collect(), after.iter().collect()];
+    let [old, new] = &known;
+    let gone = old.difference(new).map(|element| format!("−{element}"));
+    let come = new.difference(old).map(|element| format!("+{element}"));
+    let all: Vec<String> = gone.chain(come).collect();
+    if all.is_empty() { "in another order".to_owned() } else { enumerated(&all) }
+}
+
+fn enumerated(list: &[String]) -> String {
+    match list {
+        [] => "none".to_owned(),
+        [all] if all == "*" => "all".to_owned(),
+        list => {
+            let more = list.len().saturating_sub(ELEMENTS_MAX);
+            let mut named: Vec<&str> = list.iter().take(ELEMENTS_MAX).map(String::as_str).collect();
+            let more = format!("{more} more");
+            if list.len() > ELEMENTS_MAX {
+                named.push(&more);
+            }
+            named.join(", ")
+        }
+    }
+}
+
+/// One line, cut where it is long.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return "none".to_owned(),
+        Value::String(text) if text.is_empty() => return "none".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let cut: String = text.chars().take(VALUE_CHARS_MAX).collect();
+    let rest = if cut.len() < text.len() { format!("… ({} bytes)", text.len()) } else { String::new() };
+    format!("{}{rest}", Printable(&cut))
+}
+
+fn sorted(names: &[String]) -> Vec<&String> {
+    let mut names: Vec<&String> = names.iter().collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,305 @@
+//! `custom_provider_config.allowed_requests` and `request_path_overrides`: what a custom provider may be asked for, and on
+//! which paths. The names are Bifrost's request types, of which this version serves three; refusing a request that is
+//! not allowed is `gateway`'s.
+
+use super::document::At;
+use super::fault::{Printable, Report};
+use super::file::{Effect, Key, Kind, When};
+use super::snapshot::Operations;
+use super::url::check_target;
+
+/// Those that this version serves.
+const LIST_MODELS: &str = "list_models";
+const CHAT: &str = "chat_completion";
+const CHAT_STREAM: &str = "chat_completion_stream";
+
+/// The others: a config may name them, and nothing here asks for them.
+const UNSERVED: [&str; 57] = [
+    "text_completion",
+    "text_completion_stream",
+    "responses",
+    "responses_stream",
+    "responses_retrieve",
+    "responses_delete",
+    "responses_cancel",
+    "responses_input_items",
+    "count_tokens",
+    "compaction",
+    "embedding",
+    "rerank",
+    "ocr",
+    "speech",
+    "speech_stream",
+    "transcription",
+    "transcription_stream",
+    "image_generation",
+    "image_generation_stream",
+    "image_edit",
+    "image_edit_stream",
+    "image_variation",
+    "video_generation",
+    "video_retrieve",
+    "video_download",
+    "video_delete",
+    "video_list",
+    "video_remix",
+    "batch_create",
+    "batch_list",
+    "batch_retrieve",
+    "batch_cancel",
+    "batch_delete",
+    "batch_results",
+    "file_upload",
+    "file_list",
+    "file_retrieve",
+    "file_delete",
+    "file_content",
+    "container_create",
+    "container_list",
+    "container_retrieve",
+    "container_delete",
+    "container_file_create",
+    "container_file_list",
+    "container_file_retrieve",
+    "container_file_content",
+    "container_file_delete",
+    "passthrough",
+    "passthrough_stream",
+    "websocket_responses",
+    "realtime",
+    "cached_content_create",
+    "cached_content_list",
+    "cached_content_retrieve",
+    "cached_content_update",
+    "cached_content_delete",
+];
+
+/// The keys of `allowed_requests`.
+pub(crate) static ALLOWED_REQUESTS: &[Key] = &keys(Kind::Bool, Effect::Honoured);
+
+/// The keys of `request_path_overrides`.
+pub(crate) static PATH_OVERRIDES: &[Key] =
+    &keys(Kind::Text, Effect::Ignored(When::Asking, "this version does not serve the operation"));
+
+const SERVED_COUNT: usize = 3;
+const COUNT: usize = SERVED_COUNT + UNSERVED.len();
+
+/// One key for each operation.
+const fn keys(kind: Kind, unserved: Effect) -> [Key; COUNT] {
+    let mut keys = [Key { name: "", kind, effect: unserved, is_secret: false }; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        keys[index].name = match index {
+            0 => LIST_MODELS,
+            1 => CHAT,
+            2 => CHAT_STREAM,
+            _ => UNSERVED[index - SERVED_COUNT],
+        };
+        if index < SERVED_COUNT {
+            keys[index].effect = Effect::Honoured;
+        }
+        index += 1;
+    }
+    keys
+}
+
+/// What a custom provider may be asked for: everything, unless the section stands there.
+pub(crate) fn allowed(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Operations {
+    let Some(at) = custom.and_then(|custom| custom.member("allowed_requests")) else {
+        return Operations::default();
+    };
+    let is_allowed = |operation: &str| at.member(operation).and_then(|at| at.bool()) == Some(true);
+    let operations = Operations {
+        list_models: is_allowed(LIST_MODELS),
+        chat: is_allowed(CHAT),
+        chat_stream: is_allowed(CHAT_STREAM),
+    };
+    if !operations.chat && !operations.chat_stream {
+        let message = "the provider serves no conversation: what is not set to true here is refused, \
+             chat_completion and chat_completion_stream too";
+        report.warn(at.name_spot(), message);
+    }
+    operations
+}
+
+/// Paths in place of the base provider's own; `None`: its own.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Paths {
+    /// Of `list_models`.
+    pub(crate) list_models: Option<String>,
+    /// Of `chat_completion`.
+    pub(crate) chat: Option<String>,
+    /// Of `chat_completion_stream`.
+    pub(crate) chat_stream: Option<String>,
+}
+
+/// The paths that a custom provider overrides, each with a leading `/` and perhaps a query.
+pub(crate) fn paths(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Paths {
+    let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else {
+        return Paths::default();
+    };
+    let mut path = |operation: &str| at.member(operation).and_then(|at| path(&at, report));
+    let paths = Paths { list_models: path(LIST_MODELS), chat: path(CHAT), chat_stream: path(CHAT_STREAM) };
+    let (one, other) = match (&paths.chat, &paths.chat_stream) {
+        (Some(_), None) => (CHAT, CHAT_STREAM),
+        (None, Some(_)) => (CHAT_STREAM, CHAT),
+        _ => return paths,
+    };
+    if let Some(at) = at.member(one) {
+        let message =
+            format!("{other} keeps the base provider's own path; name it too if it goes the same way");
+        report.warn(at.name_spot(), message);
+    }
+    paths
+}
+
+/// Says of paths beside a base URL that ends in `/v1` that this ending does not go before them, as it does not go before
+/// the base provider's own.
+pub(crate) fn warn_of_base_ending(custom: Option<&At<'_>>, report: &mut Report<'_>) {
+    let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else { return };
+    for operation in [LIST_MODELS, CHAT, CHAT_STREAM] {
+        if let Some(member) = at.member(operation)
+            && let Some(path) = member.text().map(str::trim)
+            && !path.is_empty()
+            && !path.trim_start_matches('/').starts_with("v1/")
+        {
+            let message =
+                "the /v1 that ends base_url does not go before this path: begin it with /v1 if it should";
+            report.warn(member.spot(), message);
+        }
+    }
+}
+
+/// An empty one counts as left out, one without its `/` gets it, as Bifrost has it.
+fn path(at: &At<'_>, report: &mut Report<'_>) -> Option<String> {
+    let written = at.text()?.trim();
+    if written.is_empty() {
+        return None;
+    }
+    let path = if written.starts_with('/') { written.to_owned() } else { format!("/{written}") };
+    let is_url = written.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['/', '?']));
+    let fault = if is_url {
+        Some(
+            "a whole URL is not served by this version: write a path, and the host in network_config.base_url",
+        )
+    } else {
+        check_target(&path).err()
+    };
+    if let Some(message) = fault {
+        report.fault(at.spot(), message);
+        return None;
+    }
+    if path != written {
+        report.warn(at.spot(), format!("is taken as \"{}\"", Printable(&path)));
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::parse;
+    use super::*;
+
+    fn checked(json: &str) -> (Paths, Vec<String>, Vec<String>) {
+        let mut report = Report::new("c", json.as_bytes());
+        let node = parse(json, &mut report).expect("JSON");
+        let paths = paths(Some(&At::root(&node)), &mut report);
+        let faults = report.faults_count();
+        let notices = report.into_notices().iter().map(ToString::to_string).collect();
+        (paths, notices, vec![String::new(); faults])
+    }
+
+    fn one(path: &str) -> Option<String> {
+        let json = serde_json::json!({ "request_path_overrides": { "list_models": path } });
+        checked(&json.to_string()).0.list_models
+    }
+
+    #[test]
+    fn operations_are_named_once() {
+        let mut names: Vec<_> = ALLOWED_REQUESTS.iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COUNT);
+        assert!(PATH_OVERRIDES.iter().all(|key| !key.name.is_empty()));
+    }
+
+    #[test]
+    fn a_path_may_bring_a_query() {
+        for (written, taken) in [
+            ("/v1/chat", "/v1/chat"),
+            ("v1/chat", "/v1/chat"),
+            (" /a/b/ ", "/a/b/"),
+            ("/", "/"),
+            ("/a?api-version=2024-10-21&x=%20", "/a?api-version=2024-10-21&x=%20"),
+            ("/a?", "/a?"),
+            ("/a:b@c", "/a:b@c"),
+            ("/a?next=http://b", "/a?next=http://b"),
+            ("/a?next=/b/../c", "/a?next=/b/../c"),
+        ] {
+            assert_eq!(one(written).as_deref(), Some(taken), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused() {
+        for written in [
+            "https://a.com/v1",
+            "//a.com/v1",
+            "//",
+            "/a//",
+            "/a b",
+            "/a#b",
+            "/a?b#c",
+            "/a/../b",
+            "/a/./b",
+            "/a//b",
+            "/a/%2",
+            "/a?b=%zz",
+            "/a\r\nHost: b",
+            "/a?b\nc",
+            "/ä",
+            "/a?ä",
+            "/a\\b",
+            "/a?b c",
+            &format!("/{}", "a".repeat(2_048)),
+        ] {
+            let json = serde_json::json!({ "request_path_overrides": { "chat_completion": written } });
+            let (paths, _, faults) = checked(&json.to_string());
+            assert_eq!((paths.chat, faults.len()), (None, 1), "{written}");
+        }
+    }
+
+    #[test]
+    fn an_override_of_one_kind_of_conversation_is_warned_of() {
+        let (paths, notices, _) =
+            checked(r#"{"request_path_overrides": {"chat_completion": "/a", "list_models": ""}}"#);
+        assert_eq!(paths, Paths { chat: Some("/a".to_owned()), ..Paths::default() });
+        assert_eq!(
+            notices,
+            [
+                "c:1:29: /request_path_overrides/chat_completion: chat_completion_stream keeps the base provider's \
+              own path; name it too if it goes the same way"
+            ]
+        );
+    }
+
+    #[test]
+    fn only_what_is_true_is_allowed() {
+        let allowed = |json: &str| {
+            let mut report = Report::new("c", json.as_bytes());
+            let node = parse(json, &mut report).expect("JSON");
+            let operations = allowed(Some(&At::root(&node)), &mut report);
+            (operations, report.into_notices().len())
+        };
+        let all = Operations::default();
+        let none = Operations { list_models: false, chat: false, chat_stream: false };
+        assert_eq!(allowed("{}"), (all, 0));
+        assert_eq!(allowed(r#"{"allowed_requests": null}"#), (all, 0));
+        assert_eq!(allowed(r#"{"allowed_requests": {}}"#), (none, 1));
+        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": false, "embedding": true}}"#), (none, 1));
+        assert_eq!(
+            allowed(r#"{"allowed_requests": {"chat_completion": true}}"#),
+            (Operations { chat: true, ..none }, 0)
+        );
+    }
+}
