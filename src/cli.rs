@@ -1,6 +1,7 @@
 //! Arguments and environment to exit code. This is the one place that reads the process's environment and writes to its
 //! standard streams.
 
+mod admin;
 mod check;
 mod config;
 mod explain;
@@ -35,6 +36,16 @@ enum Command {
     /// What a config means, what may stand in one, and what changed between two.
     #[command(subcommand)]
     Config(config::Config),
+    /// Say how a running node is: its config, its cores, its log.
+    Status(admin::AdminPlace),
+    /// List the streams that a running node serves.
+    Streams(admin::AdminPlace),
+    /// Read the config again; returns when every core runs it, with what changed, or with every fault.
+    Reload(admin::AdminPlace),
+    /// Let a running node finish what runs and end, as TERM does.
+    Drain(admin::Drain),
+    /// Take a key out of service, or back in, until told otherwise or the node ends.
+    Key(admin::KeySwitch),
 }
 
 /// `corelane serve`.
@@ -55,9 +66,19 @@ pub struct Serve {
     /// How cores do their I/O.
     #[arg(long, value_enum, default_value = "auto")]
     pub driver: DriverChoice,
+    /// Reload by itself when the config's files change (the default).
+    #[arg(long, overrides_with = "no_watch")]
+    pub watch: bool,
+    /// Reload on HUP or when told to only.
+    #[arg(long, overrides_with = "watch")]
+    pub no_watch: bool,
     /// Do not start when there is any warning, or a key without a value.
     #[arg(long)]
     pub strict: bool,
+    /// Where an operator's commands are taken: the path of a UNIX socket, or none [default: corelane-PORT.sock in
+    /// $RUNTIME_DIRECTORY, /run (root), $XDG_RUNTIME_DIR, $TMPDIR or /tmp].
+    #[arg(long, value_name = "PATH")]
+    pub admin_socket: Option<OsString>,
     /// What is said of the run, on standard error.
     #[arg(long, env = "LOG_LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,
@@ -93,6 +114,11 @@ pub fn run() -> ExitCode {
     match Arguments::parse_from(with_aliases(std::env::args_os())).command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Status(place) => admin::status(&place),
+        Command::Streams(place) => admin::streams(&place),
+        Command::Reload(place) => admin::reload(&place),
+        Command::Drain(arguments) => admin::drain(&arguments),
+        Command::Key(arguments) => admin::key(&arguments),
         Command::Serve(arguments) => {
             listen_to_ourselves(arguments.log_level, arguments.log_style);
             serve::run(&arguments)

@@ -21,6 +21,7 @@ pub mod print;
 mod providers;
 mod proxy;
 mod reference;
+pub mod restart;
 pub mod schema;
 mod secret;
 mod server;
@@ -70,6 +71,7 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// An accepted file.
+#[derive(Clone)]
 pub struct Loaded {
     /// What it means; generation 1.
     pub snapshot: Snapshot,

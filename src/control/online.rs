@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,11 +99,11 @@ fn try_providers(snapshot: Snapshot) -> io::Result<Vec<Tried>> {
         .max_blocking_threads(THREADS_MAX)
         .build()?;
     let tried = runtime.block_on(async {
-        let (version, driver, digest) = Default::default();
-        let mut desk = Desk::new(vec![post], BuildInfo { version, driver, digest, generation: 0 });
+        let (version, driver) = Default::default();
+        let mut desk = Desk::new(vec![post], BuildInfo { version, driver });
         loop {
             tokio::select! {
-                Some(envelope) = questions.recv() => desk.take(envelope, LogGauges::default()),
+                Some(envelope) = questions.recv() => desk.take(envelope, LogGauges::default(), Arc::default()),
                 Some(()) = desk.work() => {}
                 tried = &mut ended => return tried,
             }
@@ -122,8 +123,9 @@ fn core(
     let mut runtime = monoio::RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
     runtime.block_on(async move {
         let position = Position { core: 0, cores: 1 };
+        let clients = roots.clients(&snapshot, 1).map_err(io::Error::other)?.pop().unwrap_or_default();
         let net = Net::new(Driver::Epoll, Asker::new(0, outbox), Budget::new(0), position, roots);
-        net.adopt(&snapshot).map_err(io::Error::other)?;
+        net.adopt(clients);
         let net = Rc::new(net);
         let answered = Rc::clone(&net);
         monoio::spawn(mailbox.serve(Driver::Epoll, move |message| {

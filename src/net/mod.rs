@@ -23,6 +23,7 @@ pub mod wait;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::config::snapshot::{Origin, Snapshot};
@@ -81,10 +82,14 @@ impl Net {
         Self { driver, asker, pool, budget, tls, names }
     }
 
-    /// Makes ready what the providers of a snapshot need that takes long: to be called before its first request. Errors:
-    /// see [`tls::Tls::adopt`].
-    pub fn adopt(&self, snapshot: &Snapshot) -> Result<(), rustls::Error> {
-        self.tls.adopt(snapshot)
+    /// Takes what the providers of the newest snapshot need, before its first request. Connections and pools stay.
+    pub fn adopt(&self, clients: tls::Clients) {
+        self.tls.adopt(clients);
+    }
+
+    /// Drops what is kept for snapshots that are neither the newest nor among these.
+    pub fn forget(&self, older: &[Rc<Snapshot>]) {
+        self.tls.forget(older);
     }
 
     /// Connects to an origin as a request would, and lets the connection go unused; gives TLS's version, where there is TLS.
