@@ -13,7 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{Serve, admin};
 use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, Snapshot};
-use crate::control::admin::{Doors, socket as admin_socket};
+use crate::control::admin::Doors;
+use crate::control::admin::socket::{self as admin_socket, Unbound};
 use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
@@ -238,14 +239,16 @@ fn open_doors(
 ) -> Result<Doors, Refusal> {
     let port = address.map_or(arguments.port, |address| address.port());
     let homes = admin::homes(arguments.admin_socket.as_ref(), port);
-    let socket = admin_socket::bind(&homes);
-    if let Err(fault) = &socket
-        && !homes.is_empty()
-    {
-        tracing::warn!(fault, "no admin socket: corelane status, reload and the like cannot reach this node");
-    }
+    let (socket, awaited) = match admin_socket::bind(&homes) {
+        Ok(bound) => (Some(bound), Vec::new()),
+        Err(_) if homes.is_empty() => (None, Vec::new()),
+        Err(Unbound { reason, is_held }) => {
+            tracing::warn!(reason, "no admin socket: corelane status, reload and the like do not reach this node");
+            (None, if is_held { homes } else { Vec::new() })
+        }
+    };
     let http = snapshot.server.admin.as_ref().map(|admin| listen_for_admin(&admin.address)).transpose()?;
-    Ok(Doors { socket: socket.ok(), http })
+    Ok(Doors { socket, awaited, http })
 }
 
 fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
