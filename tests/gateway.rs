@@ -55,6 +55,12 @@ mod passthrough;
 mod paths;
 #[path = "gateway/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "gateway/reload.rs"]
+mod reload;
+#[path = "gateway/reload_load.rs"]
+mod reload_load;
+#[path = "gateway/reload_watch.rs"]
+mod reload_watch;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]

@@ -104,7 +104,10 @@ mod tests {
         let environment = |name: &str| {
             variables.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned())
         };
-        config::load(json.as_bytes(), "config.json", &environment).unwrap().snapshot
+        let mut json: serde_json::Value = serde_json::from_str(json).unwrap();
+        let key = serde_json::json!({"name":"other","value":"sk-0","models":["*"],"weight":1});
+        json["providers"]["anthropic"]["keys"] = serde_json::json!([key]);
+        config::load(json.to_string().as_bytes(), "config.json", &environment).unwrap().snapshot
     }
 
     fn pointers(old: &str, new: &str, has_log: bool) -> Vec<String> {

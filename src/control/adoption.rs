@@ -93,9 +93,11 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
     }
 
+    const CONFIG: &[u8] =
+        br#"{"providers":{"openai":{"keys":[{"name":"only","value":"k","models":["*"],"weight":1}]}}}"#;
+
     fn snapshot() -> Snapshot {
-        let mut snapshot =
-            crate::config::load(b"{\"providers\":{}}", "config.json", &|_: &str| None).unwrap().snapshot;
+        let mut snapshot = crate::config::load(CONFIG, "config.json", &|_: &str| None).unwrap().snapshot;
         snapshot.generation = 7;
         snapshot
     }

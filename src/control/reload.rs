@@ -342,7 +342,7 @@ fn unknown<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let known: Vec<&str> = known.collect();
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean \"{near}\"?"),
-        None => String::new(),
+        None => ".".to_owned(),
     };
     let more = if known.len() > NAMES_SAID_MAX { ", …" } else { "" };
     let listed: Vec<&str> = known.iter().copied().take(NAMES_SAID_MAX).collect();

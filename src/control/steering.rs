@@ -200,10 +200,13 @@ mod tests {
     use crate::net::tls::Roots;
     use crate::telemetry::metrics::BuildInfo;
 
+    const CONFIG: &[u8] =
+        br#"{"providers":{"openai":{"keys":[{"name":"only","value":"k","models":["*"],"weight":1}]}}}"#;
+
     fn reloads(posts: Vec<Post<Message>>) -> Reloads {
         let config = Config {
             source: Source { config: "/nonexistent/config.json".into(), env_file: None, process: |_| None },
-            loaded: config::load(b"{\"providers\":{}}", "config.json", &|_: &str| None).unwrap(),
+            loaded: config::load(CONFIG, "config.json", &|_: &str| None).unwrap(),
             seen: Seen::default(),
             loaded_at: jiff::Timestamp::UNIX_EPOCH,
             roots: Roots::bundled(),
@@ -294,7 +297,7 @@ mod tests {
             let (reply, refused) = oneshot::channel();
             commands.send(Command::Key { name: "first".to_owned(), enabled: false, reply }).await.unwrap();
             let fault = refused.await.unwrap().unwrap_err().faults.join("");
-            assert!(fault.contains("no key \"first\""), "{fault}");
+            assert!(fault.contains("no key \"first\". It has: only"), "{fault}");
             // The wedged core does not report; what is known without it is said.
             let (reply, status) = oneshot::channel();
             commands.send(Command::Status(reply)).await.unwrap();

@@ -370,6 +370,8 @@ fn by_core(page: &mut Page, samples: &[Sample]) {
     page.gauge("corelane_connections", "Open downstream connections.", open);
     let streams = "Streamed answers under way.";
     page.gauge("corelane_streams", streams, each(streams_under_way));
+    let generation = "The config that new requests on this core begin with.";
+    page.gauge("corelane_config_generation", generation, each(|sample| sample.generation));
     let held = "Memory of bodies held.";
     page.gauge("corelane_body_bytes_held", held, each(|sample| sample.body_bytes_held));
     let requests = "Requests answered, refused heads among them.";
@@ -542,6 +544,7 @@ mod tests {
             "corelane_log_records_written_total 5",
             r#"corelane_config_info{digest="d\"\n",generation="0"} 1"#,
             "corelane_config_old_snapshots 2",
+            r#"corelane_config_generation{core="1"} 3"#,
             r#"bifrost_provider_key_up{provider="openai",key_id="1",key_name="first"} 1"#,
             r#"bifrost_provider_key_up{provider="openai",key_id="1",key_name="second"} 0"#,
         ] {

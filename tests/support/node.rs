@@ -69,10 +69,20 @@ impl Node {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.json");
         fs::write(&path, config).unwrap();
+        let flags = [flags, &["--config", path.to_str().unwrap()]].concat();
+        Self::spawn(folder, &flags, variables)
+    }
+
+    /// With these flags, which name the config.
+    pub(crate) fn try_start_at(flags: &[&str], variables: &[(&str, &str)]) -> Result<Self, Vec<String>> {
+        Self::spawn(TempDir::new().unwrap(), flags, variables)
+    }
+
+    fn spawn(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Result<Self, Vec<String>> {
         let runtime_folder = folder.path().join(RUNTIME_FOLDER);
         fs::create_dir(&runtime_folder).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
-        command.args(["serve", "--port", "0"]).args(flags).arg("--config").arg(&path);
+        command.args(["serve", "--port", "0"]).args(flags);
         command.current_dir(folder.path()).env_clear();
         command.env("RUNTIME_DIRECTORY", runtime_folder).envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
