@@ -254,6 +254,13 @@ fn open_doors(
 fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
     let listener = TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
     listener.set_nonblocking(true)?;
+    if !listener.local_addr()?.ip().is_loopback() {
+        tracing::warn!(
+            address,
+            "server.admin_address is reached from other hosts, and what is said there, the token too, is not encrypted: \
+             have it on a network of your own, or behind a proxy with TLS"
+        );
+    }
     Ok(listener)
 }
 
