@@ -34,7 +34,7 @@ pub fn config_file(bytes: &[u8]) {
 fn check_normal_form(loaded: &Loaded, environment: &dyn corelane::config::Environment) {
     let form = loaded.normal.config.to_string();
     assert!(!form.contains(VALUE), "a value in the normal form");
-    let filled = form.replace(&format!("{REDACTED}@"), "user:word@").replace(REDACTED, "word");
+    let filled = form.replace(&format!("{REDACTED}@"), "user:word@").replace(REDACTED, "word-of-some-length");
     let again = match load(filled.as_bytes(), "form", environment) {
         Ok(again) => again,
         Err(faults) => panic!("a form that does not load: {:?}\n{form}", faults.first()),

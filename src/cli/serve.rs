@@ -232,18 +232,17 @@ fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Ref
 
 /// Where an operator's commands are taken. A node without its admin socket serves; one that cannot listen where the config
 /// says does not start.
-fn open_doors(
-    arguments: &Serve,
-    snapshot: &Snapshot,
-    address: Option<SocketAddr>,
-) -> Result<Doors, Refusal> {
+fn open_doors(arguments: &Serve, snapshot: &Snapshot, address: Option<SocketAddr>) -> Result<Doors, Refusal> {
     let port = address.map_or(arguments.port, |address| address.port());
     let homes = admin::homes(arguments.admin_socket.as_ref(), port);
     let (socket, awaited) = match admin_socket::bind(&homes) {
         Ok(bound) => (Some(bound), Vec::new()),
         Err(_) if homes.is_empty() => (None, Vec::new()),
         Err(Unbound { reason, is_held }) => {
-            tracing::warn!(reason, "no admin socket: corelane status, reload and the like do not reach this node");
+            tracing::warn!(
+                reason,
+                "no admin socket: corelane status, reload and the like do not reach this node"
+            );
             (None, if is_held { homes } else { Vec::new() })
         }
     };
@@ -252,7 +251,8 @@ fn open_doors(
 }
 
 fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
-    let listener = TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
+    let listener =
+        TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
     listener.set_nonblocking(true)?;
     if !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!(

@@ -1,7 +1,7 @@
 //! Which of a provider's keys serves a model: those that may, drawn by weight. It knows nothing of health or retries.
 
 use super::target::quoted;
-use crate::config::snapshot::{Key, KeyId, Models, Provider};
+use crate::config::snapshot::{Key, KeyId, Provider};
 use crate::error::{Error, Kind};
 
 /// A key, and the model's name as the provider knows it.
@@ -52,21 +52,7 @@ pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
 
 /// Whether the key's lists let it serve the model. The deny list wins; an alias counts as listed.
 pub fn serves(key: &Key, model: &str) -> bool {
-    key.enabled && denial(key, model).is_none() && allows(key, model)
-}
-
-/// The entry of the key's deny list that the model meets.
-pub(super) fn denial<'a>(key: &'a Key, model: &str) -> Option<&'a str> {
-    key.blacklisted_models.iter().map(String::as_str).find(|name| *name == model || *name == "*")
-}
-
-/// Whether the key's allow list, or one of its aliases, has the model.
-pub(super) fn allows(key: &Key, model: &str) -> bool {
-    let listed = match &key.models {
-        Models::All => true,
-        Models::Only(models) => models.iter().any(|name| name == model),
-    };
-    listed || key.aliases.iter().any(|(alias, _)| alias == model)
+    key.serves(model)
 }
 
 pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
