@@ -8,6 +8,10 @@
     reason = "threads of a test share what they saw and wait on conditions"
 )]
 
+#[path = "gateway/admin.rs"]
+mod admin;
+#[path = "gateway/admin_places.rs"]
+mod admin_places;
 #[path = "gateway/bodies.rs"]
 mod bodies;
 #[path = "gateway/broken.rs"]
@@ -53,6 +57,14 @@ mod passthrough;
 mod paths;
 #[path = "gateway/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "gateway/reload.rs"]
+mod reload;
+#[path = "gateway/reload_load.rs"]
+mod reload_load;
+#[path = "gateway/reload_operator.rs"]
+mod reload_operator;
+#[path = "gateway/reload_watch.rs"]
+mod reload_watch;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]

@@ -7,22 +7,24 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rustls::pki_types::UnixTime;
+use jiff::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Serve;
+use super::{Serve, admin};
 use crate::config::Loaded;
-use crate::config::snapshot::{LogsStore, ServerTls, Snapshot};
-use crate::control::source::Source;
-use crate::control::{self, Node, machine};
+use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::control::admin::Doors;
+use crate::control::admin::socket::{self as admin_socket, Unbound};
+use crate::control::command::COMMANDS_MAX;
+use crate::control::preflight::{self, Preflight};
+use crate::control::source::{Seen, Source};
+use crate::control::{self, Config, Identity, Node, machine};
 use crate::gateway::Facts;
 use crate::net::ask::QUESTIONS_MAX;
-use crate::net::listen_tls::{self, Certified};
+use crate::net::listen_tls::Certified;
 use crate::net::mailbox::mailbox;
-use crate::net::pool;
 use crate::net::spread::Spread;
 use crate::net::tls::Roots;
-use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT};
 use crate::telemetry::writer::{self, Log};
@@ -53,21 +55,19 @@ pub(super) fn run(arguments: &Serve) -> ExitCode {
 /// The node, and its start line: said once signals are taken, so that who waits for it may send one.
 fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let source = arguments.source.source();
-    let loaded = load(&source)?;
-    let snapshot = loaded.snapshot;
+    let (loaded, seen) = load(&source, arguments.strict)?;
+    let loaded_at = Timestamp::now();
     let facts = Facts { version: env!("CARGO_PKG_VERSION"), node: machine::node_name() };
     let workers = arguments.workers.map_or_else(machine::processors, usize::from);
-    match pool::check_limits(&snapshot, workers) {
-        faults if faults.is_empty() => {}
-        faults => return Err(Refusal(faults)),
-    }
+    let certified = preflight(arguments, &loaded, workers)?;
+    let snapshot = loaded.snapshot.clone();
     let roots = roots();
-    let certified = snapshot.server.tls.as_ref().map(certify).transpose()?;
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
     open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+    let admin = open_doors(arguments, &snapshot, address)?;
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
     let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
     let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
@@ -82,6 +82,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             driver: arguments.driver,
             listener,
             snapshot: snapshot.clone(),
+            loaded_at,
             facts: facts.clone(),
             log,
             body_bytes_max: machine::body_budget_bytes(workers),
@@ -94,33 +95,41 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         });
     }
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
-    let build = BuildInfo {
-        version: facts.version.to_owned(),
-        driver: driver_name(&workers).to_owned(),
-        digest: snapshot.digest.clone(),
-        generation: snapshot.generation,
-    };
     let started = Started {
-        path: source.config,
+        path: source.config.clone(),
         workers: workers.len(),
         built: workers.first().map(|worker| worker.driver.clone()),
         address,
+        admin_socket: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
         writes: log.is_some(),
         open_files,
+        is_watched: !arguments.no_watch,
+        unusable_keys: loaded.unusable_keys.iter().map(|key| key.key.clone()).collect(),
     };
-    let tls = snapshot.server.tls.clone();
+    let identity = started.identity(&facts, &snapshot);
+    let is_strict = arguments.strict;
+    let config = Config { source, loaded, seen, loaded_at, roots, is_strict, is_watched: started.is_watched };
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
-    Ok((Node { posts, threads, questions, log, build, tls }, announce))
+    let (commands, commanded) = tokio::sync::mpsc::channel(COMMANDS_MAX);
+    let node = Node { posts, threads, questions, log, identity, config, admin, commands, commanded };
+    Ok((node, announce))
 }
 
-/// The listener's certificates.
-fn certify(tls: &ServerTls) -> Result<Certified, String> {
-    let certified = listen_tls::read(tls, UnixTime::now())?;
-    if let Some(warning) = &certified.warning {
-        tracing::warn!("{warning}");
+/// What serving needs beyond the file. With --strict, a warning of either is a fault.
+fn preflight(arguments: &Serve, loaded: &Loaded, workers: usize) -> Result<Option<Certified>, Refusal> {
+    let checked = preflight::preflight(loaded, workers);
+    let (certified, warnings, mut faults) = match checked {
+        Ok(Preflight { certified, warnings }) => (certified, warnings, Vec::new()),
+        Err(faults) => (None, Vec::new(), faults),
+    };
+    if arguments.strict {
+        faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
+        faults.extend(warnings);
+    } else {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
-    Ok(certified)
+    if faults.is_empty() { Ok(certified) } else { Err(Refusal(faults)) }
 }
 
 /// Whom providers' certificates are checked against. Without the system's roots a node serves whom Mozilla's vouch for.
@@ -173,15 +182,20 @@ impl OpenFiles {
     }
 }
 
-fn load(source: &Source) -> Result<Loaded, Refusal> {
-    let loaded = source.load().map_err(Refusal)?;
+/// Warnings are said here, unless they are to be faults.
+fn load(source: &Source, strict: bool) -> Result<(Loaded, Seen), Refusal> {
+    let (loaded, seen) = source.load_seen();
+    let loaded = loaded.map_err(Refusal)?;
+    if strict {
+        return Ok((loaded, seen));
+    }
     for notice in &loaded.warnings {
         tracing::warn!("{notice}");
     }
     for key in &loaded.unusable_keys {
         tracing::warn!("{key}");
     }
-    Ok(loaded)
+    Ok((loaded, seen))
 }
 
 /// The log thread and each core's way to it; a core has none when no row is written.
@@ -216,6 +230,40 @@ fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Ref
     Ok(listeners.map_err(|error| format!("listen on {address}: {error}"))?)
 }
 
+/// Where an operator's commands are taken. A node without its admin socket serves; one that cannot listen where the config
+/// says does not start.
+fn open_doors(arguments: &Serve, snapshot: &Snapshot, address: Option<SocketAddr>) -> Result<Doors, Refusal> {
+    let port = address.map_or(arguments.port, |address| address.port());
+    let homes = admin::homes(arguments.admin_socket.as_ref(), port);
+    let (socket, awaited) = match admin_socket::bind(&homes) {
+        Ok(bound) => (Some(bound), Vec::new()),
+        Err(_) if homes.is_empty() => (None, Vec::new()),
+        Err(Unbound { reason, is_held }) => {
+            tracing::warn!(
+                reason,
+                "no admin socket: corelane status, reload and the like do not reach this node"
+            );
+            (None, if is_held { homes } else { Vec::new() })
+        }
+    };
+    let http = snapshot.server.admin.as_ref().map(|admin| listen_for_admin(&admin.address)).transpose()?;
+    Ok(Doors { socket, awaited, http })
+}
+
+fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
+    let listener =
+        TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
+    listener.set_nonblocking(true)?;
+    if !listener.local_addr()?.ip().is_loopback() {
+        tracing::warn!(
+            address,
+            "server.admin_address is reached from other hosts, and what is said there, the token too, is not encrypted: \
+             have it on a network of your own, or behind a proxy with TLS"
+        );
+    }
+    Ok(listener)
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -229,24 +277,44 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn driver_name(workers: &[Worker]) -> &'static str {
-    workers.first().map_or("", |worker| worker.driver.driver.name())
-}
-
 /// What the start line says beside the config.
 struct Started {
     path: PathBuf,
     workers: usize,
     built: Option<Built>,
     address: Option<SocketAddr>,
+    admin_socket: Option<PathBuf>,
     writes: bool,
     open_files: OpenFiles,
+    is_watched: bool,
+    /// By name.
+    unusable_keys: Vec<String>,
+}
+
+impl Started {
+    fn driver(&self) -> &'static str {
+        self.built.as_ref().map_or("", |built| built.driver.name())
+    }
+
+    fn driver_because(&self) -> String {
+        self.built.as_ref().map(|built| built.because.join("; ")).unwrap_or_default()
+    }
+
+    fn identity(&self, facts: &Facts, snapshot: &Snapshot) -> Identity {
+        Identity {
+            version: facts.version,
+            node: facts.node.clone(),
+            address: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            driver: self.driver().to_owned(),
+            driver_because: self.driver_because(),
+            log_store: store_line(snapshot, self.writes),
+        }
+    }
 }
 
 /// The start line.
 fn announce(started: &Started, snapshot: &Snapshot) {
-    let driver = started.built.as_ref();
-    let because = driver.map(|driver| driver.because.join("; ")).unwrap_or_default();
+    let because = started.driver_because();
     if !because.is_empty() {
         tracing::warn!(because, "a better driver was refused");
     }
@@ -254,15 +322,19 @@ fn announce(started: &Started, snapshot: &Snapshot) {
         version = env!("CARGO_PKG_VERSION"),
         address = started.address.map(|address| address.to_string()),
         tls = snapshot.server.tls.is_some(),
+        admin_socket = started.admin_socket.as_ref().map(|path| path.display().to_string()),
+        admin_address = snapshot.server.admin.as_ref().map(|admin| admin.address.as_str()),
         workers = started.workers,
-        driver = driver.map(|driver| driver.driver.name()),
-        ring_flags = driver.map(|driver| driver.flags),
+        driver = started.driver(),
+        ring_flags = started.built.as_ref().map(|built| built.flags),
         open_files = started.open_files.now,
         open_files_before = started.open_files.before,
         config = %started.path.display(),
         generation = snapshot.generation,
         digest = snapshot.digest,
         log_store = store_line(snapshot, started.writes),
+        watch = started.is_watched,
+        unusable_keys = started.unusable_keys.join(", "),
         "serving"
     );
 }

@@ -21,6 +21,7 @@ pub mod print;
 mod providers;
 mod proxy;
 mod reference;
+pub mod restart;
 pub mod schema;
 mod secret;
 mod server;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
 pub use fault::{FINDINGS_MAX, Fault, Notice};
+pub(crate) use nearest::nearest;
 use normal::{Normal, Values};
 use reference::References;
 pub use reference::{REDACTED, Whence};
@@ -69,6 +71,7 @@ impl<F: Fn(&str) -> Option<String>> Environment for F {
 }
 
 /// An accepted file.
+#[derive(Clone)]
 pub struct Loaded {
     /// What it means; generation 1.
     pub snapshot: Snapshot,

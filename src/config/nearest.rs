@@ -5,14 +5,14 @@
 const WORD_CHARS_MAX: usize = 64;
 
 /// The one known word within two edits (a third of the word's length, if that is less), case aside.
-pub(crate) fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let word: Vec<char> =
         word.chars().map(|char| char.to_ascii_lowercase()).take(WORD_CHARS_MAX + 1).collect();
     if word.len() > WORD_CHARS_MAX {
         return None;
     }
     let edits_max = 2.min(word.len() / 3).max(1);
-    let mut best: Option<(usize, &'static str)> = None;
+    let mut best: Option<(usize, &'k str)> = None;
     let mut is_alone = true;
     for name in known.filter(|name| !name.is_empty()) {
         let distance = edits(&word, &name.chars().map(|char| char.to_ascii_lowercase()).collect::<Vec<_>>());

@@ -50,6 +50,7 @@ impl Normal {
 
 /// What stands behind the references of a config and in place of its redacted values, by their pointers in its normal
 /// form, and whether it is a secret. No `Debug`.
+#[derive(Clone)]
 pub(crate) struct Values(pub(crate) BTreeMap<String, (Secret, bool)>);
 
 impl Values {

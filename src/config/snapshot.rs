@@ -14,7 +14,7 @@ pub use super::secret::Secret;
 use crate::dialect::Dialect;
 
 /// One generation of the config, complete and immutable.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Snapshot {
     /// Counts up from 1 with every applied config of this process.
     pub generation: u64,
@@ -39,7 +39,7 @@ pub struct ProviderId(pub u16);
 pub struct KeyId(pub u16);
 
 /// `client.*` with its defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     /// Whether a request writes a log row (needs a logs store).
     pub enable_logging: bool,
@@ -55,9 +55,9 @@ pub struct Client {
     pub allowed_headers: Vec<String>,
 }
 
-/// `server.*` with its defaults: what stands between callers and this node. All but `tls` and the limit is read per
-/// connection; these two take effect at start.
-#[derive(Clone, Default)]
+/// `server.*` with its defaults: what stands between callers and this node. Read for each connection; whether there is
+/// TLS is settled at start.
+#[derive(Clone, Default, PartialEq)]
 pub struct Server {
     /// TLS on the listener; `None`: plain.
     pub tls: Option<ServerTls>,
@@ -73,7 +73,7 @@ pub struct Server {
 }
 
 /// `server.admin_address` with `server.admin_token`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct AdminApi {
     /// Host name or IP address and port (1 to 65535) to listen on, an IPv6 address in brackets.
     pub address: String,
@@ -82,7 +82,7 @@ pub struct AdminApi {
 }
 
 /// `server.tls`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ServerTls {
     /// Certificate chain, leaf first.
     pub cert: Pem,
@@ -165,7 +165,7 @@ impl Origin {
 }
 
 /// One `providers.<name>`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Provider {
     /// The name in the file, lower case; the prefix in `provider/model`.
     pub name: String,
@@ -240,7 +240,7 @@ impl Default for Retry {
 }
 
 /// One of a provider's keys.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Key {
     /// Unique in the file; what logs, metrics and errors say.
     pub name: String,
@@ -265,12 +265,21 @@ pub struct Key {
 impl Key {
     /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.
     pub fn serves(&self, model: &str) -> bool {
-        let denied = self.blacklisted_models.iter().any(|name| name == model || name == "*");
-        let allowed = match &self.models {
+        self.enabled && self.denial(model).is_none() && self.allows(model)
+    }
+
+    /// The entry of its deny list that the model meets.
+    pub fn denial(&self, model: &str) -> Option<&str> {
+        self.blacklisted_models.iter().map(String::as_str).find(|name| *name == model || *name == "*")
+    }
+
+    /// Whether its allow list, or one of its aliases, has the model.
+    pub fn allows(&self, model: &str) -> bool {
+        let listed = match &self.models {
             Models::All => true,
             Models::Only(models) => models.iter().any(|name| name == model),
         };
-        self.enabled && !denied && (allowed || self.aliases.iter().any(|(alias, _)| alias == model))
+        listed || self.aliases.iter().any(|(alias, _)| alias == model)
     }
 }
 
@@ -284,7 +293,7 @@ pub enum Models {
 }
 
 /// `logs_store`, when enabled.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum LogsStore {
     /// `type: "sqlite"`.
     Sqlite {
@@ -296,7 +305,7 @@ pub enum LogsStore {
 }
 
 /// `logs_store.config` of type postgres.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Postgres {
     /// Host name, address, or a folder holding a UNIX socket (starts with `/`).
     pub host: String,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::config::Loaded;
-use crate::gateway::LiveStream;
+use crate::gateway::LiveStreams;
 
 /// Commands that may wait to be taken.
 pub const COMMANDS_MAX: usize = 64;
@@ -36,7 +36,7 @@ pub enum Command {
     /// How the node is.
     Status(oneshot::Sender<Status>),
     /// The streams that run.
-    Streams(oneshot::Sender<Vec<LiveStream>>),
+    Streams(oneshot::Sender<LiveStreams>),
     /// The config that serves.
     Config(oneshot::Sender<Arc<Loaded>>),
 }

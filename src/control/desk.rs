@@ -5,16 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::crew::Crew;
+use super::inquiry;
 use super::lookups::{Asker, Ended, LOOKUPS_MAX, Lookups};
 use crate::gateway::Message;
 use crate::net::ask::{Answer, Envelope, Question, WORK_TIMEOUT, Work};
 use crate::net::mailbox::Post;
-use crate::telemetry::metrics::{self, BuildInfo};
-use crate::telemetry::sample::Sample;
+use crate::telemetry::metrics::{self, BuildInfo, ConfigGauges};
 use crate::telemetry::writer::LogGauges;
 
 /// Pieces of long work that run at a time.
@@ -47,13 +47,13 @@ impl Desk {
     }
 
     /// Takes a question; the answer goes to its core's mailbox when there is one. Does not wait.
-    pub(super) fn take(&mut self, envelope: Envelope, gauges: LogGauges) {
+    pub(super) fn take(&mut self, envelope: Envelope, gauges: LogGauges, config: Arc<ConfigGauges>) {
         let Envelope { core, ticket, question } = envelope;
         let Some(post) = self.posts.get(core).cloned() else { return };
         let is_taken = match question {
             Question::Resolve { host, port } => self.lookups.ask(host, port, Asker { core, ticket }),
             Question::Compute(work) => self.compute(post.clone(), ticket, work),
-            Question::Metrics => self.scrape(post.clone(), ticket, gauges),
+            Question::Metrics => self.scrape(post.clone(), ticket, gauges, config),
         };
         if !is_taken {
             reply(&post, ticket, Answer::Unavailable);
@@ -80,12 +80,12 @@ impl Desk {
         true
     }
 
-    fn scrape(&self, post: Post<Message>, ticket: u64, gauges: LogGauges) -> bool {
+    fn scrape(&self, post: Post<Message>, ticket: u64, gauges: LogGauges, config: Arc<ConfigGauges>) -> bool {
         let Ok(place) = Arc::clone(&self.scrapes).try_acquire_owned() else { return false };
         let (posts, build) = (self.posts.clone(), self.build.clone());
         tokio::spawn(async move {
-            let samples = sample(&posts, Instant::now() + SAMPLE_TIMEOUT).await;
-            reply(&post, ticket, Answer::Metrics(metrics::render(&samples, &gauges, &build)));
+            let samples = inquiry::samples(&posts, Instant::now() + SAMPLE_TIMEOUT).await;
+            reply(&post, ticket, Answer::Metrics(metrics::render(&samples, &gauges, &build, &config)));
             drop(place);
         });
         true
@@ -103,32 +103,11 @@ fn reply(post: &Post<Message>, ticket: u64, answer: Answer) {
     }
 }
 
-/// The counters of all cores that report them before the deadline.
-async fn sample(posts: &[Post<Message>], deadline: Instant) -> Vec<Sample> {
-    let asked: Vec<_> = posts.iter().map(ask_sample).collect();
-    let mut samples = Vec::with_capacity(asked.len());
-    for (core, receiver) in asked.into_iter().enumerate() {
-        match timeout_at(deadline, receiver).await {
-            Ok(Ok(sample)) => samples.push(sample),
-            Ok(Err(_)) => tracing::warn!(core, "the metrics lack a core: it takes no message"),
-            Err(_) => tracing::warn!(core, "the metrics lack a core: it did not report in time"),
-        }
-    }
-    samples
-}
-
-/// A post that refuses drops the sender, which the receiver sees.
-fn ask_sample(post: &Post<Message>) -> oneshot::Receiver<Sample> {
-    let (sender, receiver) = oneshot::channel();
-    let _ = post.send(Message::Sample(sender));
-    receiver
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::net::Driver;
-    use crate::net::mailbox::{MESSAGES_MAX, Mailbox, mailbox};
+    use crate::net::mailbox::{Mailbox, mailbox};
     use crate::telemetry::cells::Cells;
 
     fn run(test: impl Future<Output = ()>) {
@@ -150,25 +129,8 @@ mod tests {
         answers
     }
 
-    #[test]
-    fn a_core_that_does_not_report_is_left_out_of_a_scrape() {
-        run(async {
-            let (wedged, _unread) = mailbox().unwrap();
-            let (full, _unread_too) = mailbox().unwrap();
-            (0..MESSAGES_MAX).for_each(|_| drop(ask_sample(&full)));
-            let (live, served) = mailbox().unwrap();
-            let _answers = serve(served);
-            let began = Instant::now();
-            let samples = sample(&[wedged, full, live], began + Duration::from_millis(200)).await;
-            assert_eq!(samples.iter().map(|sample| sample.core).collect::<Vec<_>>(), [3]);
-            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-        });
-    }
-
     fn desk(post: Post<Message>) -> Desk {
-        let build =
-            BuildInfo { version: String::new(), driver: String::new(), digest: String::new(), generation: 0 };
-        Desk::new(vec![post], build)
+        Desk::new(vec![post], BuildInfo::default())
     }
 
     fn work(ticket: u64, work: impl FnOnce() -> u8 + Send + 'static) -> Envelope {
@@ -181,7 +143,7 @@ mod tests {
             let (post, mailbox) = mailbox().unwrap();
             let answers = serve(mailbox);
             let mut desk = desk(post);
-            desk.take(work(1, || panic!("provoked")), LogGauges::default());
+            desk.take(work(1, || panic!("provoked")), LogGauges::default(), Arc::default());
             let answer = tokio::task::spawn_blocking(move || answers.recv().unwrap()).await.unwrap();
             assert!(matches!(answer, (1, Answer::Panicked)));
         });
@@ -200,13 +162,14 @@ mod tests {
                 desk.take(
                     work(ticket, move || gate.map_or(0, |gate| gate.recv().is_ok().into())),
                     LogGauges::default(),
+                    Arc::default(),
                 );
             }
             let last = (WORKS_MAX + WORKS_WAITING_MAX) as u64;
             let (ticket, answer) = answers.recv().unwrap();
             assert!(ticket == last && matches!(answer, Answer::Unavailable));
             let question = Question::Resolve { host: "127.0.0.1".to_owned(), port: 9 };
-            desk.take(Envelope { core: 0, ticket: 1000, question }, LogGauges::default());
+            desk.take(Envelope { core: 0, ticket: 1000, question }, LogGauges::default(), Arc::default());
             assert_eq!(desk.work().await, Some(()));
             drop(open);
             let mut seen: Vec<(u64, Answer)> = Vec::new();

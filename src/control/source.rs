@@ -1,13 +1,18 @@
 //! Where a config comes from: the file, the `--env-file` beside the process's environment, and the files that it names.
 //! `check`, `serve` and a reload read through this. It decides nothing about what was read.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
+
 use crate::config::env_file::{self, ENV_FILE_BYTES_MAX};
-use crate::config::{self, Environment, FILE_BYTES_MAX, Loaded, SECRET_FILE_BYTES_MAX, Secret};
+use crate::config::snapshot::Pem;
+use crate::config::{self, Environment, FILE_BYTES_MAX, Fault, Loaded, SECRET_FILE_BYTES_MAX, Secret};
+use crate::net::listen_tls::PEM_BYTES_MAX;
 
 /// The places of one node's config.
 #[derive(Clone, Debug)]
@@ -27,21 +32,115 @@ pub struct Texts {
     pub config: Vec<u8>,
     variables: HashMap<String, Secret>,
     process: fn(&str) -> Option<String>,
+    seen: RefCell<Seen>,
+}
+
+/// What was seen of files: each one's path and the hash of what was in it, or of why it cannot be read. Equal ones: nothing
+/// has changed between the two looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen(BTreeMap<PathBuf, Look>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    /// As much of the file was read, and a byte.
+    bytes_max: u64,
+    hash: [u8; 32],
+}
+
+impl Seen {
+    /// The files, by path.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+
+    /// The hash of one file.
+    pub fn of(&self, path: &Path) -> Option<[u8; 32]> {
+        self.0.get(path).map(|look| look.hash)
+    }
+
+    /// The same files as they are now. Reads them.
+    pub fn again(&self) -> Self {
+        let mut again = Self::default();
+        for (path, look) in &self.0 {
+            again.note(path, look.bytes_max, &read(path, look.bytes_max));
+        }
+        again
+    }
+
+    fn note(&mut self, path: &Path, bytes_max: u64, content: &io::Result<Vec<u8>>) {
+        let hash = match content {
+            Ok(bytes) => digest(&SHA256, bytes),
+            Err(error) => digest(&SHA256, format!("\0cannot be read: {:?}", error.kind()).as_bytes()),
+        };
+        let mut look = Look { bytes_max, hash: [0; 32] };
+        look.hash.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+        self.0.insert(path.to_owned(), look);
+    }
 }
 
 impl Source {
     /// Reads the files. Errors: one that cannot be read, or an env file that is malformed; by name, for an operator.
     pub fn read(&self) -> Result<Texts, String> {
+        self.texts().map_err(|fault| fault.to_string())
+    }
+
+    fn texts(&self) -> Result<Texts, Fault> {
+        self.texts_seen(&mut Seen::default())
+    }
+
+    fn texts_seen(&self, seen: &mut Seen) -> Result<Texts, Fault> {
         let name = self.config.display().to_string();
-        let config = read(&self.config, FILE_BYTES_MAX as u64).map_err(|error| format!("{name}: {error}"))?;
-        let variables = self.env_file.as_deref().map(variables).transpose()?.unwrap_or_default();
-        Ok(Texts { name, config, variables, process: self.process })
+        let config = read(&self.config, FILE_BYTES_MAX as u64);
+        seen.note(&self.config, FILE_BYTES_MAX as u64, &config);
+        let env_file = self.env_file.as_deref().map(|path| (path, read(path, ENV_FILE_BYTES_MAX as u64)));
+        env_file.iter().for_each(|(path, content)| seen.note(path, ENV_FILE_BYTES_MAX as u64, content));
+        let config = config.map_err(|error| unplaced(&self.config, error.to_string()))?;
+        let variables = env_file.map(|(path, content)| variables(path, content)).transpose()?;
+        let (variables, process) = (variables.unwrap_or_default(), self.process);
+        Ok(Texts { name, config, variables, process, seen: RefCell::default() })
+    }
+
+    /// As [`Source::load`], and what was seen of every file that was read for it, of those that the config names for later
+    /// (certificates) as well.
+    pub fn load_seen(&self) -> (Result<Loaded, Vec<String>>, Seen) {
+        let mut seen = Seen::default();
+        let texts = match self.texts_seen(&mut seen) {
+            Ok(texts) => texts,
+            Err(fault) => return (Err(vec![fault.to_string()]), seen),
+        };
+        let loaded = texts.load();
+        seen.0.extend(texts.seen.into_inner().0);
+        if let Ok(loaded) = &loaded {
+            for path in named(loaded) {
+                if seen.of(path).is_none() {
+                    seen.note(path, PEM_BYTES_MAX, &read(path, PEM_BYTES_MAX));
+                }
+            }
+        }
+        (loaded, seen)
     }
 
     /// Reads the files and what they mean. Errors: as [`Source::read`], or every fault of the config.
     pub fn load(&self) -> Result<Loaded, Vec<String>> {
-        self.read().map_err(|error| vec![error])?.load()
+        self.examine().map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
+
+    /// The same with each fault's place apart from its words.
+    pub fn examine(&self) -> Result<Loaded, Vec<Fault>> {
+        let texts = self.texts().map_err(|fault| vec![fault])?;
+        config::load(&texts.config, &texts.name, &texts)
+    }
+}
+
+/// The files that a config names.
+fn named(loaded: &Loaded) -> impl Iterator<Item = &Path> {
+    let tls = loaded.snapshot.server.tls.iter();
+    let pems = tls.flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]).flatten();
+    let certificates = pems.filter_map(|pem| match pem {
+        Pem::File(path) => Some(path.as_path()),
+        Pem::Text { .. } => None,
+    });
+    loaded.files.iter().map(PathBuf::as_path).chain(certificates)
 }
 
 impl Texts {
@@ -59,7 +158,9 @@ impl Environment for Texts {
     }
 
     fn file(&self, path: &Path) -> Result<String, String> {
-        let bytes = read(path, SECRET_FILE_BYTES_MAX).map_err(|error| format!("cannot be read: {error}"))?;
+        let content = read(path, SECRET_FILE_BYTES_MAX);
+        self.seen.borrow_mut().note(path, SECRET_FILE_BYTES_MAX, &content);
+        let bytes = content.map_err(|error| format!("cannot be read: {error}"))?;
         if bytes.len() as u64 > SECRET_FILE_BYTES_MAX {
             return Err(format!("has more than {SECRET_FILE_BYTES_MAX} bytes"));
         }
@@ -67,9 +168,14 @@ impl Environment for Texts {
     }
 }
 
-fn variables(path: &Path) -> Result<HashMap<String, Secret>, String> {
-    let named = |error: String| format!("{}: {error}", path.display());
-    let bytes = read(path, ENV_FILE_BYTES_MAX as u64).map_err(|error| named(error.to_string()))?;
+/// A fault of a file as a whole.
+fn unplaced(path: &Path, message: String) -> Fault {
+    Fault { file: path.display().to_string(), pointer: String::new(), line: 0, column: 0, message }
+}
+
+fn variables(path: &Path, content: io::Result<Vec<u8>>) -> Result<HashMap<String, Secret>, Fault> {
+    let named = |error: String| unplaced(path, error);
+    let bytes = content.map_err(|error| named(error.to_string()))?;
     env_file::parse(&bytes).map_err(named)
 }
 

@@ -2,14 +2,15 @@
 //! thread but the count of its connections.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use uuid::Uuid;
 
-use super::{ModelsCache, Shared};
+use super::{Adopted, ModelsCache, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
 use crate::net::Net;
@@ -38,10 +39,15 @@ pub struct Core {
     pub cells: Rc<Cells>,
     /// Lists that providers gave.
     pub models: ModelsCache,
+    /// Streams under way.
+    pub streams: Rc<Streams>,
     /// Connections of every core, this one's among them.
     pub spread: Spread,
     log: Option<Producer>,
     snapshot: RefCell<Shared>,
+    loaded_at: Cell<Timestamp>,
+    /// Snapshots before this one that a request may still hold.
+    older: RefCell<Vec<Weak<Snapshot>>>,
     certificates: RefCell<Option<Arc<ServerConfig>>>,
     random: RefCell<fastrand::Rng>,
     /// The last second that an answer was dated with, and how it is written.
@@ -55,24 +61,28 @@ pub struct Core {
 }
 
 impl Core {
-    /// A core that serves `snapshot`; `log` is absent when no row is written.
+    /// A core that serves what it adopted; `log` is absent when no row is written.
     pub fn new(
         index: u16,
         facts: Facts,
-        snapshot: Snapshot,
+        Adopted { snapshot, clients, loaded_at }: Adopted,
         net: Net,
         spread: Spread,
         log: Option<Producer>,
     ) -> Self {
+        net.adopt(clients);
         Self {
             index,
             facts,
             net,
             cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
+            streams: Rc::default(),
             spread,
             log,
             snapshot: RefCell::new(Rc::new(snapshot)),
+            loaded_at: Cell::new(loaded_at),
+            older: RefCell::default(),
             certificates: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
             date: RefCell::default(),
@@ -86,6 +96,36 @@ impl Core {
     /// The snapshot of now; a request keeps the one that it began with.
     pub fn snapshot(&self) -> Shared {
         Rc::clone(&self.snapshot.borrow())
+    }
+
+    /// When the snapshot of now was read.
+    pub fn loaded_at(&self) -> Timestamp {
+        self.loaded_at.get()
+    }
+
+    /// Connections that this core serves at most.
+    pub fn seats_max(&self) -> u32 {
+        u32::try_from(self.snapshot.borrow().server.connections_per_core_max).unwrap_or(u32::MAX)
+    }
+
+    /// Requests that come from now on are served by this; those that run keep theirs. Closes nothing, cannot fail.
+    pub fn adopt(&self, Adopted { snapshot, clients, loaded_at }: Adopted) {
+        let older = self.snapshot.replace(Rc::new(snapshot));
+        self.older.borrow_mut().push(Rc::downgrade(&older));
+        drop(older);
+        self.loaded_at.set(loaded_at);
+        self.net.adopt(clients);
+        self.forget_older();
+    }
+
+    /// Drops what is kept for snapshots that no request holds any more; how many are still held. There are no more of them
+    /// than requests under way.
+    pub fn forget_older(&self) -> usize {
+        let mut older = self.older.borrow_mut();
+        older.retain(|snapshot| snapshot.strong_count() > 0);
+        let held: Vec<Shared> = older.iter().filter_map(Weak::upgrade).collect();
+        self.net.forget(&held);
+        held.len()
     }
 
     /// What callers shake hands by; `None`: the listener is plain.

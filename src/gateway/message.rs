@@ -4,11 +4,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::config::snapshot::Snapshot;
 use crate::net::ask::Answer;
 use crate::net::spread::Seat;
+use crate::net::tls::Clients;
 use crate::telemetry::sample::Sample;
 
 /// What a core is told.
@@ -22,8 +25,10 @@ pub enum Message {
     },
     /// To serve a connection that another core accepted.
     Connection(Arrival),
-    /// To shake hands with new callers by this from now on.
-    Certificates(Arc<ServerConfig>),
+    /// To serve by this from now on.
+    Adopt(Box<Adoption>),
+    /// To list the streams that it serves.
+    Streams(tokio::sync::oneshot::Sender<LiveStreams>),
     /// To report its counters.
     Sample(tokio::sync::oneshot::Sender<Sample>),
     /// To stop accepting, and to end when what runs has ended or at `deadline`.
@@ -31,6 +36,26 @@ pub enum Message {
         /// When what still runs is cut.
         deadline: Instant,
     },
+}
+
+/// A config for one core, whole and ready: nothing in it can fail any more.
+pub struct Adoption {
+    /// `None`: the one of now stays.
+    pub adopted: Option<Adopted>,
+    /// What new callers shake hands by; `None`: as before.
+    pub certificates: Option<Arc<ServerConfig>>,
+    /// Answered when the core runs it.
+    pub reply: tokio::sync::oneshot::Sender<()>,
+}
+
+/// A snapshot, and what serving it needs.
+pub struct Adopted {
+    /// This core's own copy.
+    pub snapshot: Snapshot,
+    /// For its providers.
+    pub clients: Clients,
+    /// When it was read.
+    pub loaded_at: Timestamp,
 }
 
 /// A connection that was accepted, and that no core has touched: a plain descriptor, which may go to any thread.
@@ -42,6 +67,15 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// Its place on the core that serves it.
     pub seat: Seat,
+}
+
+/// The streams that run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveStreams {
+    /// In no order; of each core at most [`STREAMS_LISTED_MAX`](super::STREAMS_LISTED_MAX).
+    pub streams: Vec<LiveStream>,
+    /// How many more there are.
+    pub left_out: u64,
 }
 
 /// A stream that runs, for an operator.
@@ -61,6 +95,6 @@ pub struct LiveStream {
     pub generation: u64,
     /// Since the request's head was read, ms.
     pub age_ms: u64,
-    /// Events sent on so far.
+    /// The provider's events that were passed on so far.
     pub events: u64,
 }

@@ -19,11 +19,13 @@ mod outgoing;
 mod relay;
 mod relay_stream;
 mod reply;
+mod streams;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
-pub use message::{Arrival, LiveStream, Message};
+pub use message::{Adopted, Adoption, Arrival, LiveStream, LiveStreams, Message};
 pub use models::ModelsCache;
+pub use streams::{STREAMS_LISTED_MAX, Streams};
 
 use std::rc::Rc;
 use std::time::Instant;

@@ -3,6 +3,7 @@
 
 use super::exchange::Exchange;
 use super::relay::{Answer, BodyFraming, returned_head};
+use super::streams::Listed;
 use super::{Core, reply};
 use crate::chat::Usage;
 use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
@@ -39,6 +40,8 @@ struct Relay<'a> {
     text: Vec<u8>,
     /// For an event that is not whole yet.
     hold: Hold,
+    /// Its place among the streams that run.
+    listed: Listed,
 }
 
 /// Moves the stream to the caller.
@@ -78,7 +81,8 @@ impl<'a> Relay<'a> {
         reply::finish(&mut out, exchange);
         exchange.status = answer.head.status;
         let (pending, text, hold) = (Vec::new(), Vec::new(), core.net.budget.hold());
-        Ok(Self { answer, passage, framing, boundary: Boundary::new(), pending, out, text, hold })
+        let listed = core.streams.enter(exchange);
+        Ok(Self { answer, passage, framing, boundary: Boundary::new(), pending, out, text, hold, listed })
     }
 
     /// Until the provider's stream ends; what is left to send then stands in `out`.
@@ -140,7 +144,7 @@ impl<'a> Relay<'a> {
     fn take_events(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         let end = self.boundary.last_end(&self.pending);
         let whole = self.pending.get(..end).unwrap_or_default();
-        let result = self.passage.take(whole, &mut self.text);
+        let result = self.passage.take(whole, &mut self.text, &self.listed);
         self.pending.drain(..end);
         self.boundary.consumed(end);
         if exchange.first_token.is_none() && self.passage.has_content() {
@@ -200,17 +204,18 @@ fn passage(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Passage, Erro
 
 impl Passage {
     /// Takes whole events, and appends what the caller gets.
-    fn take(&mut self, whole: &[u8], text: &mut Vec<u8>) -> Result<(), Error> {
+    fn take(&mut self, whole: &[u8], text: &mut Vec<u8>, listed: &Listed) -> Result<(), Error> {
+        let mut events = events(whole).inspect(|_| listed.passed());
         match self {
             Self::Through(observer) => {
-                for event in events(whole) {
+                for event in &mut events {
                     observer.observe(event.name, &event.data);
                 }
                 text.extend_from_slice(whole);
                 Ok(())
             }
             Self::Translated(translator) => {
-                events(whole).try_for_each(|event| translator.push(event.name, &event.data, text))
+                events.try_for_each(|event| translator.push(event.name, &event.data, text))
             }
         }
     }

@@ -24,13 +24,15 @@ pub(super) async fn health(
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
     let (status, word) = if core.is_draining() { (503, "draining") } else { (200, "ok") };
-    let snapshot = &exchange.snapshot;
+    // Of now, as the core's next request finds it.
+    let snapshot = core.snapshot();
+    let loaded_at = format!("{:.3}", core.loaded_at());
     let body = serde_json::json!({
         "status": word,
         "components": { "db_pings": "disabled" },
         "version": core.facts.version,
         "node": core.facts.node,
-        "config": { "generation": snapshot.generation, "digest": snapshot.digest },
+        "config": { "generation": snapshot.generation, "digest": snapshot.digest, "loaded_at": loaded_at },
     });
     send(downstream, exchange, status, "application/json", body.to_string().as_bytes()).await
 }

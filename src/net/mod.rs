@@ -23,9 +23,11 @@ pub mod wait;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Origin, Snapshot};
+use crate::error::Error;
 use ask::Asker;
 pub use wait::{Alarm, Raced, race, until, within};
 
@@ -80,10 +82,21 @@ impl Net {
         Self { driver, asker, pool, budget, tls, names }
     }
 
-    /// Makes ready what the providers of a snapshot need that takes long: to be called before its first request. Errors:
-    /// see [`tls::Tls::adopt`].
-    pub fn adopt(&self, snapshot: &Snapshot) -> Result<(), rustls::Error> {
-        self.tls.adopt(snapshot)
+    /// Takes what the providers of the newest snapshot need, before its first request. Connections and pools stay.
+    pub fn adopt(&self, clients: tls::Clients) {
+        self.tls.adopt(clients);
+    }
+
+    /// Drops what is kept for snapshots that are neither the newest nor among these.
+    pub fn forget(&self, older: &[Rc<Snapshot>]) {
+        self.tls.forget(older);
+    }
+
+    /// Connects to an origin as a request would, and lets the connection go unused; gives TLS's version, where there is TLS.
+    /// Within [`CONNECT_TIMEOUT`]. Errors: as a request's.
+    pub async fn reach(&self, origin: &Origin) -> Result<Option<&'static str>, Error> {
+        let stream = Box::pin(open::open(self, origin, Instant::now())).await?;
+        Ok(stream.tls_version())
     }
 
     /// The addresses of a host: written in it, or its name's. The caller sets a deadline.

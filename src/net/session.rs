@@ -94,6 +94,15 @@ impl Session {
         }
     }
 
+    /// Its version in a word.
+    pub(super) fn version(&self) -> &'static str {
+        match self.tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS",
+        }
+    }
+
     pub(super) fn wire(&mut self) -> &mut Wire {
         &mut self.wire
     }

@@ -77,6 +77,14 @@ impl Stream {
         matches!(self.inner, Inner::Tls(_))
     }
 
+    /// The version of TLS that it speaks; `None`: it is plain.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        match &self.inner {
+            Inner::Plain(_) => None,
+            Inner::Tls(session) => Some(session.version()),
+        }
+    }
+
     /// Starts a read into the free capacity of `buffer`, behind its content. The buffer comes back with
     /// [`Stream::filled`]. A second read is not started while one is in flight: then the buffer is handed back.
     pub fn arm(&mut self, buffer: Vec<u8>) -> Result<(), Vec<u8>> {

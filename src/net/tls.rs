@@ -1,9 +1,11 @@
 //! TLS towards providers: whom a core trusts, and one client config per core and kind of trust, so that sessions are resumed.
-//! It shakes no hands; streams do.
+//! What takes long is built beforehand, off the core. It shakes no hands; streams do.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +16,8 @@ use crate::config::snapshot::{Snapshot, Transport};
 
 /// The only protocol that is spoken here (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
+/// Sessions that one config keeps to resume, rustls' default.
+const SESSIONS_MAX: usize = 256;
 
 /// The roots that every provider is trusted by: Mozilla's, shipped with the binary, and the system's. Loaded once; all cores
 /// read the same ones.
@@ -58,26 +62,62 @@ impl Roots {
             store.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).flatten());
         Arc::new(store)
     }
+
+    /// What the providers of a snapshot need, once for each of `cores`. Parses every further root: not for a core. Errors: the
+    /// crypto provider lacks a protocol version (never, as built).
+    pub fn clients(&self, snapshot: &Snapshot, cores: usize) -> Result<Vec<Clients>, Error> {
+        let mut built: Vec<(Arc<Transport>, ClientConfig)> = Vec::new();
+        let origins = snapshot.providers.iter().map(|provider| &provider.origin).filter(|origin| origin.tls);
+        for transport in origins.map(|origin| &origin.transport) {
+            if !built.iter().any(|(known, _)| trusts_alike(known, transport)) {
+                built.push((Arc::clone(transport), self.build(transport)?));
+            }
+        }
+        let for_core = || built.iter().map(|(transport, config)| (Arc::clone(transport), own(config)));
+        Ok((0..cores).map(|_| Clients(for_core().collect())).collect())
+    }
+
+    fn build(&self, transport: &Transport) -> Result<ClientConfig, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let builder = match transport.insecure_skip_verify {
+            true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+            false => builder.with_root_certificates(self.with(&transport.extra_roots_pem)),
+        };
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(config)
+    }
 }
+
+/// The same for one core, with sessions of its own: their store has a lock.
+fn own(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    Arc::new(config)
+}
+
+/// What one core needs for the providers of one snapshot, ready.
+#[derive(Default)]
+pub struct Clients(Vec<(Arc<Transport>, Arc<ClientConfig>)>);
 
 fn is_same_key(one: &rustls::pki_types::TrustAnchor<'_>, other: &rustls::pki_types::TrustAnchor<'_>) -> bool {
     one.subject_public_key_info == other.subject_public_key_info
 }
 
-/// The client configs of one core. A config keeps up to 256 sessions to resume, rustls' default.
+/// The client configs of one core.
 pub struct Tls {
     roots: Roots,
     configs: RefCell<Vec<Known>>,
-    /// How many snapshots there were.
-    generation: Cell<u64>,
 }
 
 struct Known {
     /// One of the transports that it serves; see [`trusts_alike`].
     transport: Arc<Transport>,
     config: Arc<ClientConfig>,
-    /// The last snapshot that had it.
-    generation: u64,
+    /// Whether the newest snapshot has it.
+    is_current: bool,
 }
 
 /// Whether two transports need the same config.
@@ -88,50 +128,41 @@ fn trusts_alike(one: &Transport, other: &Transport) -> bool {
 impl Tls {
     /// Without configs: see [`Tls::adopt`].
     pub fn new(roots: Roots) -> Self {
-        Self { roots, configs: RefCell::default(), generation: Cell::new(0) }
+        Self { roots, configs: RefCell::default() }
     }
 
-    /// Builds the configs that this snapshot's providers need, off the path of any request. Those that the snapshot before
-    /// needed are kept, with their sessions, as its requests may still run; older ones are dropped. Errors: the crypto
-    /// provider lacks a protocol version (never, as built).
-    pub fn adopt(&self, snapshot: &Snapshot) -> Result<(), Error> {
-        let generation = self.generation.get() + 1;
-        self.generation.set(generation);
+    /// Takes what the newest snapshot's providers need. A config that is known stays, with its sessions, also one that only
+    /// an older snapshot needs: see [`Tls::forget`].
+    pub fn adopt(&self, Clients(clients): Clients) {
         let mut configs = self.configs.borrow_mut();
-        let origins = snapshot.providers.iter().map(|provider| &provider.origin).filter(|origin| origin.tls);
-        for transport in origins.map(|origin| &origin.transport) {
-            match configs.iter_mut().find(|known| trusts_alike(&known.transport, transport)) {
-                Some(known) => known.generation = generation,
-                None => {
-                    let (transport, config) = (Arc::clone(transport), self.build(transport)?);
-                    configs.push(Known { transport, config, generation });
-                }
+        configs.iter_mut().for_each(|known| known.is_current = false);
+        for (transport, config) in clients {
+            match configs.iter_mut().find(|known| trusts_alike(&known.transport, &transport)) {
+                Some(known) => known.is_current = true,
+                None => configs.push(Known { transport, config, is_current: true }),
             }
         }
-        configs.retain(|known| known.generation + 1 >= generation);
-        Ok(())
     }
 
-    /// The config for this transport. One of a snapshot long gone has to be built.
+    /// Drops what neither the newest snapshot needs nor one of `older`, whose requests still run.
+    pub fn forget(&self, older: &[Rc<Snapshot>]) {
+        let needs = |snapshot: &Rc<Snapshot>, transport: &Transport| {
+            let mut origins = snapshot.providers.iter().map(|provider| &provider.origin);
+            origins.any(|origin| origin.tls && trusts_alike(&origin.transport, transport))
+        };
+        let is_needed = |known: &Known| {
+            known.is_current || older.iter().any(|snapshot| needs(snapshot, &known.transport))
+        };
+        self.configs.borrow_mut().retain(is_needed);
+    }
+
+    /// The config for this transport. One that no adopted snapshot has is built.
     pub(super) fn config(&self, transport: &Transport) -> Result<Arc<ClientConfig>, Error> {
         let configs = self.configs.borrow();
         match configs.iter().find(|known| trusts_alike(&known.transport, transport)) {
             Some(known) => Ok(Arc::clone(&known.config)),
-            None => self.build(transport),
+            None => self.roots.build(transport).map(Arc::new),
         }
-    }
-
-    fn build(&self, transport: &Transport) -> Result<Arc<ClientConfig>, Error> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions()?;
-        let builder = match transport.insecure_skip_verify {
-            true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
-            false => builder.with_root_certificates(self.roots.with(&transport.extra_roots_pem)),
-        };
-        let mut config = builder.with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Arc::new(config))
     }
 }
 
@@ -187,6 +218,11 @@ mod tests {
         rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap().cert.pem()
     }
 
+    fn adopt(tls: &Tls, transports: &[Arc<Transport>]) {
+        let clients = tls.roots.clients(&snapshot(transports), 1).unwrap();
+        clients.into_iter().for_each(|clients| tls.adopt(clients));
+    }
+
     #[test]
     fn the_systems_roots_stand_beside_the_bundled_ones_each_once() {
         let (roots, _faults) = Roots::load();
@@ -216,7 +252,7 @@ mod tests {
         let transports = [transport("", false), transport("", true), transport(&pem, false)].map(Arc::new);
         let provider = |transport: &Arc<Transport>| tls.config(transport).unwrap();
         assert!(!Arc::ptr_eq(&provider(&transports[0]), &provider(&transports[0])), "none is known yet");
-        tls.adopt(&snapshot(&transports)).unwrap();
+        adopt(&tls, &transports);
         for (index, one) in transports.iter().enumerate() {
             let config = provider(one);
             assert_eq!(config.alpn_protocols, [ALPN]);
@@ -232,16 +268,28 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshots_configs_outlive_it_by_one() {
+    fn a_config_lives_as_long_as_a_snapshot_needs_it() {
         let tls = Tls::new(Roots::bundled());
         let (old, new) = (Arc::new(transport("", false)), Arc::new(transport("", true)));
-        tls.adopt(&snapshot(&[Arc::clone(&old)])).unwrap();
+        adopt(&tls, &[Arc::clone(&old)]);
         let before = tls.config(&old).unwrap();
-        tls.adopt(&snapshot(&[Arc::clone(&new), Arc::clone(&old)])).unwrap();
+        adopt(&tls, &[Arc::clone(&new), Arc::clone(&old)]);
         assert!(Arc::ptr_eq(&before, &tls.config(&old).unwrap()), "with its sessions");
-        tls.adopt(&snapshot(&[Arc::clone(&new)])).unwrap();
-        assert!(Arc::ptr_eq(&before, &tls.config(&old).unwrap()), "its requests may still run");
-        tls.adopt(&snapshot(&[new])).unwrap();
+        (0..3).for_each(|_| adopt(&tls, &[Arc::clone(&new)]));
+        let older = [Rc::new(snapshot(&[Arc::clone(&old)]))];
+        tls.forget(&older);
+        assert!(Arc::ptr_eq(&before, &tls.config(&old).unwrap()), "its requests still run");
+        tls.forget(&[]);
         assert_eq!(tls.configs.borrow().len(), 1);
+        assert!(tls.configs.borrow().iter().all(|known| known.is_current));
+    }
+
+    #[test]
+    fn each_core_has_sessions_of_its_own_and_shares_the_roots() {
+        let transports = [Arc::new(transport(&certificate(), false))];
+        let clients = Roots::bundled().clients(&snapshot(&transports), 2).unwrap();
+        let [one, other] = clients.as_slice() else { panic!("{}", clients.len()) };
+        assert!(!Arc::ptr_eq(&one.0[0].1, &other.0[0].1) && Arc::ptr_eq(&one.0[0].0, &other.0[0].0));
+        assert_eq!((one.0.len(), &one.0[0].1.alpn_protocols), (1, &vec![ALPN.to_vec()]));
     }
 }

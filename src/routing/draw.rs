@@ -49,7 +49,7 @@ fn evenly(keys: Vec<(KeyId, &Key)>, chance: f64) -> Option<(KeyId, &Key)> {
     keys.get(index.min(keys.len().saturating_sub(1))).copied()
 }
 
-fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
+pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
     (0u16..).map(KeyId).zip(&provider.keys)
 }
 
@@ -58,12 +58,12 @@ pub fn serves(key: &Key, model: &str) -> bool {
     key.serves(model)
 }
 
-fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
+pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
     key.aliases.iter().find(|(alias, _)| alias == model).map_or(model, |(_, wire)| wire)
 }
 
 /// Names the keys that would serve the model if they had a value, and what each lacks.
-fn no_key(provider: &Provider, model: &str) -> Error {
+pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
     let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
     let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model));
     for (_, key) in without_value().take(KEYS_NAMED_MAX) {

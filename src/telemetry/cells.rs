@@ -89,6 +89,8 @@ pub struct Cells {
     connections_accepted: Cell<u64>,
     arriving: [Cell<u64>; Arriving::COUNT],
     panics: Cell<u64>,
+    generation: Cell<u64>,
+    old_snapshots: Cell<u64>,
     body_bytes_held: Cell<u64>,
     records_queued: Cell<u64>,
     records_refused: Cell<u64>,
@@ -121,6 +123,8 @@ impl Cells {
             connections_accepted: Cell::default(),
             arriving: Default::default(),
             panics: Cell::default(),
+            generation: Cell::default(),
+            old_snapshots: Cell::default(),
             body_bytes_held: Cell::default(),
             records_queued: Cell::default(),
             records_refused: Cell::default(),
@@ -163,6 +167,12 @@ impl Cells {
         add(&self.panics, 1);
     }
 
+    /// New requests begin with this config, and so many older ones are still held.
+    pub fn config(&self, generation: u64, old_snapshots: u64) {
+        self.generation.set(generation);
+        self.old_snapshots.set(old_snapshots);
+    }
+
     /// Bodies of this many bytes are held now.
     pub fn body_bytes_held(&self, bytes: u64) {
         self.body_bytes_held.set(bytes);
@@ -197,6 +207,8 @@ impl Cells {
             connections_accepted: self.connections_accepted.get(),
             arriving: self.arriving.each_ref().map(Cell::get),
             panics: self.panics.get(),
+            generation: self.generation.get(),
+            old_snapshots: self.old_snapshots.get(),
             body_bytes_held: self.body_bytes_held.get(),
             records_queued: self.records_queued.get(),
             records_refused: self.records_refused.get(),

@@ -10,6 +10,7 @@ use super::cells::OTHER;
 use super::histogram::HistogramSample;
 use super::sample::{Arriving, HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
 use super::writer::LogGauges;
+use crate::config::KeyState;
 
 /// The `Content-Type` of what [`render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -24,14 +25,29 @@ pub struct BuildInfo {
     pub version: String,
     /// `io_uring` or `epoll`.
     pub driver: String,
-    /// The config's digest.
-    pub digest: String,
-    /// The config's generation.
+}
+
+/// The config that serves, and what became of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigGauges {
+    /// Its generation.
     pub generation: u64,
+    /// Its digest.
+    pub digest: String,
+    /// When it was read, seconds since 1970.
+    pub loaded_at_s: u64,
+    /// Configs applied since the start, the first not counted.
+    pub reloads: u64,
+    /// Reloads refused since the start.
+    pub reload_failures: u64,
+    /// Keys of served providers.
+    pub keys: Vec<KeyState>,
+    /// Of these, enabled ones that have no value.
+    pub unusable_keys: u64,
 }
 
 /// The whole page. A metric that nothing was counted under is left out.
-pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo) -> String {
+pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo, config: &ConfigGauges) -> String {
     let mut page = Page::default();
     http(&mut page, samples);
     inference(&mut page, &merged_inference(samples));
@@ -40,8 +56,7 @@ pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo) -> String 
     log_plane(&mut page, samples, log);
     let version = [("version", build.version.clone()), ("driver", build.driver.clone())];
     page.gauge("corelane_build_info", "What runs; always 1.", [(labels(version), 1)]);
-    let config = [("digest", build.digest.clone()), ("generation", build.generation.to_string())];
-    page.gauge("corelane_config_info", "The config that serves; always 1.", [(labels(config), 1)]);
+    config_plane(&mut page, samples, config);
     let mut text = String::with_capacity(64 * 1024);
     match TextEncoder::new().encode_utf8(&page.families, &mut text) {
         Ok(()) => text,
@@ -343,6 +358,8 @@ fn by_core(page: &mut Page, samples: &[Sample]) {
     page.gauge("corelane_connections", "Open downstream connections.", open);
     let streams = "Streamed answers under way.";
     page.gauge("corelane_streams", streams, each(streams_under_way));
+    let generation = "The config that new requests on this core begin with.";
+    page.gauge("corelane_config_generation", generation, each(|sample| sample.generation));
     let held = "Memory of bodies held.";
     page.gauge("corelane_body_bytes_held", held, each(|sample| sample.body_bytes_held));
     let requests = "Requests answered, refused heads among them.";
@@ -395,6 +412,29 @@ fn requests_ended(sample: &Sample) -> u64 {
     sample.http.iter().map(|(_, http)| http.duration_us.count()).sum()
 }
 
+fn config_plane(page: &mut Page, samples: &[Sample], config: &ConfigGauges) {
+    let info = [("digest", config.digest.clone()), ("generation", config.generation.to_string())];
+    page.gauge("corelane_config_info", "The config that serves; always 1.", [(labels(info), 1)]);
+    let one = |value: u64| [(Labels::new(), value)];
+    let help = "When the config that serves was read, seconds since 1970.";
+    page.gauge("corelane_config_loaded_timestamp_seconds", help, one(config.loaded_at_s));
+    let help = "Configs applied since the start, the first not counted.";
+    page.counter("corelane_config_reloads_total", help, one(config.reloads));
+    let help = "Reloads that were refused; the config before serves on.";
+    page.counter("corelane_config_reload_failures_total", help, one(config.reload_failures));
+    let old = samples.iter().map(|sample| sample.old_snapshots).sum();
+    let help = "Older configs that requests under way still hold, over all cores.";
+    page.gauge("corelane_config_old_snapshots", help, one(old));
+    let help = "Enabled keys without a value, which are never used.";
+    page.gauge("corelane_config_unusable_keys", help, one(config.unusable_keys));
+    let up = config.keys.iter().map(|key| {
+        let (provider, id, name) = (key.provider.clone(), key.key_id.clone(), key.key_name.clone());
+        (labels([("provider", provider), ("key_id", id), ("key_name", name)]), key.up.into())
+    });
+    let help = "Whether a key may be drawn; 0: it has no value, or is disabled.";
+    page.gauge("bifrost_provider_key_up", help, up);
+}
+
 fn log_plane(page: &mut Page, samples: &[Sample], log: &LogGauges) {
     let queued: u64 = samples.iter().map(|sample| sample.records_queued).sum();
     // The two sides are read at two moments, so their difference may be short of nothing.
@@ -445,6 +485,7 @@ mod tests {
         let cores = [0, 1].map(|core| {
             let cells = Rc::new(Cells::new(core));
             cells.connection_opened();
+            cells.config(3, 1);
             (0..=core).for_each(|_| cells.arrived(Arriving::HandedOver));
             cells.observe(&observation("gpt-4o-mini"));
             let mut failed = observation("gpt-4o-mini");
@@ -458,8 +499,15 @@ mod tests {
             cells.sample()
         });
         let log = LogGauges { written: 5, has_store: true, is_up: true, ..LogGauges::default() };
-        let build = BuildInfo { version: "1".into(), digest: "d\"\n".into(), ..BuildInfo::default() };
-        render(&cores, &log, &build)
+        let build = BuildInfo { version: "1".into(), driver: "epoll".into() };
+        let keys = ["first", "second"].map(|name| KeyState {
+            provider: "openai".into(),
+            key_id: "1".into(),
+            key_name: name.into(),
+            up: name == "first",
+        });
+        let config = ConfigGauges { digest: "d\"\n".into(), keys: keys.into(), ..ConfigGauges::default() };
+        render(&cores, &log, &build, &config)
     }
 
     #[test]
@@ -483,6 +531,10 @@ mod tests {
             r#"corelane_connections_refused_total{core="1"} 0"#,
             "corelane_log_records_written_total 5",
             r#"corelane_config_info{digest="d\"\n",generation="0"} 1"#,
+            "corelane_config_old_snapshots 2",
+            r#"corelane_config_generation{core="1"} 3"#,
+            r#"bifrost_provider_key_up{provider="openai",key_id="1",key_name="first"} 1"#,
+            r#"bifrost_provider_key_up{provider="openai",key_id="1",key_name="second"} 0"#,
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\nnot in\n{page}");
         }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::error::SqlState;
-use postgres::{Client, Config, SimpleQueryMessage};
+use postgres::{Client, Config, SimpleQueryMessage, Transaction};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::row::{COLUMNS, Row};
@@ -84,7 +84,7 @@ impl PostgresStore {
     pub fn connect(&mut self, deadline: Instant) -> Result<(), ConnectError> {
         let connecting = match self.connecting.take() {
             Some(connecting) => connecting,
-            None => open_aside(self.target.clone())?,
+            None => aside(self.target.clone(), open)?,
         };
         let wait = deadline.saturating_duration_since(Instant::now());
         match connecting.recv_timeout(wait) {
@@ -165,21 +165,46 @@ impl Store for PostgresStore {
     }
 }
 
+/// Whether a store of these settings would be connected to and written: its table, its days and the staging of a batch are
+/// made in a transaction that is not kept. It waits `timeout` at most; a try that outlasts it ends by itself.
+pub fn try_out(settings: &Postgres, timeout: Duration) -> Result<(), ConnectError> {
+    let target = target(settings).map_err(ConnectError::Refused)?;
+    let server = target.server.clone();
+    aside(target, tried_out)?.recv_timeout(timeout).unwrap_or_else(|_| {
+        Err(ConnectError::Unavailable(format!("{server} did not answer within {} ms", timeout.as_millis())))
+    })
+}
+
+fn tried_out(target: &Target) -> Result<(), ConnectError> {
+    let mut client = connect(target)?;
+    let mut transaction = prepared(target, &mut client)?;
+    let columns = COLUMNS.join(", ");
+    let today = postgres_schema::today();
+    postgres_schema::make_days(&mut transaction, &[today, today + 1])
+        .and_then(|()| transaction.batch_execute(STAGING))
+        .and_then(|()| transaction.batch_execute(&insert(&columns)))
+        .and_then(|()| transaction.rollback())
+        .map_err(|error| connect_error(target, &error))
+}
+
+const STAGING: &str = "CREATE TEMPORARY TABLE corelane_staging (LIKE logs INCLUDING DEFAULTS) ON COMMIT DROP";
+
+/// From the staging table, only the rows that are not there yet.
+fn insert(columns: &str) -> String {
+    format!("INSERT INTO logs ({columns}) SELECT {columns} FROM corelane_staging ON CONFLICT DO NOTHING")
+}
+
 /// One batch: COPY into a staging table of this transaction, then only the rows that are not there yet.
 fn copy(client: &mut Client, bytes: &[u8]) -> Result<(), postgres::Error> {
     let columns = COLUMNS.join(", ");
     let mut transaction = client.transaction()?;
-    transaction.batch_execute(&format!(
-        "{LIMITS} CREATE TEMPORARY TABLE corelane_staging (LIKE logs INCLUDING DEFAULTS) ON COMMIT DROP"
-    ))?;
+    transaction.batch_execute(&format!("{LIMITS} {STAGING}"))?;
     let mut writer = transaction.copy_in(&format!("COPY corelane_staging ({columns}) FROM STDIN BINARY"))?;
     // What goes wrong here is said again, with its code, by `finish`.
     let written = writer.write_all(bytes);
     writer.finish()?;
     if written.is_ok() {
-        transaction.batch_execute(&format!(
-            "INSERT INTO logs ({columns}) SELECT {columns} FROM corelane_staging ON CONFLICT DO NOTHING"
-        ))?;
+        transaction.batch_execute(&insert(&columns))?;
     }
     transaction.commit()
 }
@@ -212,20 +237,33 @@ fn target(settings: &Postgres) -> Result<Target, StartError> {
     Ok(Target { config, tls, server, user: settings.user.clone(), database: settings.db_name.clone() })
 }
 
-/// Connects on a thread of its own: a server that accepts and then says nothing would hold the caller for ever.
-fn open_aside(target: Target) -> Result<Receiver<Result<Client, ConnectError>>, ConnectError> {
+/// Works on a thread of its own: a server that accepts and then says nothing would hold the caller for ever.
+fn aside<T: Send + 'static>(
+    target: Target,
+    work: fn(&Target) -> Result<T, ConnectError>,
+) -> Result<Receiver<Result<T, ConnectError>>, ConnectError> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::Builder::new()
         .name("corelane-pgopen".to_owned())
-        .spawn(move || drop(sender.send(open(&target))))
+        .spawn(move || drop(sender.send(work(&target))))
         .map_err(|error| ConnectError::Unavailable(format!("no thread to connect: {error}")))?;
     Ok(receiver)
 }
 
 fn open(target: &Target) -> Result<Client, ConnectError> {
-    let mut client =
-        target.config.connect(target.tls.clone()).map_err(|error| connect_error(target, &error))?;
-    check_server(target, &mut client)?;
+    let mut client = connect(target)?;
+    let transaction = prepared(target, &mut client)?;
+    transaction.commit().map_err(|error| connect_error(target, &error))?;
+    Ok(client)
+}
+
+fn connect(target: &Target) -> Result<Client, ConnectError> {
+    target.config.connect(target.tls.clone()).map_err(|error| connect_error(target, &error))
+}
+
+/// A transaction on a server that will do, in which the table is there.
+fn prepared<'c>(target: &Target, client: &'c mut Client) -> Result<Transaction<'c>, ConnectError> {
+    check_server(target, client)?;
     let mut transaction = client.transaction().map_err(|error| connect_error(target, &error))?;
     let is_ours = transaction
         .batch_execute(LIMITS)
@@ -235,8 +273,7 @@ fn open(target: &Target) -> Result<Client, ConnectError> {
         let place = format!("database \"{}\"", target.database);
         return Err(ConnectError::Refused(StartError::ForeignTable { place }));
     }
-    transaction.commit().map_err(|error| connect_error(target, &error))?;
-    Ok(client)
+    Ok(transaction)
 }
 
 fn check_server(target: &Target, client: &mut Client) -> Result<(), ConnectError> {

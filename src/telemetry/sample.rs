@@ -102,6 +102,10 @@ pub struct Sample {
     pub arriving: [u64; Arriving::COUNT],
     /// Panics caught since the start.
     pub panics: u64,
+    /// The config that new requests begin with.
+    pub generation: u64,
+    /// Older configs that requests still hold.
+    pub old_snapshots: u64,
     /// Bodies now held, bytes.
     pub body_bytes_held: u64,
     /// Log records handed to the ring since the start.

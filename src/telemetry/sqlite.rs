@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Statement, ToSql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql};
 use uuid::Uuid;
 
 use super::row::{COLUMNS, Row};
@@ -83,6 +83,20 @@ impl SqliteStore {
         }
         Ok(Self { connection, insert: insert() })
     }
+
+    /// Whether [`SqliteStore::open`] would do, changing nothing: the folder takes files, and the file, where it is there, can
+    /// be written and is ours.
+    pub fn try_out(path: &Path) -> Result<(), StartError> {
+        let refused = |reason: String| StartError::File { path: path.to_owned(), reason };
+        try_folder(path).map_err(|error| refused(format!("its folder takes no files: {error}")))?;
+        if !path.exists() {
+            return Ok(());
+        }
+        match find_in(path).map_err(|error| refused(error.to_string()))? {
+            Found::Foreign => Err(StartError::ForeignTable { place: path.display().to_string() }),
+            Found::Ours | Found::Old | Found::Empty => Ok(()),
+        }
+    }
 }
 
 impl Store for SqliteStore {
@@ -105,17 +119,52 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<bool> {
     // In WAL a power loss may cost the last transactions, never the file.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let is_there = transaction.table_exists(None, "logs")?;
-    match (version, is_there) {
-        // Another program's file may have a version of its own.
-        (SCHEMA_VERSION.., _) => return Ok(is_there),
-        (1, true) if has_columns_of_1(&transaction)? => transaction.execute_batch(FROM_1)?,
-        (_, true) | (1.., false) => return Ok(false),
-        (_, false) => transaction.execute_batch(SCHEMA)?,
+    match found(&transaction)? {
+        Found::Ours => return Ok(true),
+        Found::Foreign => return Ok(false),
+        Found::Old => transaction.execute_batch(FROM_1)?,
+        Found::Empty => transaction.execute_batch(SCHEMA)?,
     }
     transaction.commit()?;
     Ok(true)
+}
+
+/// Whose table is in a file.
+enum Found {
+    Ours,
+    /// Ours, of version 1.
+    Old,
+    Foreign,
+    Empty,
+}
+
+fn found(connection: &Connection) -> rusqlite::Result<Found> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let is_there = connection.table_exists(None, "logs")?;
+    Ok(match (version, is_there) {
+        (SCHEMA_VERSION.., true) => Found::Ours,
+        (1, true) if has_columns_of_1(connection)? => Found::Old,
+        // Another program's file may have a version of its own.
+        (_, true) | (1.., false) => Found::Foreign,
+        (_, false) => Found::Empty,
+    })
+}
+
+/// Begins to write, as only a file that can be written allows, and does not.
+fn find_in(path: &Path) -> rusqlite::Result<Found> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    found(&transaction)
+}
+
+/// Makes a file beside `path` and removes it: SQLite needs to.
+fn try_folder(path: &Path) -> io::Result<()> {
+    let name = format!(".corelane-check-{}", std::process::id());
+    let beside = path.with_file_name(name);
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    std::fs::remove_file(&beside)
 }
 
 /// Whether a table lacks of ours what version 1 lacked, and no more.

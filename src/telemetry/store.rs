@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::postgres::PostgresStore;
+use super::postgres::{ConnectError, PostgresStore};
 use super::row::Row;
 use super::sqlite::SqliteStore;
 use crate::config::snapshot::LogsStore;
@@ -141,11 +141,25 @@ pub fn open_store(config: &LogsStore, timeout: Duration) -> Result<StoreState, S
             let mut store = PostgresStore::new(postgres)?;
             match store.connect(Instant::now() + timeout) {
                 Ok(()) => Ok(StoreState::Ready(Box::new(store))),
-                Err(super::postgres::ConnectError::Unavailable(why)) => {
+                Err(ConnectError::Unavailable(why)) => {
                     Ok(StoreState::Unreachable(Box::new(store), why))
                 }
-                Err(super::postgres::ConnectError::Refused(error)) => Err(error),
+                Err(ConnectError::Refused(error)) => Err(error),
             }
+        }
+    }
+}
+
+/// Whether the configured store can be opened and written within `timeout`, by doing what a start and a first batch do and
+/// keeping none of it. Errors: why not, which an unreachable database is, too.
+pub fn try_out(config: &LogsStore, timeout: Duration) -> Result<(), String> {
+    match config {
+        LogsStore::Sqlite { path } => SqliteStore::try_out(path).map_err(|error| error.to_string()),
+        LogsStore::Postgres(postgres) => {
+            super::postgres::try_out(postgres, timeout).map_err(|error| match error {
+                ConnectError::Unavailable(why) => why,
+                ConnectError::Refused(error) => error.to_string(),
+            })
         }
     }
 }

@@ -35,7 +35,6 @@ pub(super) struct Door {
     /// Does not block.
     listener: TcpListener,
     posts: Arc<[Post<Message>]>,
-    seats_max: u32,
     refusals: Rc<Cell<u32>>,
 }
 
@@ -50,16 +49,14 @@ enum Batch {
 }
 
 impl Door {
-    /// Of `core`, whose number in `posts` is its index; it and each other serve at most `seats_max` connections. Errors:
-    /// the listener cannot be made non-blocking.
+    /// Of `core`, whose number in `posts` is its index. Errors: the listener cannot be made non-blocking.
     pub(super) fn new(
         core: Rc<Core>,
         listener: TcpListener,
         posts: Arc<[Post<Message>]>,
-        seats_max: u32,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { core, listener, posts, seats_max, refusals: Rc::default() })
+        Ok(Self { core, listener, posts, refusals: Rc::default() })
     }
 
     /// A second descriptor of the listener, to wait by. Errors: no descriptors left.
@@ -124,7 +121,7 @@ impl Door {
 
     fn seat(&self, stream: TcpStream, peer: SocketAddr) {
         let own = usize::from(self.core.index);
-        let Some(seat) = self.core.spread.claim(own, self.seats_max) else {
+        let Some(seat) = self.core.spread.claim(own, self.core.seats_max()) else {
             return self.refuse(stream, peer);
         };
         let arrival = Arrival { stream, peer, seat };
@@ -146,7 +143,7 @@ impl Door {
             Err(Message::Connection(Arrival { stream, peer, seat })) => {
                 drop(seat);
                 let own = usize::from(self.core.index);
-                match self.core.spread.claim_own(own, self.seats_max) {
+                match self.core.spread.claim_own(own, self.core.seats_max()) {
                     Some(seat) => connection::spawn(&self.core, Arrival { stream, peer, seat }),
                     None => self.refuse(stream, peer),
                 }
@@ -212,6 +209,7 @@ mod tests {
             driver: DriverChoice::Epoll,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             snapshot: loaded.snapshot,
+            loaded_at: jiff::Timestamp::UNIX_EPOCH,
             facts: Facts { version: "0", node: "test".to_owned() },
             log: None,
             body_bytes_max: 1 << 20,

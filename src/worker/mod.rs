@@ -14,10 +14,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 
 use crate::config::snapshot::Snapshot;
-use crate::gateway::{Core, Facts, Message};
+use crate::gateway::{Adopted, Adoption, Core, Facts, Message};
 use crate::net::ask::{Asker, Envelope};
 use crate::net::budget::Budget;
 use crate::net::mailbox::{Mailbox, Post};
@@ -53,6 +54,8 @@ pub struct Plan {
     pub listener: TcpListener,
     /// The config.
     pub snapshot: Snapshot,
+    /// When it was read.
+    pub loaded_at: Timestamp,
     /// Who we are.
     pub facts: Facts,
     /// Where its rows go.
@@ -131,13 +134,14 @@ struct Prepared {
 fn prepare(plan: Plan, driver: Driver) -> io::Result<Prepared> {
     let asker = Asker::new(usize::from(plan.index), plan.questions);
     let position = Position { core: usize::from(plan.index), cores: plan.cores };
+    let clients = plan.roots.clients(&plan.snapshot, 1).map_err(io::Error::other)?;
+    let clients = clients.into_iter().next().unwrap_or_default();
+    let adopted = Adopted { snapshot: plan.snapshot, clients, loaded_at: plan.loaded_at };
     let net = Net::new(driver, asker, Budget::new(plan.body_bytes_max), position, plan.roots);
-    net.adopt(&plan.snapshot).map_err(io::Error::other)?;
-    let seats_max = u32::try_from(plan.snapshot.server.connections_per_core_max).unwrap_or(u32::MAX);
-    let core = Core::new(plan.index, plan.facts, plan.snapshot, net, plan.spread, plan.log);
+    let core = Core::new(plan.index, plan.facts, adopted, net, plan.spread, plan.log);
     plan.certificates.into_iter().for_each(|certificates| core.certify(certificates));
     let core = Rc::new(core);
-    let door = Door::new(Rc::clone(&core), plan.listener, plan.posts, seats_max)?;
+    let door = Door::new(Rc::clone(&core), plan.listener, plan.posts)?;
     let readiness = door.readiness()?;
     Ok(Prepared { core, door, readiness, mailbox: plan.mailbox })
 }
@@ -163,10 +167,11 @@ async fn live(Prepared { core, door, readiness, mailbox }: Prepared) -> io::Resu
     let (refusals, refusals_end) = (door.close(), Instant::now() + FIRST_BYTE_TIMEOUT);
     let are_refused = || refusals.get() == 0 || Instant::now() >= refusals_end;
     let all_end = || core.open_connections() == 0 && are_refused();
-    connections_end(all_end, told.deadline.get()).await;
+    connections_end(all_end, || told.deadline.get()).await;
     // What still runs is ended in order, so that it leaves a row.
     core.cut();
-    connections_end(all_end, Some(Instant::now() + CUT_TIMEOUT)).await;
+    let cut_end = Instant::now() + CUT_TIMEOUT;
+    connections_end(all_end, || Some(cut_end)).await;
     Ok(())
 }
 
@@ -194,8 +199,9 @@ async fn take_messages(core: Rc<Core>, mailbox: Mailbox<Message>, told: Rc<Told>
     *told.lost.borrow_mut() = Some(ended);
 }
 
-async fn connections_end(all_end: impl Fn() -> bool, deadline: Option<Instant>) {
-    while !all_end() && deadline.is_some_and(|at| Instant::now() < at) {
+/// The deadline is asked for at each look: a drain may be told to be sooner.
+async fn connections_end(all_end: impl Fn() -> bool, deadline: impl Fn() -> Option<Instant>) {
+    while !all_end() && deadline().is_some_and(|at| Instant::now() < at) {
         monoio::time::sleep(TICK).await;
     }
 }
@@ -204,9 +210,13 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
     match message {
         Message::Answer { ticket, answer } => core.net.asker.answer(ticket, answer),
         Message::Connection(arrival) => connection::spawn(core, arrival),
-        Message::Certificates(certificates) => core.certify(certificates),
+        Message::Adopt(adoption) => adopt(core, *adoption),
+        Message::Streams(reply) => {
+            let _ = reply.send(core.streams.list(core.index, Instant::now()));
+        }
         Message::Sample(reply) => {
             core.cells.body_bytes_held(core.net.budget.held_bytes() as u64);
+            core.cells.config(core.snapshot().generation, core.forget_older() as u64);
             let _ = reply.send(core.cells.sample());
         }
         Message::Drain { deadline: at } => {
@@ -217,9 +227,17 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
     true
 }
 
+/// In one go: no request begins between its parts.
+fn adopt(core: &Core, Adoption { adopted, certificates, reply }: Adoption) {
+    adopted.into_iter().for_each(|adopted| core.adopt(adopted));
+    certificates.into_iter().for_each(|certificates| core.certify(certificates));
+    let _ = reply.send(());
+}
+
 async fn sweep(core: Rc<Core>) {
     loop {
         monoio::time::sleep(SWEEP_INTERVAL).await;
         core.net.pool.sweep(Instant::now());
+        core.forget_older();
     }
 }

@@ -332,7 +332,7 @@ fn certificates_are_read_again_and_a_fault_keeps_the_old_ones() {
         // A key of another certificate: refused, said, and nothing changes.
         let fresh = certificates.sign(&["localhost"], |_| {});
         certificates.write("server.key", &fresh.key);
-        let said = hang_up(&node, "stay as they were");
+        let said = hang_up(&node, "is refused; the one before serves on");
         assert!(said.contains("/server/tls/key") && said.contains("server.key"), "{said}");
         assert!(!said.contains(&fresh.key[40..80]));
         assert_eq!(TlsCaller::connect(node.address, &certificates, BOTH).peer_certificate(), first);
@@ -402,7 +402,7 @@ fn what_cannot_be_served_is_refused_at_start_and_what_can_is_warned_of() {
         let node = try_start(config, &[("TLS_CERT", &cert), ("TLS_KEY", &key)]).unwrap();
         let expired = TlsCaller::try_connect(node.address, Arc::new(certificates.client_config(BOTH)));
         assert_eq!(expired.err().map(|error| error.kind()), Some(ErrorKind::InvalidData));
-        let said = hang_up(&node, "read again; new");
+        let said = hang_up(&node, "nothing changed");
         assert!(!said.contains("PRIVATE KEY"));
     });
 }

@@ -21,6 +21,9 @@ pub(crate) const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
 pub(crate) const KEYS: [(&str, &str); 2] =
     [("OPENAI_API_KEY", "sk-openai-under-test"), ("ANTHROPIC_API_KEY", "sk-ant-under-test")];
 
+/// Where in its folder a node keeps its admin socket.
+pub(crate) const RUNTIME_FOLDER: &str = "run";
+
 /// A running corelane.
 pub(crate) struct Node {
     child: Child,
@@ -29,6 +32,8 @@ pub(crate) struct Node {
     /// Its config and whatever its config names.
     pub(crate) folder: TempDir,
     lines: mpsc::Receiver<String>,
+    /// What it said before.
+    pub(crate) before: Vec<String>,
     /// The line that it said when it began to serve.
     pub(crate) start_line: String,
 }
@@ -64,15 +69,28 @@ impl Node {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.json");
         fs::write(&path, config).unwrap();
+        let flags = [flags, &["--config", path.to_str().unwrap()]].concat();
+        Self::spawn(folder, &flags, variables)
+    }
+
+    /// With these flags, which name the config.
+    pub(crate) fn try_start_at(flags: &[&str], variables: &[(&str, &str)]) -> Result<Self, Vec<String>> {
+        Self::spawn(TempDir::new().unwrap(), flags, variables)
+    }
+
+    fn spawn(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Result<Self, Vec<String>> {
+        let runtime_folder = folder.path().join(RUNTIME_FOLDER);
+        fs::create_dir(&runtime_folder).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
-        command.args(["serve", "--port", "0"]).args(flags).arg("--config").arg(&path);
-        command.current_dir(folder.path()).env_clear().envs(variables.iter().copied());
+        command.args(["serve", "--port", "0"]).args(flags);
+        command.current_dir(folder.path()).env_clear();
+        command.env("RUNTIME_DIRECTORY", runtime_folder).envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let lines = lines_of(child.stderr.take().unwrap());
         let mut said = Vec::new();
         while let Ok(line) = lines.recv_timeout(PATIENCE) {
             if let Some(address) = address_in(&line) {
-                return Ok(Self { child, address, folder, lines, start_line: line });
+                return Ok(Self { child, address, folder, lines, before: said, start_line: line });
             }
             said.push(line);
         }

@@ -1,0 +1,379 @@
+//! `corelane explain`: which provider and keys a model's name leads to, in words or JSON. What is explained is
+//! `routing::explain`'s; nothing is connected to.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use serde_json::{Value, json};
+
+use super::output::{self, Finding};
+use super::place::ConfigPlace;
+use crate::config::nearest;
+use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
+use crate::error::Error;
+use crate::routing::draw::draw;
+use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
+
+/// Providers not tried that words name; JSON names all.
+const OTHERS_MAX: usize = 10;
+
+/// `corelane explain`.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// Where the config is.
+    #[command(flatten)]
+    pub source: ConfigPlace,
+    /// The model, as a caller would name it.
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+    /// The vendor whose path is called, /openai/… or /anthropic/… [default: /v1/…, nobody's].
+    #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic"]))]
+    pub home: Option<String>,
+    /// Of a request that asks for a stream.
+    #[arg(long)]
+    pub stream: bool,
+    /// Make the draw that this seed gives, too.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// As if this key were disabled; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub disable: Vec<String>,
+    /// As if every key had its value, for a machine without the node's environment.
+    #[arg(long)]
+    pub assume_keys: bool,
+    /// A JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Exit code 0: a request would be tried; 1: it would be refused, or the config is faulty; 2: no key has a name given.
+pub(super) fn run(arguments: &Explain) -> ExitCode {
+    let mut snapshot = match arguments.source.source().examine() {
+        Ok(loaded) => loaded.snapshot,
+        Err(faults) => return faulty(faults.into_iter().map(Finding::from).collect(), arguments.json),
+    };
+    for name in &arguments.disable {
+        if let Err(message) = disable(&mut snapshot, name) {
+            output::complaint(&format!("error: {message}"));
+            return ExitCode::from(2);
+        }
+    }
+    if arguments.assume_keys {
+        assume_keys(&mut snapshot);
+    }
+    let Explain { model: name, home, stream, .. } = arguments;
+    let asked = Asked { name, home: home.as_deref(), stream: *stream };
+    let explained = explain::explain(&snapshot, asked);
+    let is_served = explained.as_ref().is_ok_and(|explained| explained.error.is_none());
+    let view = View { arguments, snapshot: &snapshot };
+    match arguments.json {
+        true => output::document(&view.json(&explained)),
+        false => output::answer(view.text(&explained).trim_end()),
+    }
+    if is_served { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn faulty(faults: Vec<Finding>, json: bool) -> ExitCode {
+    faults.iter().for_each(|fault| output::complaint(&fault.words));
+    if json {
+        output::document(&json!({ "faults": faults }));
+    }
+    ExitCode::FAILURE
+}
+
+fn disable(snapshot: &mut Snapshot, name: &str) -> Result<(), String> {
+    let mut keys = snapshot.providers.iter_mut().flat_map(|provider| &mut provider.keys);
+    if let Some(key) = keys.find(|key| key.name == name) {
+        key.enabled = false;
+        return Ok(());
+    }
+    let names = snapshot.providers.iter().flat_map(|provider| &provider.keys);
+    let meant = nearest(name, names.map(|key| key.name.as_str()));
+    let hint = meant.map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default();
+    Err(format!("--disable {name}: no key has this name{hint}"))
+}
+
+fn assume_keys(snapshot: &mut Snapshot) {
+    let keys = snapshot.providers.iter_mut().flat_map(|provider| &mut provider.keys);
+    keys.filter(|key| key.secret.is_none()).for_each(|key| key.secret = Some(Secret::new("assumed")));
+}
+
+type Explained<'a> = Result<Explanation<'a>, Error>;
+
+/// An explanation in words.
+struct View<'a> {
+    arguments: &'a Explain,
+    snapshot: &'a Snapshot,
+}
+
+/// The one draw of a seed.
+struct Drawn<'a> {
+    chance: f64,
+    key: Option<&'a Key>,
+    wire_model: &'a str,
+}
+
+impl View<'_> {
+    fn provider(&self, explanation: &Explanation<'_>) -> Option<&Provider> {
+        self.snapshot.providers.get(usize::from(explanation.target.provider.0))
+    }
+
+    fn key(&self, explanation: &Explanation<'_>, key: KeyId) -> Option<&Key> {
+        self.provider(explanation)?.keys.get(usize::from(key.0))
+    }
+
+    fn key_name<'k>(&'k self, explanation: &Explanation<'_>, key: Option<KeyId>) -> &'k str {
+        key.and_then(|key| self.key(explanation, key)).map_or("(none)", |key| key.name.as_str())
+    }
+
+    fn drawn<'d>(&'d self, explanation: &'d Explanation<'_>) -> Option<Drawn<'d>> {
+        let chance = fastrand::Rng::with_seed(self.arguments.seed?).f64();
+        let draw = draw(self.provider(explanation)?, explanation.target.model, chance).ok()?;
+        let key = draw.key.and_then(|key| self.key(explanation, key));
+        Some(Drawn { chance, key, wire_model: draw.wire_model })
+    }
+
+    fn text(&self, explained: &Explained<'_>) -> String {
+        match explained {
+            Err(error) => refusal(error),
+            Ok(explanation) => {
+                let parts = [
+                    self.meaning(explanation),
+                    explanation.error.as_ref().map(refusal).unwrap_or_default(),
+                    self.candidates(explanation),
+                    self.rejected(explanation),
+                    self.others_line(explanation),
+                    self.draw_line(explanation),
+                ];
+                parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
+    fn meaning(&self, explanation: &Explanation<'_>) -> String {
+        let Some(provider) = self.provider(explanation) else { return String::new() };
+        let why = match explanation.because {
+            Because::Prefix => "its name stands before the slash".to_owned(),
+            Because::Home => {
+                let home = self.arguments.home.as_deref().unwrap_or_default();
+                format!("the path is /{home}/…")
+            }
+            Because::OnlyListing => "no other provider's keys list it".to_owned(),
+        };
+        let path = if self.arguments.stream { &provider.chat_stream_path } else { &provider.chat_path };
+        let scheme = if provider.origin.tls { "https" } else { "http" };
+        format!(
+            "model \"{}\" means the provider {}: {why}\n{scheme}://{}{}\n",
+            self.arguments.model, provider.name, provider.authority, path
+        )
+    }
+
+    fn candidates(&self, explanation: &Explanation<'_>) -> String {
+        let mut text = String::new();
+        for attempt in &explanation.attempts {
+            let is_key_less = attempt.candidates.iter().any(|candidate| candidate.key.is_none());
+            text += match is_key_less {
+                true => "one attempt, without a key\n",
+                false => "one attempt, with a key drawn by weight\n",
+            };
+            let head = ["key", "chance", "weight", "asks for"].map(str::to_owned);
+            let rows = attempt.candidates.iter().map(|candidate| self.row(explanation, candidate));
+            text += &table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+        }
+        text
+    }
+
+    fn row(&self, explanation: &Explanation<'_>, candidate: &Candidate<'_>) -> [String; 4] {
+        let weight = candidate.key.and_then(|key| self.key(explanation, key));
+        [
+            self.key_name(explanation, candidate.key).to_owned(),
+            percent(candidate.probability),
+            weight.map(|key| key.weight.to_string()).unwrap_or_default(),
+            candidate.wire_model.to_owned(),
+        ]
+    }
+
+    fn rejected(&self, explanation: &Explanation<'_>) -> String {
+        let rows = explanation.rejected.iter().map(|rejected| {
+            let words = rejected.reasons.iter().map(|reason| self.words(explanation, rejected.key, *reason));
+            let words = words.collect::<Vec<_>>().join("; ");
+            [self.key_name(explanation, Some(rejected.key)).to_owned(), words]
+        });
+        match rows.collect::<Vec<_>>() {
+            rows if rows.is_empty() => String::new(),
+            rows => format!("keys not drawn\n{}", table(&rows)),
+        }
+    }
+
+    fn others<'e>(&'e self, explanation: &'e Explanation<'_>) -> impl Iterator<Item = &'e str> {
+        let providers = explanation.others.iter().map(|id| self.snapshot.providers.get(usize::from(id.0)));
+        providers.flatten().map(|provider| provider.name.as_str())
+    }
+
+    fn others_line(&self, explanation: &Explanation<'_>) -> String {
+        let mut names: Vec<&str> = self.others(explanation).take(OTHERS_MAX).collect();
+        if names.is_empty() {
+            return String::new();
+        }
+        if explanation.others.len() > OTHERS_MAX {
+            names.push("…");
+        }
+        format!("providers not tried, since only the one that is meant is\n  {}\n", names.join(", "))
+    }
+
+    fn words(&self, explanation: &Explanation<'_>, key: KeyId, reason: Reason<'_>) -> String {
+        let is_by_flag = || {
+            let name = self.key_name(explanation, Some(key));
+            self.arguments.disable.iter().any(|disabled| disabled == name)
+        };
+        match reason {
+            Reason::Disabled if is_by_flag() => "disabled by --disable".to_owned(),
+            Reason::Disabled => "disabled (\"enabled\" is false)".to_owned(),
+            Reason::NoValue(whence) => format!("no value: {}", whence.lack()),
+            Reason::Denied(entry) => format!("denied by \"{entry}\" in \"blacklisted_models\""),
+            Reason::NotListed => "neither \"models\" nor \"aliases\" has the model".to_owned(),
+            Reason::WeightZero => "weight 0: serves only when no key with a weight can".to_owned(),
+        }
+    }
+
+    fn draw_line(&self, explanation: &Explanation<'_>) -> String {
+        let (Some(seed), Some(drawn)) = (self.arguments.seed, self.drawn(explanation)) else {
+            return String::new();
+        };
+        let name = drawn.key.map_or("no key", |key| key.name.as_str());
+        format!("seed {seed} draws {name}, asking for {} ({:.6})\n", drawn.wire_model, drawn.chance)
+    }
+
+    fn json(&self, explained: &Explained<'_>) -> Value {
+        let Explain { model, home, stream, .. } = self.arguments;
+        let explanation = match explained {
+            Ok(explanation) => explanation,
+            Err(error) => {
+                return json!({
+                    "model": model, "home": home, "stream": stream, "target": null, "attempts": [], "rejected": [],
+                    "providers_not_tried": [],                     "error": error_json(error), "draw": null,
+                });
+            }
+        };
+        let attempts = explanation.attempts.iter().map(|attempt| {
+            let candidates = attempt.candidates.iter().map(|one| self.candidate_json(explanation, one));
+            json!({
+                "provider": self.provider(explanation).map(|provider| &provider.name),
+                "candidates": candidates.collect::<Vec<_>>(),
+            })
+        });
+        let rejected = explanation.rejected.iter().map(|rejected| {
+            let reasons = rejected.reasons.iter().map(|reason| {
+                let words = self.words(explanation, rejected.key, *reason);
+                json!({ "code": code(*reason), "words": words })
+            });
+            let name = self.key_name(explanation, Some(rejected.key));
+            json!({ "key": name, "reasons": reasons.collect::<Vec<_>>() })
+        });
+        json!({
+            "model": model,
+            "home": home,
+            "stream": stream,
+            "target": {
+                "provider": self.provider(explanation).map(|provider| &provider.name),
+                "model": explanation.target.model,
+                "because": because(explanation.because),
+            },
+            "attempts": attempts.collect::<Vec<_>>(),
+            "rejected": rejected.collect::<Vec<_>>(),
+            "providers_not_tried": self.others(explanation).collect::<Vec<_>>(),
+            "error": explanation.error.as_ref().map(error_json),
+            "draw": self.draw_json(explanation),
+        })
+    }
+
+    fn candidate_json(&self, explanation: &Explanation<'_>, candidate: &Candidate<'_>) -> Value {
+        let key = candidate.key.and_then(|key| self.key(explanation, key));
+        json!({
+            "key": key.map(|key| &key.name),
+            "probability": candidate.probability,
+            "weight": key.map(|key| key.weight),
+            "wire_model": candidate.wire_model,
+        })
+    }
+
+    fn draw_json(&self, explanation: &Explanation<'_>) -> Option<Value> {
+        let drawn = self.drawn(explanation)?;
+        Some(json!({
+            "seed": self.arguments.seed,
+            "chance": drawn.chance,
+            "key": drawn.key.map(|key| &key.name),
+            "wire_model": drawn.wire_model,
+        }))
+    }
+}
+
+fn refusal(error: &Error) -> String {
+    let kind = error.kind;
+    format!("a request is answered {} {}\n  {}\n", kind.status(), kind.code(), error.message)
+}
+
+fn error_json(error: &Error) -> Value {
+    json!({ "status": error.kind.status(), "code": error.kind.code(), "message": error.message })
+}
+
+fn because(because: Because) -> &'static str {
+    match because {
+        Because::Prefix => "prefix",
+        Because::Home => "home",
+        Because::OnlyListing => "only_listing",
+    }
+}
+
+fn code(reason: Reason<'_>) -> &'static str {
+    match reason {
+        Reason::Disabled => "disabled",
+        Reason::NoValue(_) => "no_value",
+        Reason::Denied(_) => "denied",
+        Reason::NotListed => "not_listed",
+        Reason::WeightZero => "weight_zero",
+    }
+}
+
+/// A share with one decimal; none is said to be 0 or all when it is not.
+fn percent(probability: f64) -> String {
+    match probability * 100.0 {
+        percent if percent < 0.05 => "< 0.1 %".to_owned(),
+        percent if percent > 99.95 && percent < 100.0 => "> 99.9 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+/// Columns under each other, two blanks before each.
+fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; COLUMNS]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:width$}"));
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_never_rounded_to_none_or_all() {
+        for (probability, text) in [
+            (1.0, "100.0 %"),
+            (0.75, "75.0 %"),
+            (1.0 / 3.0, "33.3 %"),
+            (1e-12, "< 0.1 %"),
+            (1.0 - 1e-12, "> 99.9 %"),
+        ] {
+            assert_eq!(percent(probability), text);
+        }
+    }
+}

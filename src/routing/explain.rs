@@ -1,0 +1,342 @@
+//! What this version does with a request for a model, and why: the provider that the name means, the keys that may be
+//! drawn and how likely each is, and why the others are not. It says what `target` and `draw` decide and decides nothing
+//! itself; a test holds it to them. One attempt is made for a request in this version.
+
+use super::draw::{keys, no_key, wire_model};
+use super::target::{Target, permit, resolve};
+use crate::config::Whence;
+use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
+use crate::error::Error;
+
+/// What a request says that decides where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The model, as the caller names it.
+    pub name: &'a str,
+    /// The vendor whose path is called; `None`: nobody's.
+    pub home: Option<&'a str>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+}
+
+/// A request's way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation<'a> {
+    /// What the name means.
+    pub target: Target<'a>,
+    /// Why it means that.
+    pub because: Because,
+    /// The attempts, in the order in which they are made; empty when there is no key. In this version one at most.
+    pub attempts: Vec<Attempt<'a>>,
+    /// The keys of the provider that no attempt may draw, in the file's order.
+    pub rejected: Vec<Rejected<'a>>,
+    /// The providers that no attempt goes to: in this version all that the name does not mean.
+    pub others: Vec<ProviderId>,
+    /// What the caller is answered when no attempt can be made.
+    pub error: Option<Error>,
+}
+
+/// Why a name means its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The provider's name stands before the slash.
+    Prefix,
+    /// The path that was called is this vendor's.
+    Home,
+    /// No other provider's keys list it.
+    OnlyListing,
+}
+
+/// One send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt<'a> {
+    /// To whom.
+    pub provider: ProviderId,
+    /// One of these is drawn; in the file's order, their probabilities adding up to 1.
+    pub candidates: Vec<Candidate<'a>>,
+}
+
+/// A key that may be drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate<'a> {
+    /// Which; `None` for a provider without keys.
+    pub key: Option<KeyId>,
+    /// The model that the provider is asked for.
+    pub wire_model: &'a str,
+    /// 0 to 1.
+    pub probability: f64,
+}
+
+/// A key that is not drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected<'a> {
+    /// Which.
+    pub key: KeyId,
+    /// All that speaks against it, at least one.
+    pub reasons: Vec<Reason<'a>>,
+}
+
+/// What speaks against a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// `enabled` is false.
+    Disabled,
+    /// It has no value, which should have come from here.
+    NoValue(&'a Whence),
+    /// This entry of `blacklisted_models` has the model; it may be `*`.
+    Denied(&'a str),
+    /// Neither `models` nor `aliases` has the model.
+    NotListed,
+    /// Its weight is 0, and others that may serve weigh more.
+    WeightZero,
+}
+
+/// Explains a request. Errors: what the caller is answered when the name means no provider.
+pub fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
+    let target = resolve(snapshot, asked.name, asked.home)?;
+    let because = match (target.model.len() < asked.name.len(), asked.home) {
+        (true, _) => Because::Prefix,
+        (false, Some(_)) => Because::Home,
+        (false, None) => Because::OnlyListing,
+    };
+    let provider = snapshot.providers.get(usize::from(target.provider.0));
+    let (candidates, rejected, error) =
+        provider.map(|provider| chosen(provider, target.model, asked.stream)).unwrap_or_default();
+    let attempt = Attempt { provider: target.provider, candidates };
+    let attempts = if attempt.candidates.is_empty() { Vec::new() } else { vec![attempt] };
+    let ids = (0u16..).zip(&snapshot.providers).map(|(index, _)| ProviderId(index));
+    let others = ids.filter(|id| *id != target.provider).collect();
+    Ok(Explanation { target, because, attempts, rejected, others, error })
+}
+
+type Keys<'a> = (Vec<Candidate<'a>>, Vec<Rejected<'a>>);
+
+/// The keys, sorted, or why there is no attempt. Of a provider that must not be asked no key is looked at.
+fn chosen<'a>(
+    provider: &'a Provider,
+    model: &'a str,
+    stream: bool,
+) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>, Option<Error>) {
+    if let Err(error) = permit(provider, stream) {
+        return (Vec::new(), Vec::new(), Some(error));
+    }
+    let (candidates, rejected) = sorted(provider, model);
+    let error = candidates.is_empty().then(|| no_key(provider, model));
+    (candidates, rejected, error)
+}
+
+/// The keys that may be drawn, and the others.
+fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
+    if provider.key_less {
+        return (vec![Candidate { key: None, wire_model: model, probability: 1.0 }], Vec::new());
+    }
+    let mut usable = Vec::new();
+    let mut rejected = Vec::new();
+    for (id, key) in keys(provider) {
+        match against(key, model) {
+            reasons if reasons.is_empty() => usable.push((id, key)),
+            reasons => rejected.push(Rejected { key: id, reasons }),
+        }
+    }
+    let total: f64 = usable.iter().map(|(_, key)| key.weight).sum();
+    let mut candidates = Vec::with_capacity(usable.len());
+    let alike = 1.0 / usable.len() as f64;
+    for (id, key) in usable {
+        if total > 0.0 && key.weight <= 0.0 {
+            rejected.push(Rejected { key: id, reasons: vec![Reason::WeightZero] });
+            continue;
+        }
+        let probability = if total > 0.0 { key.weight / total } else { alike };
+        candidates.push(Candidate { key: Some(id), wire_model: wire_model(key, model), probability });
+    }
+    rejected.sort_by_key(|rejected| rejected.key.0);
+    (candidates, rejected)
+}
+
+/// All that speaks against a key for itself.
+fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
+    let disabled = (!key.enabled).then_some(Reason::Disabled);
+    let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
+    let denied = key.denial(model).map(Reason::Denied);
+    let not_listed = (!key.allows(model)).then_some(Reason::NotListed);
+    [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::draw::draw;
+    use super::*;
+    use crate::config::snapshot::Secret;
+
+    fn snapshot(json: &str) -> Snapshot {
+        let environment = |name: &str| (name == "SET").then(|| "sk-1".to_owned());
+        crate::config::load(json.as_bytes(), "config.json", &environment).unwrap().snapshot
+    }
+
+    const CONFIG: &str = r#"{"providers": {
+        "openai": {"keys": [
+            {"name": "a", "value": "env.SET", "models": ["gpt", "best"], "weight": 3, "aliases": {"best": "gpt-x"}},
+            {"name": "b", "value": "env.SET", "models": ["*"], "weight": 1, "blacklisted_models": ["o3"]},
+            {"name": "c", "value": "env.SET", "models": ["*"], "weight": 0},
+            {"name": "d", "value": "env.UNSET", "models": ["other"], "enabled": false},
+            {"name": "e", "value": "env.UNSET", "models": ["*"], "blacklisted_models": ["*"]}
+        ]},
+        "anthropic": {"keys": [{"name": "z", "value": "env.SET", "models": ["claude"]}]}
+    }}"#;
+
+    fn rejected<'a>(key: u16, reasons: &[Reason<'a>]) -> Rejected<'a> {
+        Rejected { key: KeyId(key), reasons: reasons.to_vec() }
+    }
+
+    fn asked(name: &str) -> Asked<'_> {
+        Asked { name, home: None, stream: false }
+    }
+
+    #[test]
+    fn a_provider_that_must_not_be_asked_has_no_attempt() {
+        let snapshot = snapshot(
+            r#"{"providers": {"mine": {
+                "keys": [{"name": "k", "value": "env.SET", "models": ["m"]}],
+                "network_config": {"base_url": "http://127.0.0.1:9"},
+                "custom_provider_config": {
+                    "base_provider_type": "openai", "allowed_requests": {"chat_completion": true}
+                }
+            }}}"#,
+        );
+        let whole = explain(&snapshot, asked("mine/m")).unwrap();
+        assert_eq!((whole.attempts.len(), whole.error), (1, None));
+        let stream = explain(&snapshot, Asked { stream: true, ..asked("mine/m") }).unwrap();
+        assert_eq!((stream.attempts, stream.rejected), (Vec::new(), Vec::new()));
+        assert_eq!(stream.error, permit(&snapshot.providers[0], true).err());
+    }
+
+    #[test]
+    fn a_provider_is_meant_by_prefix_by_path_or_by_being_the_only_one() {
+        let snapshot = snapshot(CONFIG);
+        let because = |name, home| {
+            explain(&snapshot, Asked { name, home, stream: false }).map(|explanation| {
+                let provider = &snapshot.providers[usize::from(explanation.target.provider.0)];
+                (provider.name.as_str(), explanation.target.model, explanation.because)
+            })
+        };
+        assert_eq!(because("OpenAI/gpt", Some("anthropic")), Ok(("openai", "gpt", Because::Prefix)));
+        assert_eq!(because("gpt", Some("anthropic")), Ok(("anthropic", "gpt", Because::Home)));
+        assert_eq!(because("claude", None), Ok(("anthropic", "claude", Because::OnlyListing)));
+        assert_eq!(because("x/claude", Some("openai")), Ok(("openai", "x/claude", Because::Home)));
+        assert_eq!(because("nobody", None).unwrap_err(), resolve(&snapshot, "nobody", None).unwrap_err());
+    }
+
+    #[test]
+    fn each_key_is_a_candidate_or_has_its_reasons() {
+        let snapshot = snapshot(CONFIG);
+        let explained = explain(&snapshot, asked("openai/best")).unwrap();
+        let candidate = |key, wire_model, probability| {
+            let key = Some(KeyId(key));
+            Candidate { key, wire_model, probability }
+        };
+        assert_eq!(explained.attempts.len(), 1);
+        assert_eq!(
+            explained.attempts[0].candidates,
+            [candidate(0, "gpt-x", 0.75), candidate(1, "best", 0.25)]
+        );
+        let unset = Whence::Variable("UNSET".to_owned());
+        let no_value = Reason::NoValue(&unset);
+        assert_eq!(
+            explained.rejected,
+            [
+                rejected(2, &[Reason::WeightZero]),
+                rejected(3, &[Reason::Disabled, no_value, Reason::NotListed]),
+                rejected(4, &[no_value, Reason::Denied("*")]),
+            ]
+        );
+        assert_eq!((explained.others, explained.error), (vec![ProviderId(0)], None));
+        let alone = explain(&snapshot, asked("openai/o3")).unwrap();
+        assert_eq!(alone.attempts[0].candidates, [candidate(2, "o3", 1.0)], "weight 0 serves alone");
+    }
+
+    #[test]
+    fn without_a_key_the_answer_is_the_one_that_the_draw_gives() {
+        let snapshot = snapshot(CONFIG);
+        let explained = explain(&snapshot, asked("anthropic/gpt")).unwrap();
+        let provider = &snapshot.providers[usize::from(explained.target.provider.0)];
+        assert_eq!(explained.attempts, []);
+        assert_eq!(explained.error, Some(draw(provider, "gpt", 0.5).unwrap_err()));
+    }
+
+    const DRAWS: u32 = 20_000;
+    /// Five standard deviations of a frequency over [`DRAWS`], at its widest.
+    const TOLERANCE: f64 = 5.0 * 0.5 / 141.4;
+
+    /// A provider of random keys, many of which cannot serve.
+    fn random_provider(provider: &Provider, random: &mut fastrand::Rng) -> Provider {
+        let Some(key) = provider.keys.first() else { return provider.clone() };
+        let names = ["gpt", "best", "o3", "*"];
+        let weights = [0.0, 0.0, 0.001, 0.5, 1.0, 3.0, 1e9];
+        let all_zero = random.u8(..8) == 0;
+        let list = |share: u8, random: &mut fastrand::Rng| -> Vec<String> {
+            let chosen = names.iter().filter(|_| random.u8(..100) < share);
+            chosen.map(|name| (*name).to_owned()).collect()
+        };
+        let keys = (0..random.usize(0..9)).map(|index| Key {
+            name: format!("k{index}"),
+            secret: (random.u8(..4) > 0).then(|| Secret::new("sk-1")),
+            models: match random.bool() {
+                true => crate::config::snapshot::Models::All,
+                false => crate::config::snapshot::Models::Only(list(60, random)),
+            },
+            blacklisted_models: list(10, random),
+            aliases: match random.u8(..3) {
+                0 => vec![("best".to_owned(), "gpt-x".to_owned())],
+                _ => Vec::new(),
+            },
+            weight: if all_zero { 0.0 } else { weights[random.usize(..weights.len())] },
+            enabled: random.u8(..8) > 0,
+            ..key.clone()
+        });
+        let keys = keys.collect();
+        Provider { keys, key_less: random.u8(..20) == 0, ..provider.clone() }
+    }
+
+    #[test]
+    fn frequencies_of_the_draw_are_the_stated_probabilities() {
+        let mut snapshot = snapshot(CONFIG);
+        let mut random = fastrand::Rng::with_seed(4);
+        let template = snapshot.providers[1].clone();
+        for round in 0..100 {
+            snapshot.providers[1] = random_provider(&template, &mut random);
+            let explained = explain(&snapshot, asked("openai/best")).unwrap();
+            let mut drawn: HashMap<Option<u16>, u32> = HashMap::new();
+            for seed in 0..u64::from(DRAWS) {
+                let chance = fastrand::Rng::with_seed(seed).f64();
+                match draw(&snapshot.providers[1], "best", chance) {
+                    Ok(draw) => {
+                        let key = draw.key.map(|key| key.0);
+                        *drawn.entry(key).or_default() += 1;
+                        let mut candidates = explained.attempts.iter().flat_map(|one| &one.candidates);
+                        let candidate = candidates.find(|one| one.key == draw.key);
+                        assert_eq!(
+                            candidate.map(|one| one.wire_model),
+                            Some(draw.wire_model),
+                            "round {round}"
+                        );
+                    }
+                    Err(error) => assert_eq!(explained.error, Some(error), "round {round}"),
+                }
+            }
+            let candidates = explained.attempts.iter().flat_map(|attempt| &attempt.candidates);
+            for candidate in candidates {
+                let count = drawn.remove(&candidate.key.map(|key| key.0)).unwrap_or_default();
+                let frequency = f64::from(count) / f64::from(DRAWS);
+                let difference = (frequency - candidate.probability).abs();
+                assert!(difference < TOLERANCE, "round {round}: {candidate:?} drawn {count} times");
+            }
+            assert_eq!(drawn, HashMap::new(), "round {round}: none but candidates are drawn");
+            let known = explained.attempts.iter().map(|attempt| attempt.candidates.len()).sum::<usize>()
+                + explained.rejected.len();
+            let provider = &snapshot.providers[1];
+            assert_eq!(known, if provider.key_less { 1 } else { provider.keys.len() }, "round {round}");
+        }
+    }
+}

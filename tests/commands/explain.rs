@@ -1,0 +1,83 @@
+//! `corelane explain`: what it says of each way in which a name may mean a provider and a key, or none.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::{compare, fixtures, run, run_in};
+
+fn explain(arguments: &[&str]) -> crate::Ended {
+    run(&[&["explain", "--config", "good.json"], arguments].concat())
+}
+
+#[test]
+fn the_words_are_these() {
+    compare("explain_prefix", &explain(&["--model", "openai/best", "--seed", "7"]));
+    compare("explain_home", &explain(&["--model", "o3", "--home", "openai"]));
+    compare("explain_only_listing", &explain(&["--model", "claude-sonnet"]));
+    compare("explain_key_less", &explain(&["--model", "mine/x", "--seed", "1"]));
+    compare(
+        "explain_disable",
+        &explain(&["--model", "gpt-4o", "--disable", "primary", "--disable", "claude"]),
+    );
+    compare("explain_whole_only", &explain(&["--model", "whole/x"]));
+    compare("explain_stream_refused", &explain(&["--model", "whole/x", "--stream"]));
+    compare("explain_no_key", &explain(&["--model", "anthropic/gpt-4o"]));
+    compare("explain_unknown_model", &explain(&["--model", "gpt-5"]));
+    compare("explain_unknown_provider", &explain(&["--model", "groq/llama"]));
+    compare("explain_json", &explain(&["--model", "openai/best", "--seed", "7", "--json"]));
+    compare("explain_json_refused", &explain(&["--model", "anthropic/gpt-4o", "--json"]));
+    compare("explain_faulty", &run(&["explain", "--config", "faulty.json", "--model", "x"]));
+    compare("explain_unset", &run(&["explain", "--config", "warned.json", "--model", "openai/x"]));
+}
+
+#[test]
+fn wrong_words_are_exit_2() {
+    explain(&["--model", "gpt-4o", "--disable", "primry"]).has(2, &["primry", "did you mean \"primary\"?"]);
+    explain(&["--model", "gpt-4o", "--disable", "nothing like it"]).has(2, &["no key has this name\n"]);
+    explain(&["--model", "gpt-4o", "--seed", "x"]).has(2, &["--seed"]);
+    explain(&["--model", "gpt-4o", "--home", "groq"]).has(2, &["openai", "anthropic"]);
+    explain(&[]).has(2, &["--model"]);
+}
+
+#[test]
+fn keys_without_values_may_be_assumed() {
+    let explain = |more: &[&str]| {
+        let words = ["explain", "--config", "good.json", "--model", "openai/gpt-4o"];
+        run_in(&fixtures(), &[("ANTHROPIC_API_KEY", "sk-of-anthropic")], &[&words, more].concat())
+    };
+    explain(&[]).has(1, &["no_key_for_model", "no value: OPENAI_API_KEY is unset or empty"]);
+    assert_eq!(
+        explain(&["--assume-keys"]).stdout,
+        run(&["explain", "--config", "good.json", "--model", "openai/gpt-4o"]).stdout
+    );
+}
+
+#[test]
+fn seeds_draw_as_often_as_is_said() {
+    let draws = 60_u32;
+    let mut drawn: HashMap<String, u32> = HashMap::new();
+    for seed in 0..draws {
+        let seed = seed.to_string();
+        let explained = explain(&["--model", "gpt-4o", "--home", "openai", "--seed", &seed, "--json"]).json();
+        let key = explained["draw"]["key"].as_str().unwrap().to_owned();
+        assert_eq!(explained["draw"]["seed"].to_string(), seed);
+        *drawn.entry(key).or_default() += 1;
+    }
+    let primary = drawn.remove("primary").unwrap();
+    // 3 of 4, give or take five standard deviations.
+    assert!((28..=60).contains(&primary), "{primary}");
+    assert_eq!(drawn.remove("secondary"), Some(draws - primary));
+    assert!(drawn.is_empty());
+}
+
+#[test]
+fn json_adds_up() {
+    let explained = explain(&["--model", "openai/gpt-4o", "--json"]).json();
+    let candidates = explained["attempts"][0]["candidates"].as_array().unwrap();
+    let sum: f64 = candidates.iter().map(|candidate| candidate["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{explained}");
+    assert_eq!(candidates.len() + explained["rejected"].as_array().unwrap().len(), 5);
+    assert_eq!((&explained["draw"], &explained["error"]), (&Value::Null, &Value::Null));
+    assert_eq!(explained["target"], json!({"provider": "openai", "model": "gpt-4o", "because": "prefix"}));
+}
