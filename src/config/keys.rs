@@ -54,7 +54,7 @@ pub(crate) fn read(
 }
 
 fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> Key {
-    let name = name(at, taken, reading);
+    let name = name(at, owner, taken, reading);
     let value = value(at, owner, reading);
     let enabled = at.member("enabled").and_then(|at| at.bool()).unwrap_or(true);
     if let Some(Resolved { text: None, whence, absence }) = &value
@@ -89,24 +89,43 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     }
 }
 
-fn name(at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {
+fn name(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {
     let Some(member) = at.member("name") else {
-        reading.report.fault(at.spot(), "the key has no \"name\"; logs, metrics and errors say it");
-        return String::new();
+        let name = name_by_position(at, owner);
+        let message = format!(
+            "the key has no \"name\": logs, metrics and errors call it \"{}\", by its place; name it, so that it keeps its \
+             name when others come or go",
+            Printable(&name)
+        );
+        reading.report.warn(at.spot(), message);
+        return unique(name, at, taken, reading);
     };
     let Some(name) = member.text() else { return String::new() };
     if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let message = format!("a key's name has 1 to {NAME_BYTES_MAX} bytes and no control characters");
         reading.report.fault(member.spot(), message);
-    } else if let Some(first) = taken.names.insert(name.to_owned(), member.pointer.clone()) {
+        return name.to_owned();
+    }
+    unique(name.to_owned(), &member, taken, reading)
+}
+
+/// What a key without a name is called: `openai-1` for the first.
+fn name_by_position(at: &At<'_>, owner: Owner<'_>) -> String {
+    let index = at.pointer.rsplit('/').next().and_then(|index| index.parse::<usize>().ok());
+    format!("{}-{}", owner.name, index.map_or(0, |index| index + 1))
+}
+
+/// The name; it is reported when another key has it.
+fn unique(name: String, at: &At<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {
+    if let Some(first) = taken.names.insert(name.clone(), at.pointer.clone()) {
         let message = format!(
             "the name \"{}\" is taken by {}; key names are unique in the file",
-            Printable(name),
+            Printable(&name),
             Printable(&first)
         );
-        reading.report.fault(member.spot(), message);
+        reading.report.fault(at.spot(), message);
     }
-    name.to_owned()
+    name
 }
 
 fn id(at: &At<'_>, owner: Owner<'_>, name: &str, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {

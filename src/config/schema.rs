@@ -253,7 +253,6 @@ fn kind(key: &Key, depth: Depth) -> Value {
 /// What the readers of some objects demand.
 fn closed(name: &str, mut object: Map<String, Value>) -> Value {
     match name {
-        "keys" => with(object, "required", json!(["name"])),
         "custom_provider_config" => with(object, "required", json!(["base_provider_type"])),
         "tls" => {
             object.insert("required".to_owned(), json!(["cert", "key"]));

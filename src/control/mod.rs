@@ -2,8 +2,8 @@
 //! operators' commands, brings a changed config to every core, and ends the node in order, or in time. Nothing here is on
 //! a request's path.
 
-mod adoption;
 pub mod admin;
+mod adoption;
 mod attempt;
 pub mod command;
 mod crew;

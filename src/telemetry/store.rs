@@ -141,9 +141,7 @@ pub fn open_store(config: &LogsStore, timeout: Duration) -> Result<StoreState, S
             let mut store = PostgresStore::new(postgres)?;
             match store.connect(Instant::now() + timeout) {
                 Ok(()) => Ok(StoreState::Ready(Box::new(store))),
-                Err(ConnectError::Unavailable(why)) => {
-                    Ok(StoreState::Unreachable(Box::new(store), why))
-                }
+                Err(ConnectError::Unavailable(why)) => Ok(StoreState::Unreachable(Box::new(store), why)),
                 Err(ConnectError::Refused(error)) => Err(error),
             }
         }
