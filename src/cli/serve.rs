@@ -102,8 +102,9 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         admin_socket: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
         writes: log.is_some(),
         open_files,
-        is_watched: !arguments.no_watch,
-        unusable_keys: loaded.unusable_keys.iter().map(|key| key.key.clone()).collect(),
+        // A pipe has no second reading.
+        is_watched: !arguments.no_watch && source.config.is_file(),
+        unusable_keys: unusable_keys(&loaded),
     };
     let identity = started.identity(&facts, &snapshot);
     let is_strict = arguments.strict;
@@ -231,11 +232,7 @@ fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Ref
 
 /// Where an operator's commands are taken. A node without its admin socket serves; one that cannot listen where the config
 /// says does not start.
-fn open_doors(
-    arguments: &Serve,
-    snapshot: &Snapshot,
-    address: Option<SocketAddr>,
-) -> Result<Doors, Refusal> {
+fn open_doors(arguments: &Serve, snapshot: &Snapshot, address: Option<SocketAddr>) -> Result<Doors, Refusal> {
     let port = address.map_or(arguments.port, |address| address.port());
     let homes = admin::homes(arguments.admin_socket.as_ref(), port);
     let socket = admin_socket::bind(&homes);
@@ -249,7 +246,8 @@ fn open_doors(
 }
 
 fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
-    let listener = TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
+    let listener =
+        TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -278,7 +276,7 @@ struct Started {
     open_files: OpenFiles,
     is_watched: bool,
     /// By name.
-    unusable_keys: Vec<String>,
+    unusable_keys: String,
 }
 
 impl Started {
@@ -299,6 +297,18 @@ impl Started {
             driver_because: self.driver_because(),
             log_store: store_line(snapshot, self.writes),
         }
+    }
+}
+
+/// Names in the start line; each key has a line of its own before.
+const NAMES_SAID_MAX: usize = 20;
+
+fn unusable_keys(loaded: &Loaded) -> String {
+    let keys = &loaded.unusable_keys;
+    let names: Vec<&str> = keys.iter().take(NAMES_SAID_MAX).map(|key| key.key.as_str()).collect();
+    match keys.len().checked_sub(NAMES_SAID_MAX + 1) {
+        None => names.join(", "),
+        Some(left_out) => format!("{} and {} more", names.join(", "), left_out + 1),
     }
 }
 
@@ -324,7 +334,7 @@ fn announce(started: &Started, snapshot: &Snapshot) {
         digest = snapshot.digest,
         log_store = store_line(snapshot, started.writes),
         watch = started.is_watched,
-        unusable_keys = started.unusable_keys.join(", "),
+        unusable_keys = started.unusable_keys,
         "serving"
     );
 }
