@@ -63,7 +63,10 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let roots = roots();
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
-    open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
+    let connections_max = snapshot.server.connections_per_core_max;
+    if let Some(warning) = machine::short_of_files(connections_max, workers, open_files.now) {
+        tracing::warn!("{warning}");
+    }
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
     let admin = open_doors(arguments, &snapshot, address)?;
@@ -157,27 +160,13 @@ struct OpenFiles {
 impl OpenFiles {
     /// Raises it to what the system allows us without asking.
     fn raise() -> Self {
-        let before = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
+        let before = machine::open_files();
         match rlimit::increase_nofile_limit(u64::MAX) {
             Ok(now) => Self { before, now },
             Err(error) => {
                 tracing::warn!(%error, open_files = before, "the limit of open files stays as it is");
                 Self { before, now: before }
             }
-        }
-    }
-
-    /// A connection in and one out is two files.
-    fn warn_if_short(self, connections_per_core_max: usize, workers: usize) {
-        let wanted = (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2);
-        if wanted > self.now {
-            tracing::warn!(
-                open_files = self.now,
-                wanted,
-                "server.max_connections_per_core, on every core and with a connection out for each, is over the limit of \
-                 open files: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or \
-                 lower the key"
-            );
         }
     }
 }
