@@ -3,6 +3,7 @@
 
 mod admin;
 mod check;
+mod config;
 mod explain;
 mod output;
 mod place;
@@ -32,6 +33,9 @@ enum Command {
     Check(check::Check),
     /// Say which provider and keys a model's name leads to, how likely each is, and why others are not.
     Explain(explain::Explain),
+    /// What a config means, what may stand in one, and what changed between two.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Say how a running node is: its config, its cores, its log.
     Status(admin::AdminPlace),
     /// List the streams that a running node serves.
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
             listen_to_ourselves(arguments.log_level, arguments.log_style);
             serve::run(&arguments)
         }
+        Command::Config(config) => config::run(&config),
     }
 }
 

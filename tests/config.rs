@@ -3,47 +3,33 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test's helpers fail as the test does")]
 
+#[path = "config/keys_without_value.rs"]
+mod keys_without_value;
+#[path = "config/known_keys.rs"]
+mod known_keys;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use corelane::config::snapshot::{
-    Key, LogsStore, Models, Pem, Postgres, Provider, Proxy, Server, ServerTls, Snapshot, Transport, Whence,
+    Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls, Snapshot, Transport,
+    Whence,
 };
-use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Loaded, load};
+use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use serde_json::{Value, json};
 
-/// The environment that every fixture is read in.
-fn environment(name: &str) -> Option<String> {
-    let value = match name {
-        "OPENAI_API_KEY" => "value-of-openai",
-        "ANTHROPIC_API_KEY" => "value-of-anthropic",
-        "GROQ_API_KEY" => "value-of-groq",
-        "POSTGRES_HOST" => "db.internal",
-        "POSTGRES_USER" => "writer",
-        "POSTGRES_PASSWORD" => "value-of-postgres",
-        "WITH_LINE_BREAK" => "value-of-broken\n",
-        "EMPTY" => "",
-        "CA" => include_str!("config/ca.pem"),
-        "NO_CA" => "value-of-no-ca",
-        "TLS_KEY" => "-----BEGIN PRIVATE KEY-----\nvalue-of-key\n-----END PRIVATE KEY-----\n",
-        "TLS_CERT" => "/run/tls/cert.pem",
-        "PROXY_URL" => "socks5h://user:value-of-proxy@proxy.internal",
-        "PROXY_USER" => "user",
-        "PROXY_PASSWORD" => "value-of-proxy",
-        "HTTPS_PROXY" => "http://user:value-of-proxy@proxy.internal:3128",
-        "HTTP_PROXY" => "https://user:value-of-proxy@proxy.internal:3128",
-        "NO_PROXY" => ".example.com,10.0.0.0/8",
-        _ => return None,
-    };
-    Some(value.to_owned())
-}
+use environment::{Fixtures, environment};
+
+#[path = "support/config_environment.rs"]
+mod environment;
 
 #[test]
 fn good_files_load() {
     for (path, text) in fixtures("good") {
-        let loaded = load(&text, "config.json", &environment)
+        let loaded = load(&text, "config.json", &Fixtures)
             .unwrap_or_else(|faults| panic!("{}: {}", path.display(), lines(&faults)));
         compare(&path, &printed(&loaded));
     }
@@ -52,7 +38,7 @@ fn good_files_load() {
 #[test]
 fn bad_files_are_refused_with_every_fault() {
     for (path, text) in fixtures("bad") {
-        let Err(faults) = load(&text, "config.json", &environment) else {
+        let Err(faults) = load(&text, "config.json", &Fixtures) else {
             panic!("{} was accepted", path.display())
         };
         compare(&path, &lines(&faults));
@@ -165,6 +151,48 @@ fn the_digest_is_of_the_edge_too() {
 }
 
 #[test]
+fn the_digest_is_of_retries_operations_and_the_admin_api() {
+    let digest = |text: &str, environment: &dyn corelane::config::Environment| {
+        load(text.as_bytes(), "c", environment).expect("a good file").snapshot.digest
+    };
+    for (text, changes) in [
+        (
+            include_str!("config/good/admin.json"),
+            &[
+                ("8081", "8082"),
+                ("env.ADMIN_TOKEN", "env.POSTGRES_PASSWORD"),
+                (r#""admin_address": "Localhost:8081", "#, ""),
+            ][..],
+        ),
+        (
+            include_str!("config/good/retries.json"),
+            &[("1.5s", "1s"), ("1m30s", "1m29s"), (r#""max_retries": 3"#, r#""max_retries": 2"#)][..],
+        ),
+        (
+            include_str!("config/good/custom_providers.json"),
+            &[
+                ("/v1/talk\"", "/v1/talks\""),
+                ("/v1/talk/stream", "/v1/stream"),
+                ("catalogue", "catalog"),
+                (r#"{"chat_completion": true, "#, r#"{"list_models": true, "#),
+                (r#""allowed_requests": {}"#, r#""allowed_requests": {"chat_completion_stream": true}"#),
+            ][..],
+        ),
+    ] {
+        let base = digest(text, &environment);
+        let other_values = |name: &str| environment(name).map(|value| format!("{value}-of-another-node"));
+        assert_eq!(base, digest(text, &other_values), "values of variables");
+        for (from, to) in changes {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from} is in the file");
+            assert_ne!(base, digest(&changed, &environment), "{from} to {to}");
+        }
+    }
+    let retries = include_str!("config/good/retries.json");
+    assert_eq!(digest(retries, &environment), digest(&retries.replace("1m30s", "90000ms"), &environment));
+}
+
+#[test]
 fn equal_transports_are_one() {
     let edge = include_str!("config/good/edge.json");
     let providers = load(edge.as_bytes(), "c", &environment).expect("a good file").snapshot.providers;
@@ -191,7 +219,9 @@ fn five_thousand_keys_and_five_hundred_providers_load() {
         ));
     }
     let text = format!(r#"{{"providers":{{{}}}}}"#, providers.join(","));
+    let started = Instant::now();
     let loaded = load(text.as_bytes(), "c", &environment).expect("a good file");
+    println!("5,000 keys and 500 providers, {} bytes: {:?}", text.len(), started.elapsed());
     assert_eq!(loaded.snapshot.providers.len(), 500);
     assert_eq!(loaded.snapshot.providers.iter().map(|provider| provider.keys.len()).sum::<usize>(), 5_000);
 
@@ -289,7 +319,7 @@ fn lines<T: std::fmt::Display>(items: &[T]) -> String {
 fn printed(loaded: &Loaded) -> String {
     let Snapshot { client, server, providers, logs_store, .. } = &loaded.snapshot;
     let mut out = lines(&loaded.warnings);
-    out += &lines(&loaded.unusable_keys);
+    out += &lines(&loaded.unusable_keys.iter().map(Fault::from).collect::<Vec<_>>());
     let _ = writeln!(out, "\n{client:?}");
     let _ = writeln!(out, "{}", server_line(server));
     let _ = match logs_store {
@@ -305,6 +335,7 @@ fn printed(loaded: &Loaded) -> String {
 
 fn print_provider(out: &mut String, provider: &Provider) {
     let Provider { name, dialect, origin, authority, base_path, chat_path, models_path, keys, .. } = provider;
+    let Provider { chat_stream_path, operations, retry, .. } = provider;
     let scheme = if origin.tls { "https" } else { "http" };
     let _ = writeln!(
         out,
@@ -320,6 +351,12 @@ fn print_provider(out: &mut String, provider: &Provider) {
         provider.extra_headers,
         if provider.key_less { ", key-less" } else { "" }
     );
+    if chat_stream_path != chat_path || *operations != Operations::default() {
+        let _ = writeln!(out, "  streams={chat_stream_path} {operations:?}");
+    }
+    if *retry != Retry::default() {
+        let _ = writeln!(out, "  {retry:?}");
+    }
     if *origin.transport != Transport::default() {
         let roots = origin.transport.extra_roots_pem.matches("-----BEGIN CERTIFICATE").count();
         let _ = writeln!(out, "  {}", transport_line(&origin.transport, roots));

@@ -36,6 +36,7 @@ pub(super) struct AdminPlace {
 /// `corelane drain`.
 #[derive(Debug, Args)]
 pub(super) struct Drain {
+    /// Which node.
     #[command(flatten)]
     pub place: AdminPlace,
     /// How long what runs may run on, as 600s, 10m or 1h [default: 30s].
@@ -51,6 +52,7 @@ pub(super) struct KeySwitch {
     pub switch: Switch,
     /// The key's name, as the config has it.
     pub name: String,
+    /// Which node.
     #[command(flatten)]
     pub place: AdminPlace,
 }
@@ -161,8 +163,10 @@ fn find(place: &AdminPlace) -> Result<PathBuf, Trouble> {
     if let Some(path) = &place.admin_socket {
         return Ok(path.clone());
     }
-    let found = with_surroundings(|surroundings| surroundings.find(place.port));
-    choose(found, place.port, |path| socket::answers(path).unwrap_or(true))
+    // 0 takes a free port: it names none.
+    let port = place.port.filter(|port| *port != 0);
+    let found = with_surroundings(|surroundings| surroundings.find(port));
+    choose(found, port, |path| socket::answers(path).unwrap_or(true))
 }
 
 /// Of several, those that nobody answers on are passed over: a node that was killed left them.

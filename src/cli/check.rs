@@ -52,7 +52,8 @@ struct Report {
 struct Unusable {
     provider: String,
     key: String,
-    variable: Option<String>,
+    /// `env.NAME` or `file:/path`; `null`: the file gives no value.
+    reference: Option<String>,
     pointer: String,
     line: u32,
     column: u32,
@@ -140,11 +141,8 @@ fn findings(faults: impl IntoIterator<Item = Fault>) -> Vec<Finding> {
 impl From<&UnusableKey> for Unusable {
     fn from(key: &UnusableKey) -> Self {
         let UnusableKey { provider, key, whence, pointer, line, column, .. } = key.clone();
-        let variable = match whence {
-            Whence::Variable(variable) => Some(variable),
-            Whence::Config | Whence::File(_) => None,
-        };
-        Self { provider, key, variable, pointer, line, column }
+        let reference = (whence != Whence::Config).then(|| whence.to_string());
+        Self { provider, key, reference, pointer, line, column }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::{self, Finding};
 use super::place::ConfigPlace;
 use crate::config::nearest;
-use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot, Whence};
+use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
 use crate::error::Error;
 use crate::routing::draw::draw;
 use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
@@ -230,11 +230,7 @@ impl View<'_> {
         match reason {
             Reason::Disabled if is_by_flag() => "disabled by --disable".to_owned(),
             Reason::Disabled => "disabled (\"enabled\" is false)".to_owned(),
-            Reason::NoValue(Whence::Variable(name)) => {
-                format!("no value: the variable {name} is unset or empty")
-            }
-            Reason::NoValue(Whence::Config) => "no value in the file".to_owned(),
-            Reason::NoValue(whence @ Whence::File(_)) => format!("no value: {}", whence.lack()),
+            Reason::NoValue(whence) => format!("no value: {}", whence.lack()),
             Reason::Denied(entry) => format!("denied by \"{entry}\" in \"blacklisted_models\""),
             Reason::NotListed => "neither \"models\" nor \"aliases\" has the model".to_owned(),
             Reason::WeightZero => "weight 0: serves only when no key with a weight can".to_owned(),

@@ -13,7 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{Serve, admin};
 use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, Snapshot};
-use crate::control::admin::{Doors, socket as admin_socket};
+use crate::control::admin::Doors;
+use crate::control::admin::socket::{self as admin_socket, Unbound};
 use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
@@ -224,20 +225,32 @@ fn listen(host: &str, port: u16, workers: usize) -> Result<Vec<TcpListener>, Ref
 fn open_doors(arguments: &Serve, snapshot: &Snapshot, address: Option<SocketAddr>) -> Result<Doors, Refusal> {
     let port = address.map_or(arguments.port, |address| address.port());
     let homes = admin::homes(arguments.admin_socket.as_ref(), port);
-    let socket = admin_socket::bind(&homes);
-    if let Err(fault) = &socket
-        && !homes.is_empty()
-    {
-        tracing::warn!(fault, "no admin socket: corelane status, reload and the like cannot reach this node");
-    }
+    let (socket, awaited) = match admin_socket::bind(&homes) {
+        Ok(bound) => (Some(bound), Vec::new()),
+        Err(_) if homes.is_empty() => (None, Vec::new()),
+        Err(Unbound { reason, is_held }) => {
+            tracing::warn!(
+                reason,
+                "no admin socket: corelane status, reload and the like do not reach this node"
+            );
+            (None, if is_held { homes } else { Vec::new() })
+        }
+    };
     let http = snapshot.server.admin.as_ref().map(|admin| listen_for_admin(&admin.address)).transpose()?;
-    Ok(Doors { socket: socket.ok(), http })
+    Ok(Doors { socket, awaited, http })
 }
 
 fn listen_for_admin(address: &str) -> Result<TcpListener, Refusal> {
     let listener =
         TcpListener::bind(address).map_err(|error| format!("server.admin_address {address}: {error}"))?;
     listener.set_nonblocking(true)?;
+    if !listener.local_addr()?.ip().is_loopback() {
+        tracing::warn!(
+            address,
+            "server.admin_address is reached from other hosts, and what is said there, the token too, is not encrypted: \
+             have it on a network of your own, or behind a proxy with TLS"
+        );
+    }
     Ok(listener)
 }
 

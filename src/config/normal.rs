@@ -419,9 +419,12 @@ fn path_overrides(provider: &Provider, base: &str) -> Vec<(String, String)> {
     others.collect()
 }
 
-/// A configured time is whole milliseconds.
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// Milliseconds, or what Go writes of a time that is not whole.
+fn milliseconds(time: Duration) -> Value {
+    match u64::try_from(time.as_millis()) {
+        Ok(whole) if Duration::from_millis(whole) == time => Value::from(whole),
+        _ => Value::from(format!("{}ns", time.as_nanos())),
+    }
 }
 
 /// With the `/v1` of its own that the reader would take for the dialect's.

@@ -265,12 +265,21 @@ pub struct Key {
 impl Key {
     /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.
     pub fn serves(&self, model: &str) -> bool {
-        let denied = self.blacklisted_models.iter().any(|name| name == model || name == "*");
-        let allowed = match &self.models {
+        self.enabled && self.denial(model).is_none() && self.allows(model)
+    }
+
+    /// The entry of its deny list that the model meets.
+    pub fn denial(&self, model: &str) -> Option<&str> {
+        self.blacklisted_models.iter().map(String::as_str).find(|name| *name == model || *name == "*")
+    }
+
+    /// Whether its allow list, or one of its aliases, has the model.
+    pub fn allows(&self, model: &str) -> bool {
+        let listed = match &self.models {
             Models::All => true,
             Models::Only(models) => models.iter().any(|name| name == model),
         };
-        self.enabled && !denied && (allowed || self.aliases.iter().any(|(alias, _)| alias == model))
+        listed || self.aliases.iter().any(|(alias, _)| alias == model)
     }
 }
 

@@ -178,3 +178,41 @@ fn place(origin: &Origin) -> String {
     let way = way.map(|proxy| format!(" through the proxy {}:{}", proxy.host, proxy.port));
     format!("{scheme}://{host}:{port}{}", way.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::snapshot::{Proxy, ProxyKind, Secret, Transport};
+
+    #[test]
+    fn a_place_is_named_without_credentials() {
+        let mut origin = Origin {
+            tls: true,
+            host: "::1".to_owned(),
+            port: 8443,
+            transport: Arc::new(Transport::default()),
+        };
+        assert_eq!(place(&origin), "https://[::1]:8443");
+        let credentials = Some(("user".to_owned(), Secret::new("pass word")));
+        let (kind, host) = (ProxyKind::Socks5, "proxy.internal".to_owned());
+        let proxy = Some(Proxy { kind, host, port: 1080, credentials });
+        origin.transport = Arc::new(Transport { proxy, ..Transport::default() });
+        assert_eq!(place(&origin), "https://[::1]:8443 through the proxy proxy.internal:1080");
+    }
+
+    #[test]
+    fn a_try_is_a_line() {
+        let tried = |outcome| {
+            let (what, place) = ("provider openai".to_owned(), "https://api.openai.com:443".to_owned());
+            Tried { what, place, outcome }.to_string()
+        };
+        let reached = Reached { elapsed: Duration::from_micros(12_900), tls: Some("TLS 1.3") };
+        assert_eq!(
+            tried(Ok(reached)),
+            "provider openai: https://api.openai.com:443: connected in 12 ms, TLS 1.3"
+        );
+        assert_eq!(tried(Err("no".to_owned())), "provider openai: https://api.openai.com:443: no");
+    }
+}

@@ -2,9 +2,10 @@
 //! drawn and how likely each is, and why the others are not. It says what `target` and `draw` decide and decides nothing
 //! itself; a test holds it to them. One attempt is made for a request in this version.
 
-use super::draw::{allows, denial, keys, no_key, wire_model};
+use super::draw::{keys, no_key, wire_model};
 use super::target::{Target, permit, resolve};
-use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot, Whence};
+use crate::config::Whence;
+use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
 use crate::error::Error;
 
 /// What a request says that decides where it goes.
@@ -80,7 +81,7 @@ pub struct Rejected<'a> {
 pub enum Reason<'a> {
     /// `enabled` is false.
     Disabled,
-    /// It has no value; where it should have come from.
+    /// It has no value, which should have come from here.
     NoValue(&'a Whence),
     /// This entry of `blacklisted_models` has the model; it may be `*`.
     Denied(&'a str),
@@ -156,8 +157,8 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
 fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
     let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
-    let denied = denial(key, model).map(Reason::Denied);
-    let not_listed = (!allows(key, model)).then_some(Reason::NotListed);
+    let denied = key.denial(model).map(Reason::Denied);
+    let not_listed = (!key.allows(model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
 }
 
@@ -184,6 +185,10 @@ mod tests {
         ]},
         "anthropic": {"keys": [{"name": "z", "value": "env.SET", "models": ["claude"]}]}
     }}"#;
+
+    fn rejected<'a>(key: u16, reasons: &[Reason<'a>]) -> Rejected<'a> {
+        Rejected { key: KeyId(key), reasons: reasons.to_vec() }
+    }
 
     fn asked(name: &str) -> Asked<'_> {
         Asked { name, home: None, stream: false }
@@ -238,9 +243,6 @@ mod tests {
         );
         let unset = Whence::Variable("UNSET".to_owned());
         let no_value = Reason::NoValue(&unset);
-        fn rejected<'a>(key: u16, reasons: &[Reason<'a>]) -> Rejected<'a> {
-            Rejected { key: KeyId(key), reasons: reasons.to_vec() }
-        }
         assert_eq!(
             explained.rejected,
             [

@@ -30,6 +30,7 @@ fn nginxs_words_are_taken() {
         let print = run(&[&["config", "print"], rest].concat());
         assert_eq!(run(&[&["-T"], rest].concat()), print);
     }
+    run(&["-T", "--config", "good.json"]).has(0, &["\"primary\"", "env.OPENAI_API_KEY"]);
     let folder = folder(ONE_KEY);
     run_in(folder.path(), &[("K", "sk-of-k")], &["-t"])
         .has(0, &["config.json: good: 1 provider, 1 key, digest "]);
@@ -62,13 +63,36 @@ fn serve_strict_refuses_what_check_strict_refuses() {
     let check = run(&["check", "--strict", "--config", "warned.json"]);
     let serve = run(&["serve", "--strict", "--port", "0", "--config", "warned.json"]);
     assert_eq!((check.code, serve.code), (Some(1), Some(1)));
-    let said =
-        |line: &str| serde_json::from_str::<Value>(line).unwrap()["message"].as_str().unwrap().to_owned();
-    let serve: Vec<String> = serve.stderr.lines().map(said).collect();
+    let serve: Vec<String> = serve.stderr.lines().map(message).collect();
     let check: Vec<&str> = check.stderr.lines().collect();
     assert_eq!(serve, check[..check.len() - 1], "all but the count");
     let good = fs::read_to_string(fixtures().join("good.json")).unwrap();
     Node::try_start_with(&good, &["--workers", "1", "--strict"], &VARIABLES).unwrap();
+}
+
+#[test]
+fn what_check_refuses_serve_refuses_in_the_same_words() {
+    let folder = fixtures().with_file_name("config").join("bad");
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.filter(|name| name.ends_with(".json")).collect();
+    assert!(names.len() > 10);
+    for name in names {
+        if run_in(&folder, &VARIABLES, &["check", "--json", "--config", &name]).json()["digest"].is_string() {
+            continue; // Its fault is a key without a value, and a node starts without such.
+        }
+        let check = run_in(&folder, &VARIABLES, &["check", "--config", &name]);
+        let serve = ["serve", "--port", "0", "--host", "no.such.host.invalid", "--config", &name];
+        let serve = run_in(&folder, &VARIABLES, &serve);
+        assert_eq!((check.code, serve.code), (Some(1), Some(1)), "{name}");
+        let serve: Vec<String> = serve.stderr.lines().map(message).collect();
+        let check: Vec<&str> = check.stderr.lines().collect();
+        assert_eq!(serve, check[..check.len() - 1], "{name}");
+    }
+}
+
+/// Of a log line.
+fn message(line: &str) -> String {
+    serde_json::from_str::<Value>(line).unwrap()["message"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -139,6 +163,18 @@ fn an_env_file_stands_before_the_environment() {
     check(&[]).has(1, &["node.env: line 2", "config.json: 1 fault"]);
     fs::remove_file(&env_file).unwrap();
     check(&[]).has(1, &["node.env: No such file"]);
+}
+
+#[test]
+fn a_secret_in_a_file_is_read() {
+    let folder = folder("");
+    let secret = folder.path().join("secret");
+    let config = ONE_KEY.replace("env.K", &format!("file:{}", secret.display()));
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    let check = || run_in(folder.path(), &[], &["check"]);
+    check().has(1, &["/providers/openai/keys/0/value", secret.to_str().unwrap(), "config.json: 1 fault"]);
+    fs::write(&secret, "sk-of-file\n").unwrap();
+    check().has(0, &["good"]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn keys_without_values_may_be_assumed() {
         let words = ["explain", "--config", "good.json", "--model", "openai/gpt-4o"];
         run_in(&fixtures(), &[("ANTHROPIC_API_KEY", "sk-of-anthropic")], &[&words, more].concat())
     };
-    explain(&[]).has(1, &["no_key_for_model", "no value: the variable OPENAI_API_KEY is unset or empty"]);
+    explain(&[]).has(1, &["no_key_for_model", "no value: OPENAI_API_KEY is unset or empty"]);
     assert_eq!(
         explain(&["--assume-keys"]).stdout,
         run(&["explain", "--config", "good.json", "--model", "openai/gpt-4o"]).stdout

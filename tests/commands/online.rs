@@ -93,6 +93,12 @@ fn the_way_leads_through_the_proxy() {
         assert!(!proxy.asked()[0].to_ascii_lowercase().contains("\r\nauthorization"));
         assert_eq!(received.recv_timeout(PATIENCE), Ok(Vec::new()));
     }
+    let forwarding = Proxy::start(proxy::CONNECT, address);
+    let mut plain = config(json!({"base_url": "http://plain.test"}));
+    let url = format!("http://{}", forwarding.address);
+    plain["providers"]["openai"]["proxy_config"] = json!({"type": "http", "url": url});
+    check(&plain).has(0, &["http://plain.test:80 through the proxy", "connected in "]);
+    assert!(forwarding.asked().is_empty(), "such a proxy is asked by requests alone");
     let refusing = Proxy::start(proxy::Kind::SocksRefusing(2), front.address);
     let mut config = config(json!({"base_url": "https://localhost:4433"}));
     let url = format!("socks5://{}", refusing.address);

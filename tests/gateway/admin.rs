@@ -161,7 +161,7 @@ fn streams_are_a_table_for_people() {
     let node = node(&upstream, "epoll");
     let mut caller = Caller::new(&node);
     caller.send(request(CHAT, "", ASK_STREAM));
-    caller.until("<0>".to_owned());
+    caller.until("<0>");
     let text = run(&node, &["streams"]).well();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("id ") && lines[0].ends_with("events") && lines.len() == 2, "{text}");
@@ -220,7 +220,7 @@ fn drain_ends_a_node_in_order() {
         let mut node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         caller.send(request(CHAT, "", ASK_STREAM));
-        caller.until("<0>".to_owned());
+        caller.until("<0>");
         let begun = run(&node, &["drain", "--deadline", "10m"]).well();
         assert!(begun.starts_with("the node drains"), "{begun}");
         assert_eq!(run(&node, &["drain"]).well(), "the node was draining already\n");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{run, run_with, socket};
 use crate::setup::{config, node, on_both};
-use crate::support::node::{KEYS, Node, connect, free_address};
+use crate::support::node::{KEYS, Node, connect, eventually, free_address};
 use crate::support::upstream::Upstream;
 
 const TOKEN: &str = "a-token-of-this-test";
@@ -96,6 +96,24 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     second.signal("TERM");
     assert_eq!(second.wait().code(), Some(0));
     assert_eq!(pid(&path), Some(first.pid().into()), "the second one's end took nothing of the first's");
+}
+
+#[test]
+fn a_node_takes_the_socket_when_the_one_before_has_ended() {
+    let (folder, upstream) = (tempfile::tempdir().unwrap(), idle());
+    let path = folder.path().join("admin.sock");
+    let flags = ["--admin-socket", path.to_str().unwrap()];
+    let mut first = start(&config(upstream.address), &flags, &[]).unwrap();
+    let mut second = start(&config(upstream.address), &flags, &[]).unwrap();
+    first.signal("TERM");
+    assert_eq!(first.wait().code(), Some(0));
+    eventually("the second node answers", || {
+        let said = run_with(&[], &["status", "--json", "--admin-socket", path.to_str().unwrap()]);
+        (said.code == Some(0) && said.json()["pid"] == json!(second.pid())).then_some(())
+    });
+    second.signal("TERM");
+    assert_eq!(second.wait().code(), Some(0));
+    assert!(!path.exists());
 }
 
 #[test]

@@ -217,6 +217,7 @@ impl Fleet {
         corelane.arg("serve").arg("--config").arg(&config).args(["--host", "127.0.0.1", "--workers", "1"]);
         corelane.args(["--port", &address.port().to_string(), "--driver", word(driver)]);
         corelane.env("OPENAI_API_KEY", "bench-key").env("LOG_LEVEL", "warn");
+        corelane.env("RUNTIME_DIRECTORY", &self.folder);
         let pid = self.spawn(&name, corelane, "TERM")?;
         Ok(Server { kind, whole: address, stream: address, pid })
     }

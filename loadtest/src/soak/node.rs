@@ -72,7 +72,7 @@ impl Node {
             .args(["serve", "--port", "0", "--workers", "2", "--driver", driver])
             .arg("--config")
             .arg(&config);
-        command.current_dir(&folder).env_clear().envs(KEYS);
+        command.current_dir(&folder).env_clear().envs(KEYS).env("RUNTIME_DIRECTORY", &folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(named)?;
         let lines = lines_of(child.stderr.take());

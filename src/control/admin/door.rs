@@ -2,6 +2,7 @@
 //! `routes`'.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX};
+use super::socket::{self, Bound};
+use super::{
+    CONNECTION_TIMEOUT, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX, RETAKE_INTERVAL,
+};
 
 /// After an accept that failed: the process has no descriptor left, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +44,11 @@ impl Door {
     pub(super) fn open(listener: Listener, router: Router) -> Self {
         Self(tokio::spawn(serve(listener, router)))
     }
+
+    /// The same with the first of these sockets, as soon as nobody else has it.
+    pub(super) fn await_socket(paths: Vec<PathBuf>, router: Router) -> Self {
+        Self(tokio::spawn(retake(paths, router)))
+    }
 }
 
 impl Drop for Door {
@@ -53,6 +62,27 @@ impl Listener {
         match self {
             Self::Socket(listener) => Ok(Stream::Socket(listener.accept().await?.0)),
             Self::Http(listener) => Ok(Stream::Http(listener.accept().await?.0)),
+        }
+    }
+}
+
+async fn retake(paths: Vec<PathBuf>, router: Router) {
+    loop {
+        tokio::time::sleep(RETAKE_INTERVAL).await;
+        match socket::bind(&paths) {
+            Ok(Bound { listener, file }) => {
+                let Ok(listener) = UnixListener::from_std(listener) else { return };
+                tracing::info!(path = %file.path().display(), "the admin socket is free, and this node's now");
+                serve(Listener::Socket(listener), router).await;
+                // Removed when this task is.
+                drop(file);
+                return;
+            }
+            Err(unbound) if unbound.is_held => {}
+            Err(unbound) => {
+                tracing::warn!(reason = unbound.reason, "no admin socket");
+                return;
+            }
         }
     }
 }

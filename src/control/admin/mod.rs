@@ -14,6 +14,7 @@ mod tests;
 mod unserved;
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -39,6 +40,8 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may last; it serves one request.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(90);
+/// Between two looks at a socket that another process has.
+pub const RETAKE_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest drain that may be asked for, seconds.
 pub const DRAIN_DEADLINE_MAX_S: u64 = 24 * 60 * 60;
 
@@ -47,6 +50,9 @@ pub const DRAIN_DEADLINE_MAX_S: u64 = 24 * 60 * 60;
 pub struct Doors {
     /// The UNIX socket: who may open it may command.
     pub socket: Option<Bound>,
+    /// Where the socket will be, once the process that has it ends: a node before this one that still drains. Empty: not
+    /// waited for.
+    pub awaited: Vec<PathBuf>,
     /// `server.admin_address`, bound and non-blocking: who has the token may.
     pub http: Option<TcpListener>,
 }
@@ -62,6 +68,8 @@ impl Doors {
             file = Some(bound.file);
             let listener = tokio::net::UnixListener::from_std(bound.listener)?;
             doors.push(Door::open(Listener::Socket(listener), router(Guard::Socket)));
+        } else if !self.awaited.is_empty() {
+            doors.push(Door::await_socket(self.awaited, router(Guard::Socket)));
         }
         if let Some(listener) = self.http {
             let listener = tokio::net::TcpListener::from_std(listener)?;

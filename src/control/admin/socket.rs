@@ -32,35 +32,48 @@ pub(super) struct SocketFile {
 }
 
 /// Why there is no socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbound {
+    /// For an operator.
+    pub reason: String,
+    /// Another process has it, and may end.
+    pub is_held: bool,
+}
+
+/// What is wrong with one path.
 #[derive(Debug)]
 struct Fault {
     what: String,
     /// Another folder may do.
     is_of_folder: bool,
+    /// See [`Unbound::is_held`].
+    is_held: bool,
 }
 
-/// Binds the first of `paths` whose folder can be written to. Errors: why none, worded for an operator.
-pub fn bind(paths: &[PathBuf]) -> Result<Bound, String> {
-    let mut faults = Vec::new();
+/// Binds the first of `paths` whose folder can be written to. Errors: why none.
+pub fn bind(paths: &[PathBuf]) -> Result<Bound, Unbound> {
+    let mut reasons = Vec::new();
+    let mut is_held = false;
     for path in paths {
         match bind_one(path) {
             Ok(bound) => return Ok(bound),
             Err(fault) => {
-                faults.push(format!("{}: {}", path.display(), fault.what));
+                reasons.push(format!("{}: {}", path.display(), fault.what));
+                is_held = fault.is_held;
                 if !fault.is_of_folder {
                     break;
                 }
             }
         }
     }
-    Err(faults.join("; "))
+    Err(Unbound { reason: reasons.join("; "), is_held })
 }
 
 fn bind_one(path: &Path) -> Result<Bound, Fault> {
     let length = path.as_os_str().len();
     if length > PATH_BYTES_MAX {
         let what = format!("the path has {length} bytes; a socket's may have at most {PATH_BYTES_MAX}");
-        return Err(Fault { what, is_of_folder: true });
+        return Err(Fault { what, is_of_folder: true, is_held: false });
     }
     let listener = match listen(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -75,7 +88,7 @@ fn bind_one(path: &Path) -> Result<Bound, Fault> {
         // `file` removes it.
         let what =
             format!("the system made the socket with mode {:o}, not {MODE:o}", metadata.mode() & 0o777);
-        return Err(Fault { what, is_of_folder: true });
+        return Err(Fault { what, is_of_folder: true, is_held: false });
     }
     Ok(Bound { listener, file })
 }
@@ -95,14 +108,14 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// Removes a socket that nobody listens on. Errors: it is something else, or somebody does.
 fn clear(path: &Path) -> Result<(), Fault> {
-    let fault = |what: &str| Fault { what: what.to_owned(), is_of_folder: false };
+    let fault = |what: &str, is_held| Fault { what: what.to_owned(), is_of_folder: false, is_held };
     match answers(path) {
         _ if !fs::symlink_metadata(path)?.file_type().is_socket() => {
-            Err(fault("something else is there, no socket"))
+            Err(fault("something else is there, no socket", false))
         }
-        Ok(true) => Err(fault("another process answers there")),
+        Ok(true) => Err(fault("another process answers there", true)),
         Ok(false) => Ok(fs::remove_file(path)?),
-        Err(error) => Err(fault(&format!("a socket is there that cannot be tried: {error}"))),
+        Err(error) => Err(fault(&format!("a socket is there that cannot be tried: {error}"), false)),
     }
 }
 
@@ -123,14 +136,20 @@ impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         let of_folder = [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
         let is_of_folder = of_folder.contains(&error.kind()) || error.kind() == ErrorKind::NotADirectory;
-        Self { what: error.to_string(), is_of_folder }
+        Self { what: error.to_string(), is_of_folder, is_held: false }
     }
 }
 
 impl Bound {
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        self.file.path()
+    }
+}
+
+impl SocketFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -148,7 +167,7 @@ mod tests {
     use super::*;
 
     fn refused(paths: &[PathBuf]) -> String {
-        bind(paths).err().unwrap()
+        bind(paths).err().unwrap().reason
     }
 
     #[test]

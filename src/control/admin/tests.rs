@@ -140,7 +140,7 @@ impl Node {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
-                let doors = Doors { socket: Some(bound), http: Some(listener) };
+                let doors = Doors { socket: Some(bound), awaited: Vec::new(), http: Some(listener) };
                 let _doors = doors.open(&commands).unwrap();
                 tokio::spawn(steer(commanded, asked_sender));
                 let _ = ended.await;
