@@ -224,9 +224,6 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
             (None, Vec::new())
         }
     };
-    let connections_max = new.server.connections_per_core_max;
-    let is_wider = connections_max > old.server.connections_per_core_max;
-    let short = machine::short_of_files(connections_max, ground.posts.len(), machine::open_files());
     let notices = loaded.warnings.iter().map(ToString::to_string);
     let unset = loaded.unusable_keys.iter().map(|key| match (&key.whence, &ground.source.env_file) {
         (Whence::Variable(variable), None) => format!(
@@ -238,8 +235,11 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         }
         _ => key.to_string(),
     });
-    let warnings: Vec<String> =
-        notices.chain(unset).chain(late_warnings.iter().cloned()).chain(short.filter(|_| is_wider)).collect();
+    let warnings: Vec<String> = notices
+        .chain(unset)
+        .chain(late_warnings.iter().cloned())
+        .chain(short_of_files(old, new, ground.posts.len()))
+        .collect();
     if ground.is_strict {
         faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
         faults.extend(late_warnings);
@@ -249,6 +249,19 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         true => Ok(Judged { loaded, certified, warnings, is_same }),
         false => Err(faults),
     }
+}
+
+/// A sentence when the limit of connections was raised over that of open files.
+fn short_of_files(old: &Snapshot, new: &Snapshot, cores: usize) -> Option<String> {
+    let (before, after) = (old.server.connections_per_core_max, new.server.connections_per_core_max);
+    let (wanted, open_files) = (machine::files_wanted(after, cores), machine::open_files());
+    (after > before && wanted > open_files).then(|| {
+        format!(
+            "server.max_connections_per_core wants {wanted} open files with a connection out for each, and the limit is \
+             {open_files}: connections beyond it wait to be accepted; raise the hard limit (ulimit -Hn, LimitNOFILE) and \
+             restart, or lower the key"
+        )
+    })
 }
 
 /// What tells one set of certificates from another.
