@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::adoption::{self, ADOPT_TIMEOUT};
 use super::command::Reloaded;
 use super::crew::Crew;
+use super::machine;
 use super::preflight::{Preflight, preflight};
 use super::source::{Seen, Source};
 use super::watch::Watch;
@@ -234,7 +235,11 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         }
         _ => key.to_string(),
     });
-    let warnings: Vec<String> = notices.chain(unset).chain(late_warnings.iter().cloned()).collect();
+    let warnings: Vec<String> = notices
+        .chain(unset)
+        .chain(late_warnings.iter().cloned())
+        .chain(short_of_files(old, new, ground.posts.len()))
+        .collect();
     if ground.is_strict {
         faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
         faults.extend(late_warnings);
@@ -244,6 +249,19 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         true => Ok(Judged { loaded, certified, warnings, is_same }),
         false => Err(faults),
     }
+}
+
+/// A sentence when the limit of connections was raised over that of open files.
+fn short_of_files(old: &Snapshot, new: &Snapshot, cores: usize) -> Option<String> {
+    let (before, after) = (old.server.connections_per_core_max, new.server.connections_per_core_max);
+    let (wanted, open_files) = (machine::files_wanted(after, cores), machine::open_files());
+    (after > before && wanted > open_files).then(|| {
+        format!(
+            "server.max_connections_per_core wants {wanted} open files with a connection out for each, and the limit is \
+             {open_files}: connections beyond it wait to be accepted; raise the hard limit (ulimit -Hn, LimitNOFILE) and \
+             restart, or lower the key"
+        )
+    })
 }
 
 /// What tells one set of certificates from another.

@@ -15,6 +15,16 @@ pub fn node_name() -> String {
     if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
 }
 
+/// Files that this process may have open (RLIMIT_NOFILE, soft).
+pub fn open_files() -> u64 {
+    rlimit::Resource::NOFILE.get_soft().unwrap_or_default()
+}
+
+/// Open files that so many connections on each of `workers` cores take: a connection in and one out is two.
+pub fn files_wanted(connections_per_core_max: usize, workers: usize) -> u64 {
+    (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2)
+}
+
 /// Bytes that the bodies of one of `workers` cores may hold together: a quarter of the memory, shared out.
 pub fn body_budget_bytes(workers: usize) -> usize {
     memory_bytes() / 4 / workers.max(1)

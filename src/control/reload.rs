@@ -133,9 +133,8 @@ impl Reloads {
     }
 
     fn wish(&mut self, wish: Wish) {
-        let is_look = matches!(wish, Wish::Look);
         let looks = |waiting: &Wish| matches!(waiting, Wish::Look | Wish::Reload { .. });
-        if is_look && self.waiting.iter().any(looks) {
+        if wish.is_look() && self.waiting.iter().any(looks) {
             return;
         }
         if self.waiting.len() >= COMMANDS_MAX {
@@ -206,12 +205,16 @@ impl Reloads {
                 self.unchanged(&wish, current, &reloaded);
                 Ok(reloaded)
             }
+            // Files that cannot even be looked at: said once.
+            Ended::Refused { faults, seen: None } if wish.is_look() && self.has_said(&faults) => {
+                Ok(self.as_it_is())
+            }
             Ended::Refused { faults, seen } => {
                 self.seen = seen.unwrap_or_else(|| self.seen.clone());
                 Err(self.refused(faults))
             }
             // A look comes again by itself; nothing is wrong yet.
-            Ended::Unsteady(fault) if matches!(wish, Wish::Look) => {
+            Ended::Unsteady(fault) if wish.is_look() => {
                 tracing::info!("{fault}");
                 Ok(self.as_it_is())
             }
@@ -233,6 +236,9 @@ impl Reloads {
         self.last_failure = None;
         let counted = ConfigGauges { reloads: self.gauges.reloads + 1, ..ConfigGauges::clone(&self.gauges) };
         self.gauges = Arc::new(gauges(&self.current, &counted));
+        if self.bell.is_some() {
+            self.wish(Wish::Look); // a file that is new in it may have changed before it was watched
+        }
         reloaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         tracing::info!(
             because = wish.because(),
@@ -257,6 +263,10 @@ impl Reloads {
             true => tracing::info!(because, "the config is what runs already; nothing changed"),
             false => tracing::info!(because, "{changes}"),
         }
+    }
+
+    fn has_said(&self, faults: &[String]) -> bool {
+        self.last_failure.as_ref().is_some_and(|failure| failure.faults == faults)
     }
 
     fn refused(&mut self, faults: Vec<String>) -> Refused {
@@ -286,6 +296,10 @@ fn said(changes: &[String]) -> String {
 }
 
 impl Wish {
+    fn is_look(&self) -> bool {
+        matches!(self, Self::Look)
+    }
+
     fn because(&self) -> &'static str {
         match self {
             Self::Reload { because, .. } => because,
