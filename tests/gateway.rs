@@ -59,6 +59,8 @@ mod proxy_protocol;
 mod reload;
 #[path = "gateway/reload_load.rs"]
 mod reload_load;
+#[path = "gateway/reload_operator.rs"]
+mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
 #[path = "gateway/review.rs"]

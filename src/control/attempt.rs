@@ -15,7 +15,8 @@ use super::preflight::{Preflight, preflight};
 use super::source::{Seen, Source};
 use super::watch::Watch;
 use crate::config::Loaded;
-use crate::config::restart::{changed_values, lost_values, needs_restart};
+use crate::config::diff;
+use crate::config::restart::{lost_values, needs_restart};
 use crate::config::snapshot::{Pem, ServerTls, Snapshot, Whence};
 use crate::gateway::Message;
 use crate::net::listen_tls::Certified;
@@ -121,7 +122,7 @@ pub(super) async fn attempt(
 ) -> (Ended, Hands) {
     let ended = match aim {
         Aim::Keys(disabled) => switch_keys(&ground, current, disabled, &mut hands.tellers).await,
-        Aim::Reload => read(&ground, current, &mut hands).await,
+        Aim::Reload => Box::pin(read(&ground, current, &mut hands)).await,
         Aim::Look(last) => {
             let before = last.clone();
             match ground.work(move || before.again()).await {
@@ -129,7 +130,7 @@ pub(super) async fn attempt(
                     follow(&ground, &mut hands, now).await;
                     return (Ended::Nothing, hands);
                 }
-                Ok(_) => read(&ground, current, &mut hands).await,
+                Ok(_) => Box::pin(read(&ground, current, &mut hands)).await,
                 Err(fault) => Err(Ended::Refused { faults: vec![fault], seen: None }),
             }
         }
@@ -152,7 +153,7 @@ async fn read(ground: &Arc<Ground>, current: Current, hands: &mut Hands) -> Resu
     let certified = certified.filter(|_| has_new_certificates);
     let mut changes = match is_same {
         true => Vec::new(),
-        false => changes(&current.file, &loaded),
+        false => diff::changes(&current.file, &loaded),
     };
     if has_new_certificates {
         changes.push("the certificates of server.tls were read again; new connections have them".to_owned());
@@ -233,9 +234,10 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         }
         _ => key.to_string(),
     });
-    let warnings: Vec<String> = notices.chain(unset).chain(late_warnings).collect();
+    let warnings: Vec<String> = notices.chain(unset).chain(late_warnings.iter().cloned()).collect();
     if ground.is_strict {
-        faults.extend(warnings.iter().cloned());
+        faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
+        faults.extend(late_warnings);
     }
     let is_same = old == new;
     match faults.is_empty() {
@@ -252,15 +254,6 @@ fn certificate_marks(snapshot: &Snapshot, seen: &Seen) -> Vec<(Pem, Option<[u8; 
         Pem::Text { .. } => (pem.clone(), None),
     };
     [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().map(mark).collect()
-}
-
-/// In an operator's words.
-fn changes(old: &Loaded, new: &Loaded) -> Vec<String> {
-    let mut changes = changed_values(&old.snapshot, &new.snapshot);
-    if old.snapshot.digest != new.snapshot.digest {
-        changes.push(format!("digest {} → {}", old.snapshot.digest, new.snapshot.digest));
-    }
-    changes
 }
 
 /// The keys out of service that the config still has.
@@ -280,11 +273,14 @@ pub(super) fn key_names(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
 }
 
 /// The config as cores get it.
-fn without(file: &Loaded, disabled: &BTreeSet<String>) -> Loaded {
-    let mut serving = file.clone();
+fn without(file: &Arc<Loaded>, disabled: &BTreeSet<String>) -> Arc<Loaded> {
+    if disabled.is_empty() {
+        return Arc::clone(file);
+    }
+    let mut serving = Loaded::clone(file);
     let keys = serving.snapshot.providers.iter_mut().flat_map(|provider| &mut provider.keys);
     keys.filter(|key| disabled.contains(&key.name)).for_each(|key| key.enabled = false);
-    serving
+    Arc::new(serving)
 }
 
 /// A config to be applied.
@@ -306,13 +302,14 @@ async fn apply(
     let loaded_at = Timestamp::now();
     let (shared, out_of_service) = (Arc::clone(ground), disabled.clone());
     let made = ground.work(move || {
-        let serving = without(&loaded, &out_of_service);
+        let file = Arc::new(loaded);
+        let serving = without(&file, &out_of_service);
         let snapshot = Some((&serving.snapshot, loaded_at));
         let shares = adoption::shares(snapshot, certified.as_ref(), &shared.roots, shared.posts.len())?;
-        Ok((loaded, serving, shares))
+        Ok((file, serving, shares))
     });
     let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
-    let (loaded, serving, shares) = made.await.and_then(|made| made).map_err(refused)?;
+    let (file, serving, shares) = made.await.and_then(|made| made).map_err(refused)?;
     // What is still told of an older config must not come behind this one.
     *tellers = JoinSet::new();
     let late = adoption::hand_over(&ground.posts, shares, tellers).await;
@@ -322,7 +319,7 @@ async fn apply(
         changes,
         warnings,
     };
-    let current = Current { file: Arc::new(loaded), serving: Arc::new(serving), loaded_at, seen, disabled };
+    let current = Current { file, serving, loaded_at, seen, disabled };
     Ok(Ended::Applied { current, reloaded, late })
 }
 

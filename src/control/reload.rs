@@ -14,9 +14,8 @@ use super::attempt::{Aim, Current, Ended, Ground, Hands, attempt, key_names, lat
 use super::command::{COMMANDS_MAX, ConfigStatus, Refused, ReloadFailure, Reloaded};
 use super::source::Seen;
 use super::watch::{Bell, watch};
-use crate::config::Loaded;
-use crate::config::nearest;
-use crate::telemetry::metrics::{ConfigGauges, KeyGauge};
+use crate::config::{Loaded, key_states, nearest};
+use crate::telemetry::metrics::ConfigGauges;
 
 /// Where an answer goes.
 pub(super) type Reply = oneshot::Sender<Result<Reloaded, Refused>>;
@@ -352,22 +351,13 @@ fn unknown<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
 /// What the cores run, under the counts so far.
 fn gauges(current: &Current, counted: &ConfigGauges) -> ConfigGauges {
     let snapshot = &current.serving.snapshot;
-    let served = snapshot.providers.iter().filter(|provider| provider.dialect.is_some());
-    let keys = served.flat_map(|provider| {
-        provider.keys.iter().map(|key| KeyGauge {
-            provider: provider.name.clone(),
-            id: key.id.clone(),
-            name: key.name.clone(),
-            is_up: key.enabled && key.secret.is_some(),
-        })
-    });
     ConfigGauges {
         generation: snapshot.generation,
         digest: snapshot.digest.clone(),
         loaded_at_s: u64::try_from(current.loaded_at.as_second()).unwrap_or_default(),
         reloads: counted.reloads,
         reload_failures: counted.reload_failures,
-        keys: keys.collect(),
+        keys: key_states(snapshot),
         unusable_keys: current.serving.unusable_keys.len() as u64,
     }
 }

@@ -10,6 +10,7 @@ use super::cells::OTHER;
 use super::histogram::HistogramSample;
 use super::sample::{Arriving, HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
 use super::writer::LogGauges;
+use crate::config::KeyState;
 
 /// The `Content-Type` of what [`render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,22 +41,9 @@ pub struct ConfigGauges {
     /// Reloads refused since the start.
     pub reload_failures: u64,
     /// Keys of served providers.
-    pub keys: Vec<KeyGauge>,
+    pub keys: Vec<KeyState>,
     /// Of these, enabled ones that have no value.
     pub unusable_keys: u64,
-}
-
-/// A key, and whether it may be drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyGauge {
-    /// Provider's name.
-    pub provider: String,
-    /// Key's id.
-    pub id: String,
-    /// Key's name.
-    pub name: String,
-    /// It has a value, and neither the file nor an operator disabled it.
-    pub is_up: bool,
 }
 
 /// The whole page. A metric that nothing was counted under is left out.
@@ -440,8 +428,8 @@ fn config_plane(page: &mut Page, samples: &[Sample], config: &ConfigGauges) {
     let help = "Enabled keys without a value, which are never used.";
     page.gauge("corelane_config_unusable_keys", help, one(config.unusable_keys));
     let up = config.keys.iter().map(|key| {
-        let (provider, id, name) = (key.provider.clone(), key.id.clone(), key.name.clone());
-        (labels([("provider", provider), ("key_id", id), ("key_name", name)]), key.is_up.into())
+        let (provider, id, name) = (key.provider.clone(), key.key_id.clone(), key.key_name.clone());
+        (labels([("provider", provider), ("key_id", id), ("key_name", name)]), key.up.into())
     });
     let help = "Whether a key may be drawn; 0: it has no value, or is disabled.";
     page.gauge("bifrost_provider_key_up", help, up);
@@ -512,11 +500,11 @@ mod tests {
         });
         let log = LogGauges { written: 5, has_store: true, is_up: true, ..LogGauges::default() };
         let build = BuildInfo { version: "1".into(), driver: "epoll".into() };
-        let keys = ["first", "second"].map(|name| KeyGauge {
+        let keys = ["first", "second"].map(|name| KeyState {
             provider: "openai".into(),
-            id: "1".into(),
-            name: name.into(),
-            is_up: name == "first",
+            key_id: "1".into(),
+            key_name: name.into(),
+            up: name == "first",
         });
         let config = ConfigGauges { digest: "d\"\n".into(), keys: keys.into(), ..ConfigGauges::default() };
         render(&cores, &log, &build, &config)
