@@ -21,7 +21,7 @@ use corelane::config::snapshot::{
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use serde_json::{Value, json};
 
-use environment::environment;
+use environment::{Fixtures, environment};
 
 #[path = "support/config_environment.rs"]
 mod environment;
@@ -29,7 +29,7 @@ mod environment;
 #[test]
 fn good_files_load() {
     for (path, text) in fixtures("good") {
-        let loaded = load(&text, "config.json", &environment)
+        let loaded = load(&text, "config.json", &Fixtures)
             .unwrap_or_else(|faults| panic!("{}: {}", path.display(), lines(&faults)));
         compare(&path, &printed(&loaded));
     }
@@ -38,7 +38,7 @@ fn good_files_load() {
 #[test]
 fn bad_files_are_refused_with_every_fault() {
     for (path, text) in fixtures("bad") {
-        let Err(faults) = load(&text, "config.json", &environment) else {
+        let Err(faults) = load(&text, "config.json", &Fixtures) else {
             panic!("{} was accepted", path.display())
         };
         compare(&path, &lines(&faults));

@@ -250,7 +250,10 @@ fn a_proxy_of_the_environment_is_told_too() {
     set(&mut config, "/providers/openai/keys/0/value", json!("k"));
     set(&mut config, "/providers/openai/keys/1/value", json!("k"));
     set(&mut config, "/logs_store", json!({"enabled": false}));
-    assert_eq!(changes(&read(&config, "1"), &read(&config, "2")), ["provider openai: its proxy changed"]);
+    assert_eq!(
+        changes(&read(&config, "1"), &read(&config, "2")),
+        ["provider openai: the proxy that its environment names changed"]
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corelane::config::{Environment, Loaded, REDACTED, load, print};
-use environment::environment;
+use environment::Fixtures;
 use serde_json::{Value, json};
 
 #[path = "support/config_environment.rs"]
@@ -31,7 +31,7 @@ fn fixtures() -> Vec<PathBuf> {
 fn good_files_are_printed() {
     for path in fixtures() {
         let text = fs::read(&path).expect("the file");
-        let actual = print::commented(&text, &read(&text, &environment));
+        let actual = print::commented(&text, &read(&text, &Fixtures));
         let expected_path = path.with_extension("printed");
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&expected_path, &actual).expect("to write");
@@ -47,16 +47,16 @@ fn good_files_are_printed() {
 fn what_is_printed_loads_again_and_means_the_same() {
     for path in fixtures() {
         let text = fs::read(&path).expect("the file");
-        let loaded = read(&text, &environment);
+        let loaded = read(&text, &Fixtures);
         let document = print::document(&text, &loaded);
         let config = document["config"].to_string();
         assert!(document["provenance"].as_object().is_some_and(|places| !places.is_empty()));
         if config.contains(REDACTED) {
-            let faults = load(config.as_bytes(), "printed", &environment).err().expect("a redacted secret");
+            let faults = load(config.as_bytes(), "printed", &Fixtures).err().expect("a redacted secret");
             assert!(faults.iter().all(|fault| fault.message.contains(REDACTED)), "{faults:?}");
             continue;
         }
-        let again = read(config.as_bytes(), &environment);
+        let again = read(config.as_bytes(), &Fixtures);
         assert_eq!(again.snapshot.digest, loaded.snapshot.digest, "{}", path.display());
         assert_eq!(again.normal, loaded.normal, "{}", path.display());
         // The comments are all that is not JSON, and the lines between them are the same values.

@@ -24,6 +24,8 @@ mod client_ip;
 mod coded;
 #[path = "gateway/cors.rs"]
 mod cors;
+#[path = "gateway/custom.rs"]
+mod custom;
 #[path = "gateway/drain.rs"]
 mod drain;
 #[path = "gateway/edge.rs"]

@@ -1,7 +1,9 @@
 //! Config files: any bytes are either a config, the same each time, or a bounded list of faults in words that a terminal
 //! may show; no value of a variable is ever among them. What loads has a normal form that loads and is its own.
 
-use corelane::config::{FINDINGS_MAX, Loaded, REDACTED, load};
+use std::path::Path;
+
+use corelane::config::{Environment, FINDINGS_MAX, Loaded, REDACTED, diff, load, print};
 
 /// What every variable holds; nothing may say it.
 const VALUE: &str = "value-of-a-variable";
@@ -9,11 +11,23 @@ const VALUE: &str = "value-of-a-variable";
 /// Longest message, bytes: a place, and a sentence that quotes some words of the file, each of 200 characters at most.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
+/// Half of all names are of something that is there.
+struct Node;
+
+impl Environment for Node {
+    fn variable(&self, name: &str) -> Option<String> {
+        name.bytes().next().filter(|first| first % 2 == 0).map(|_| VALUE.to_owned())
+    }
+
+    fn file(&self, path: &Path) -> Result<String, String> {
+        let is_there = path.as_os_str().len() % 2 == 0;
+        if is_there { Ok(format!("{VALUE}\n")) } else { Err("cannot be read: gone".to_owned()) }
+    }
+}
+
 /// A config file.
 pub fn config_file(bytes: &[u8]) {
-    let environment =
-        |name: &str| name.bytes().next().filter(|first| first % 2 == 0).map(|_| VALUE.to_owned());
-    let loaded = match load(bytes, "config.json", &environment) {
+    let loaded = match load(bytes, "config.json", &Node) {
         Ok(loaded) => loaded,
         Err(faults) => {
             assert!((1..=FINDINGS_MAX + 1).contains(&faults.len()), "{} faults", faults.len());
@@ -23,24 +37,32 @@ pub fn config_file(bytes: &[u8]) {
     assert!(loaded.warnings.len() <= FINDINGS_MAX + 1);
     loaded.warnings.iter().for_each(|notice| check_message(&notice.to_string()));
     loaded.unusable_keys.iter().for_each(|key| check_message(&key.to_string()));
-    let again = load(bytes, "another", &environment).expect("it loaded before");
+    let again = load(bytes, "another", &Node).expect("it loaded before");
     assert_eq!(again.snapshot.digest, loaded.snapshot.digest);
     if !bytes.windows(REDACTED.len()).any(|window| window == REDACTED.as_bytes()) {
-        check_normal_form(&loaded, &environment);
+        check_normal_form(bytes, &loaded);
     }
 }
 
 /// What the form says in place of a literal secret is refused; any other literal there means the same.
-fn check_normal_form(loaded: &Loaded, environment: &dyn corelane::config::Environment) {
+fn check_normal_form(bytes: &[u8], loaded: &Loaded) {
     let form = loaded.normal.config.to_string();
-    assert!(!form.contains(VALUE), "a value in the normal form");
+    let printed = print::commented(bytes, loaded);
+    assert!(!form.contains(VALUE) && !printed.contains(VALUE), "a value in the normal form");
+    assert!(
+        printed.lines().count() > 10 && !printed.contains(|char: char| char.is_control() && char != '\n')
+    );
     let filled = form.replace(&format!("{REDACTED}@"), "user:word@").replace(REDACTED, "word-of-some-length");
-    let again = match load(filled.as_bytes(), "form", environment) {
+    let again = match load(filled.as_bytes(), "form", &Node) {
         Ok(again) => again,
         Err(faults) => panic!("a form that does not load: {:?}\n{form}", faults.first()),
     };
     assert_eq!(again.normal.config.to_string(), form);
     assert_eq!(again.snapshot.digest, loaded.snapshot.digest);
+    for change in diff::changes(loaded, &again) {
+        check_message(&change);
+        assert!(change.ends_with("its value changed") && form.contains(REDACTED), "{change}");
+    }
 }
 
 fn check_message(message: &str) {

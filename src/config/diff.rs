@@ -77,7 +77,6 @@ struct Sides<'a> {
 
 impl Sides<'_> {
     fn compare(&self, old: &Value, new: &Value, changes: &mut Vec<String>) {
-        let before = changes.len();
         let (old_keys, new_keys) = (keys(self.old, old), keys(self.new, new));
         let shares = shares::changes(self.old, self.new);
         for (key, form) in &new_keys {
@@ -101,9 +100,14 @@ impl Sides<'_> {
         let pointer = joined("/providers", self.name);
         leaves(&without_keys(old), &without_keys(new), &pointer, changes);
         // What the environment's own variables name stands in no form.
-        let says_nothing = changes.len() == before;
-        if says_nothing && old == new && self.old.origin.transport.proxy != self.new.origin.transport.proxy {
-            changes.push(format!("provider {}: its proxy changed", Printable(self.name)));
+        let by_environment =
+            |form: &Value| form.pointer("/proxy_config/type").is_some_and(|kind| kind == "environment");
+        let (before, after) = (&self.old.origin.transport.proxy, &self.new.origin.transport.proxy);
+        if by_environment(old) && by_environment(new) && before != after {
+            changes.push(format!(
+                "provider {}: the proxy that its environment names changed",
+                Printable(self.name)
+            ));
         }
     }
 

@@ -183,7 +183,11 @@ fn described(key: &Key, depth: Depth) -> Value {
         Effect::Honoured => depth,
         _ => Depth::WithinSection,
     };
-    let mut schema = json!({ "anyOf": [{ "type": "null" }, kind(key, within)] });
+    let is_needed = key.name == "providers" && matches!(key.kind, Kind::AnyObject);
+    let mut schema = match is_needed {
+        true => kind(key, within),
+        false => json!({ "anyOf": [{ "type": "null" }, kind(key, within)] }),
+    };
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".to_owned(), Value::from(description(key, depth)));
         if let Effect::Refused(when, _) = key.effect

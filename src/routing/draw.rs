@@ -1,8 +1,11 @@
 //! Which of a provider's keys serves a model: those that may, drawn by weight. It knows nothing of health or retries.
 
 use super::target::quoted;
-use crate::config::snapshot::{Key, KeyId, Provider};
+use crate::config::snapshot::{Key, KeyId, Provider, Whence};
 use crate::error::{Error, Kind};
+
+/// Keys that one error names.
+const KEYS_NAMED_MAX: usize = 10;
 
 /// A key, and the model's name as the provider knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +62,55 @@ pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
     key.aliases.iter().find(|(alias, _)| alias == model).map_or(model, |(_, wire)| wire)
 }
 
+/// Names the keys that would serve the model if they had a value, and what each lacks.
 pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
     let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
-    for (_, key) in keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model)) {
-        message.push_str(&format!("; key {} has no value ({})", key.name, key.whence.lack()));
+    let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model));
+    for (_, key) in without_value().take(KEYS_NAMED_MAX) {
+        message.push_str(&format!("; key {} has no value", key.name));
+        if key.whence != Whence::Config {
+            message.push_str(&format!(" ({})", key.whence.lack()));
+        }
+    }
+    let left_out = without_value().skip(KEYS_NAMED_MAX).count();
+    if left_out > 0 {
+        message.push_str(&format!("; nor have {left_out} more"));
     }
     Error::new(Kind::NoKeyForModel, message).with_param("model")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// One provider whose keys are these.
+    fn provider(keys: &str) -> Provider {
+        let text = format!(r#"{{"providers": {{"openai": {{"keys": [{keys}]}}}}}}"#);
+        let loaded = config::load(text.as_bytes(), "c", &|_: &str| None);
+        loaded.map_err(|faults| format!("{faults:?}")).unwrap().snapshot.providers.remove(0)
+    }
+
+    #[test]
+    fn keys_without_a_value_are_named() {
+        let provider = provider(
+            r#"{"name": "a", "value": "env.A", "models": ["m"]}, {"name": "b", "models": ["*"]},
+               {"name": "c", "value": "env.C", "models": ["other"]},
+               {"name": "d", "value": "env.D", "models": ["m"], "enabled": false}"#,
+        );
+        let error = draw(&provider, "m", 0.5).unwrap_err();
+        assert_eq!(
+            error.message,
+            "no key of provider openai serves model \"m\"; key a has no value (A is unset or empty); key b has no value"
+        );
+    }
+
+    #[test]
+    fn not_all_of_many_are_named() {
+        let keys: Vec<String> = (0..KEYS_NAMED_MAX + 5)
+            .map(|key| format!(r#"{{"name": "k{key}", "value": "env.K", "models": ["m"]}}"#))
+            .collect();
+        let error = draw(&provider(&keys.join(",")), "m", 0.5).unwrap_err();
+        assert!(error.message.ends_with("key k9 has no value (K is unset or empty); nor have 5 more"));
+    }
 }

@@ -1,8 +1,30 @@
 //! The variables that the fixtures of `tests/config` refer to. Every secret among them is a `value-of-…`.
 
-#![allow(unreachable_pub, reason = "several tests share the file")]
+#![allow(unreachable_pub, dead_code, reason = "several tests share the file, and each uses a part")]
 
-/// The environment that every fixture is read in.
+use std::path::Path;
+
+use corelane::config::Environment;
+
+/// What every fixture is read in.
+pub struct Fixtures;
+
+impl Environment for Fixtures {
+    fn variable(&self, name: &str) -> Option<String> {
+        environment(name)
+    }
+
+    fn file(&self, path: &Path) -> Result<String, String> {
+        match path.to_str() {
+            Some("/run/secrets/openai") => Ok("value-of-openai-in-a-file\n".to_owned()),
+            Some("/run/secrets/proxy") => Ok("value-of-proxy-in-a-file\r\n".to_owned()),
+            Some("/run/secrets/empty") => Ok("\n".to_owned()),
+            _ => Err("cannot be read: gone".to_owned()),
+        }
+    }
+}
+
+/// Its variables.
 pub fn environment(name: &str) -> Option<String> {
     let value = match name {
         "OPENAI_API_KEY" => "value-of-openai",
