@@ -73,7 +73,7 @@ fn retry(network: &At<'_>, report: &mut Report<'_>) -> Retry {
     let (backoff_initial, backoff_max) = match (&initial, &max) {
         (Some((at, initial)), Some((_, max))) if initial > max => {
             let message = format!(
-                "the first back-off, {initial:?}, is longer than the longest, retry_backoff_max, {max:?}"
+                "the first back-off, {initial:?}, is longer than retry_backoff_max, {max:?}: lower the one or raise the other"
             );
             report.fault(at.spot(), message);
             (*initial, *max)
