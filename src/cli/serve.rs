@@ -64,7 +64,10 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let roots = roots();
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
-    open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
+    let connections_max = snapshot.server.connections_per_core_max;
+    if let Some(warning) = machine::short_of_files(connections_max, workers, open_files.now) {
+        tracing::warn!("{warning}");
+    }
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
     let admin = open_doors(arguments, &snapshot, address)?;
@@ -103,8 +106,9 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         admin_socket: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
         writes: log.is_some(),
         open_files,
-        is_watched: !arguments.no_watch,
-        unusable_keys: loaded.unusable_keys.iter().map(|key| key.key.clone()).collect(),
+        // A pipe has no second reading.
+        is_watched: !arguments.no_watch && source.config.is_file(),
+        unusable_keys: unusable_keys(&loaded),
     };
     let identity = started.identity(&facts, &snapshot);
     let is_strict = arguments.strict;
@@ -157,27 +161,13 @@ struct OpenFiles {
 impl OpenFiles {
     /// Raises it to what the system allows us without asking.
     fn raise() -> Self {
-        let before = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
+        let before = machine::open_files();
         match rlimit::increase_nofile_limit(u64::MAX) {
             Ok(now) => Self { before, now },
             Err(error) => {
                 tracing::warn!(%error, open_files = before, "the limit of open files stays as it is");
                 Self { before, now: before }
             }
-        }
-    }
-
-    /// A connection in and one out is two files.
-    fn warn_if_short(self, connections_per_core_max: usize, workers: usize) {
-        let wanted = (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2);
-        if wanted > self.now {
-            tracing::warn!(
-                open_files = self.now,
-                wanted,
-                "server.max_connections_per_core, on every core and with a connection out for each, is over the limit of \
-                 open files: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or \
-                 lower the key"
-            );
         }
     }
 }
@@ -288,7 +278,7 @@ struct Started {
     open_files: OpenFiles,
     is_watched: bool,
     /// By name.
-    unusable_keys: Vec<String>,
+    unusable_keys: String,
 }
 
 impl Started {
@@ -309,6 +299,18 @@ impl Started {
             driver_because: self.driver_because(),
             log_store: store_line(snapshot, self.writes),
         }
+    }
+}
+
+/// Names in the start line; each key has a line of its own before.
+const NAMES_SAID_MAX: usize = 20;
+
+fn unusable_keys(loaded: &Loaded) -> String {
+    let keys = &loaded.unusable_keys;
+    let names: Vec<&str> = keys.iter().take(NAMES_SAID_MAX).map(|key| key.key.as_str()).collect();
+    match keys.len().checked_sub(NAMES_SAID_MAX + 1) {
+        None => names.join(", "),
+        Some(left_out) => format!("{} and {} more", names.join(", "), left_out + 1),
     }
 }
 
@@ -334,7 +336,7 @@ fn announce(started: &Started, snapshot: &Snapshot) {
         digest = snapshot.digest,
         log_store = store_line(snapshot, started.writes),
         watch = started.is_watched,
-        unusable_keys = started.unusable_keys.join(", "),
+        unusable_keys = started.unusable_keys,
         "serving"
     );
 }

@@ -153,12 +153,12 @@ mod tests {
         assert_eq!(lost(&with, &set, true), [""; 0]);
         let said = lost(&with, &[], true).join("");
         assert!(
-            said.contains("\"k\"") && said.contains("variable K") && said.contains("--env-file"),
+            said.contains("\"k\"") && said.contains("K is unset or empty") && said.contains("--env-file"),
             "{said}"
         );
         let said = lost(&with_key(r#""value":"env.OTHER""#), &set, false).join("");
         assert!(said.contains("OTHER") && said.contains("never changes"), "{said}");
-        assert!(lost(&with_key(r#""value":"""#), &set, true).join("").contains("gives none"));
+        assert!(lost(&with_key(r#""value":"""#), &set, true).join("").contains("gives it none"));
         assert_eq!(lost(&with_key(r#""value":"env.K","enabled":false"#), &[], true), [""; 0]);
         assert_eq!(lost("{}", &[], true), [""; 0]);
         let never = snapshot(&with, &[]);

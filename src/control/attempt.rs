@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::adoption::{self, ADOPT_TIMEOUT};
 use super::command::Reloaded;
 use super::crew::Crew;
+use super::machine;
 use super::preflight::{Preflight, preflight};
 use super::source::{Seen, Source};
 use super::watch::Watch;
@@ -223,6 +224,9 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
             (None, Vec::new())
         }
     };
+    let connections_max = new.server.connections_per_core_max;
+    let is_wider = connections_max > old.server.connections_per_core_max;
+    let short = machine::short_of_files(connections_max, ground.posts.len(), machine::open_files());
     let notices = loaded.warnings.iter().map(ToString::to_string);
     let unset = loaded.unusable_keys.iter().map(|key| match (&key.whence, &ground.source.env_file) {
         (Whence::Variable(variable), None) => format!(
@@ -234,7 +238,8 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
         }
         _ => key.to_string(),
     });
-    let warnings: Vec<String> = notices.chain(unset).chain(late_warnings.iter().cloned()).collect();
+    let warnings: Vec<String> =
+        notices.chain(unset).chain(late_warnings.iter().cloned()).chain(short.filter(|_| is_wider)).collect();
     if ground.is_strict {
         faults.splice(0..0, loaded.strict_faults().iter().map(ToString::to_string));
         faults.extend(late_warnings);

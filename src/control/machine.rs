@@ -15,6 +15,24 @@ pub fn node_name() -> String {
     if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
 }
 
+/// Files that this process may have open (RLIMIT_NOFILE, soft).
+pub fn open_files() -> u64 {
+    rlimit::Resource::NOFILE.get_soft().unwrap_or_default()
+}
+
+/// A sentence when so many connections on each of `workers` cores are more than `open_files` allow: a connection in and one
+/// out is two files.
+pub fn short_of_files(connections_per_core_max: usize, workers: usize, open_files: u64) -> Option<String> {
+    let wanted = (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2);
+    (wanted > open_files).then(|| {
+        format!(
+            "server.max_connections_per_core, on every core and with a connection out for each, wants {wanted} open files, \
+             and the limit is {open_files}: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, \
+             LimitNOFILE) or lower the key"
+        )
+    })
+}
+
 /// Bytes that the bodies of one of `workers` cores may hold together: a quarter of the memory, shared out.
 pub fn body_budget_bytes(workers: usize) -> usize {
     memory_bytes() / 4 / workers.max(1)
@@ -83,6 +101,13 @@ mod tests {
         assert_eq!(total_bytes("MemTotal:       24652000 kB\nMemFree: 1 kB\n"), Some(24_652_000 * 1024));
         assert_eq!(limit_bytes("268435456\n"), Some(268_435_456));
         assert_eq!(limit_bytes("max\n"), None);
+    }
+
+    #[test]
+    fn two_files_a_connection() {
+        assert_eq!(short_of_files(100, 2, 400), None);
+        let said = short_of_files(100, 2, 399).unwrap();
+        assert!(said.contains("400 open files") && said.contains("limit is 399"), "{said}");
     }
 
     #[test]

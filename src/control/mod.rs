@@ -2,8 +2,8 @@
 //! operators' commands, brings a changed config to every core, and ends the node in order, or in time. Nothing here is on
 //! a request's path.
 
-mod adoption;
 pub mod admin;
+mod adoption;
 mod attempt;
 pub mod command;
 mod crew;
@@ -112,15 +112,13 @@ pub struct Config {
     pub roots: Roots,
     /// Whether warnings are faults.
     pub is_strict: bool,
-    /// Whether its files are watched.
+    /// Whether its files are watched, and read again by themselves. Not for a pipe, which has no second reading.
     pub is_watched: bool,
 }
 
 impl Config {
     fn reloads(self, posts: Vec<Post<Message>>, has_log: bool) -> Reloads {
         let Self { source, loaded, seen, loaded_at, roots, is_strict, is_watched } = self;
-        // A pipe has no second reading.
-        let is_watched = is_watched && source.config.is_file();
         let ground = Ground { source, posts, roots, has_log, is_strict, crew: Ground::crew() };
         let file = Arc::new(loaded);
         let serving = Arc::clone(&file);

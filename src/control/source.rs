@@ -185,3 +185,62 @@ fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(folder: &Path) -> Source {
+        Source { config: folder.join("config.json"), env_file: Some(folder.join("env")), process: |_| None }
+    }
+
+    fn config(secret: &Path) -> String {
+        format!(
+            r#"{{"providers":{{"openai":{{"keys":[{{"name":"k","value":"file:{}","models":["*"],"weight":1}}]}}}}}}"#,
+            secret.display()
+        )
+    }
+
+    #[test]
+    fn whatever_was_read_is_seen_to_change() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (source, secret) = (source(folder.path()), folder.path().join("secret"));
+        std::fs::write(&source.config, config(&secret)).unwrap();
+        std::fs::write(folder.path().join("env"), "A=1\n").unwrap();
+        std::fs::write(&secret, "sk-1").unwrap();
+        let (loaded, seen) = source.load_seen();
+        assert!(loaded.is_ok() && seen.files().count() == 3);
+        assert!(seen.again() == seen);
+        for path in [source.config.clone(), folder.path().join("env"), secret.clone()] {
+            let before = std::fs::read(&path).unwrap();
+            for other in [[&before[..], b" "].concat(), Vec::new()] {
+                std::fs::write(&path, other).unwrap();
+                assert!(seen.again() != seen, "{}", path.display());
+            }
+            std::fs::remove_file(&path).unwrap();
+            assert!(seen.again() != seen, "{}", path.display());
+            std::fs::write(&path, before).unwrap();
+            assert!(seen.again() == seen, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_seen_to_come() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (source, secret) = (source(folder.path()), folder.path().join("secret"));
+        let (loaded, seen) = source.load_seen();
+        let faults = loaded.err().unwrap();
+        assert!(faults[0].contains("config.json: No such file"), "{faults:?}");
+        std::fs::write(&source.config, config(&secret)).unwrap();
+        assert!(seen.again() != seen);
+        std::fs::write(folder.path().join("env"), "").unwrap();
+        let (loaded, seen) = source.load_seen();
+        assert_eq!(loaded.ok().map(|loaded| loaded.unusable_keys.len()), Some(1));
+        std::fs::write(&secret, "sk-1").unwrap();
+        assert!(seen.again() != seen, "the secret came");
+        // One that is too long is cut alike at each look.
+        std::fs::write(&secret, vec![b'a'; SECRET_FILE_BYTES_MAX as usize + 9]).unwrap();
+        let (_, seen) = source.load_seen();
+        assert!(seen.again() == seen);
+    }
+}
