@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use corelane::config::snapshot::{
-    Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls, Snapshot, Transport,
-    Whence,
+    Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls, Snapshot,
+    Transport, Whence,
 };
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use serde_json::{Value, json};

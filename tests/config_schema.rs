@@ -76,10 +76,9 @@ fn the_published_shapes_fit_it() {
     assert_eq!(faults(&validator, &config), [""; 0]);
 }
 
-#[test]
-fn wrong_types_and_what_is_refused_do_not() {
-    let validator = validator();
-    let base = json!({
+/// A config of which the rest is one change away.
+fn base() -> Value {
+    json!({
         "client": {"enable_logging": true},
         "server": {"tls": {"cert": "/a", "key": "/b"}},
         "providers": {
@@ -92,10 +91,13 @@ fn wrong_types_and_what_is_refused_do_not() {
         "logs_store": {"enabled": true, "type": "postgres", "config": {"host": "h", "user": "u", "db_name": "d"}},
         "config_store": {"enabled": false},
         "governance": {}
-    });
-    assert_eq!(faults(&validator, &base), [""; 0]);
+    })
+}
+
+/// A place, a key of it, and a value that it must not have.
+fn wrong() -> Vec<(&'static str, &'static str, Value)> {
     let key = "/providers/openai/keys/0";
-    for (parent, name, wrong) in [
+    vec![
         ("", "version", json!(3)),
         ("", "version", json!("2")),
         ("", "client", json!([])),
@@ -145,7 +147,15 @@ fn wrong_types_and_what_is_refused_do_not() {
         ("/config_store", "enabled", json!(true)),
         ("/governance", "virtual_keys", json!([{"id": "a"}])),
         ("/governance", "budgets", json!({})),
-    ] {
+    ]
+}
+
+#[test]
+fn wrong_types_and_what_is_refused_do_not() {
+    let validator = validator();
+    let base = base();
+    assert_eq!(faults(&validator, &base), [""; 0]);
+    for (parent, name, wrong) in wrong() {
         let mut config = base.clone();
         config.pointer_mut(parent).expect("a place")[name] = wrong.clone();
         assert!(!validator.is_valid(&config), "{parent}/{name}: {wrong}");

@@ -20,7 +20,7 @@ impl Environment for Node {
     }
 
     fn file(&self, path: &Path) -> Result<String, String> {
-        let is_there = path.as_os_str().len() % 2 == 0;
+        let is_there = path.as_os_str().len().is_multiple_of(2);
         if is_there { Ok(format!("{VALUE}\n")) } else { Err("cannot be read: gone".to_owned()) }
     }
 }

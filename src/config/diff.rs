@@ -2,7 +2,7 @@
 //! store; for what has no words of its own its place in the file. Never a secret: of one it says that it changed. It
 //! compares meanings, not texts, and decides nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -21,25 +21,43 @@ const ELEMENTS_MAX: usize = 20;
 /// Every change, at most [`CHANGES_MAX`] and one; empty: both mean the same, and have the same values behind their
 /// references.
 pub fn changes(old: &Loaded, new: &Loaded) -> Vec<String> {
-    let mut changes = Vec::new();
+    let mut changes = Changes::default();
     providers(old, new, &mut changes);
     for section in ["client", "server", "logs_store"] {
         let of = |loaded: &Loaded| loaded.normal.config.get(section).cloned().unwrap_or_default();
         section_changes(section, &of(old), &of(new), &mut changes);
     }
     values(old, new, &mut changes);
-    if changes.is_empty() && old.snapshot.digest != new.snapshot.digest {
+    if changes.lines.is_empty() && old.snapshot.digest != new.snapshot.digest {
         changes.push(format!("digest: {} → {}", old.snapshot.digest, new.snapshot.digest));
     }
-    let left_out = changes.len().saturating_sub(CHANGES_MAX);
-    if left_out > 0 {
-        changes.truncate(CHANGES_MAX);
-        changes.push(format!("and {left_out} more changes"));
-    }
-    changes
+    changes.into_lines()
 }
 
-fn providers(old: &Loaded, new: &Loaded, changes: &mut Vec<String>) {
+/// What has been found so far; what is over the bound is counted and not kept.
+#[derive(Default)]
+struct Changes {
+    lines: Vec<String>,
+    left_out: usize,
+}
+
+impl Changes {
+    fn push(&mut self, line: String) {
+        match self.lines.len() < CHANGES_MAX {
+            true => self.lines.push(line),
+            false => self.left_out += 1,
+        }
+    }
+
+    fn into_lines(mut self) -> Vec<String> {
+        if self.left_out > 0 {
+            self.lines.push(format!("and {} more changes", self.left_out));
+        }
+        self.lines
+    }
+}
+
+fn providers(old: &Loaded, new: &Loaded, changes: &mut Changes) {
     let by_name = |loaded: &'_ Loaded| -> BTreeSet<String> {
         loaded.snapshot.providers.iter().map(|provider| provider.name.clone()).collect()
     };
@@ -76,18 +94,22 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    fn compare(&self, old: &Value, new: &Value, changes: &mut Vec<String>) {
+    fn compare(&self, old: &Value, new: &Value, changes: &mut Changes) {
         let (old_keys, new_keys) = (keys(self.old, old), keys(self.new, new));
         let shares = shares::changes(self.old, self.new);
+        let by_name = |keys: &[(&'_ Key, &'_ Value)]| -> HashMap<String, usize> {
+            keys.iter().enumerate().map(|(index, (key, _))| (key.name.clone(), index)).collect()
+        };
+        let (old_places, new_places) = (by_name(&old_keys), by_name(&new_keys));
         for (key, form) in &new_keys {
             let said = shares.get(key.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            match old_keys.iter().find(|(other, _)| other.name == key.name) {
+            match old_places.get(&key.name).and_then(|place| old_keys.get(*place)) {
                 Some((other, other_form)) => key_changes((other, other_form), (key, form), said, changes),
                 None => self.added(key, said, changes),
             }
         }
         for (key, _) in &old_keys {
-            if !self.new.keys.iter().any(|other| other.name == key.name) {
+            if !new_places.contains_key(&key.name) {
                 changes.push(format!("key {}: removed from {}", Printable(&key.name), Printable(self.name)));
             }
         }
@@ -111,7 +133,7 @@ impl Sides<'_> {
         }
     }
 
-    fn added(&self, key: &Key, shares: &[String], changes: &mut Vec<String>) {
+    fn added(&self, key: &Key, shares: &[String], changes: &mut Changes) {
         let state = if key.enabled { "" } else { ", disabled" };
         let shares = shares.iter().map(|share| format!(", {}", share.replacen("share 0 % → ", "share ", 1)));
         let shares: String = shares.collect();
@@ -137,14 +159,16 @@ fn key_changes(
     (old, old_form): (&Key, &Value),
     (new, new_form): (&Key, &Value),
     shares: &[String],
-    changes: &mut Vec<String>,
+    changes: &mut Changes,
 ) {
     let name = Printable(&new.name);
     if old.enabled != new.enabled {
         changes.push(format!("key {name}: {}", if new.enabled { "enabled" } else { "disabled" }));
     }
-    changes.extend(value_change(old, new).map(|change| format!("key {name}: {change}")));
-    changes.extend(shares.iter().map(|share| format!("key {name}: {share}")));
+    if let Some(change) = value_change(old, new) {
+        changes.push(format!("key {name}: {change}"));
+    }
+    shares.iter().for_each(|share| changes.push(format!("key {name}: {share}")));
     let none = Value::Null;
     let of = |form: &'_ Value, field: &str| form.get(field).unwrap_or(&none).clone();
     for (field, words) in [
@@ -165,7 +189,10 @@ fn key_changes(
 /// Where a key's value comes from, and whether there is one.
 fn value_change(old: &Key, new: &Key) -> Option<String> {
     if old.whence != new.whence {
-        let lack = new.secret.is_none().then(|| format!(", and {}", new.whence.lack())).unwrap_or_default();
+        let lack = match new.secret {
+            None => format!(", and {}", new.whence.lack()),
+            Some(_) => String::new(),
+        };
         return Some(format!("value now from {}{lack}", new.whence));
     }
     match (&old.secret, &new.secret) {
@@ -177,7 +204,7 @@ fn value_change(old: &Key, new: &Key) -> Option<String> {
 }
 
 /// Values behind references that are written as before; a key's is told with the key.
-fn values(old: &Loaded, new: &Loaded, changes: &mut Vec<String>) {
+fn values(old: &Loaded, new: &Loaded, changes: &mut Changes) {
     for (pointer, (after, _)) in &new.values.0 {
         let is_key = pointer.starts_with("/providers/") && pointer.ends_with("/value");
         let is_written_alike = old.normal.config.pointer(pointer) == new.normal.config.pointer(pointer);
@@ -188,7 +215,7 @@ fn values(old: &Loaded, new: &Loaded, changes: &mut Vec<String>) {
     }
 }
 
-fn section_changes(section: &str, old: &Value, new: &Value, changes: &mut Vec<String>) {
+fn section_changes(section: &str, old: &Value, new: &Value, changes: &mut Changes) {
     let store = |form: &Value| match form.get("type").and_then(Value::as_str) {
         Some(kind) => kind.to_owned(),
         None => "none".to_owned(),
@@ -201,7 +228,7 @@ fn section_changes(section: &str, old: &Value, new: &Value, changes: &mut Vec<St
 }
 
 /// Walks both forms at once; objects in step, everything else is a leaf.
-fn leaves(old: &Value, new: &Value, pointer: &str, changes: &mut Vec<String>) {
+fn leaves(old: &Value, new: &Value, pointer: &str, changes: &mut Changes) {
     let (Value::Object(before), Value::Object(after)) = (old, new) else {
         if old != new {
             changes.push(leaf(old, new, pointer));

@@ -41,8 +41,8 @@ pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, V
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub(crate) use nearest::nearest;
 use normal::{Normal, Values};
-pub use reference::{REDACTED, Whence};
 use reference::References;
+pub use reference::{REDACTED, Whence};
 pub use secret::Secret;
 use snapshot::{Pem, Server, ServerTls, Snapshot, Transport};
 
@@ -253,7 +253,8 @@ fn read(
         return Err(report.into_faults());
     }
     let unusable_keys = located(unusable_keys, &report);
-    let mut snapshot = Snapshot { generation: 1, digest: String::new(), client, server, providers, logs_store };
+    let mut snapshot =
+        Snapshot { generation: 1, digest: String::new(), client, server, providers, logs_store };
     let (normal, values) = normal::write(&snapshot, root, &references);
     snapshot.digest = normal.digest();
     Ok(Loaded {
@@ -271,10 +272,11 @@ fn read(
 fn files(references: &References, server: &Server) -> Vec<PathBuf> {
     let mut files: BTreeSet<PathBuf> = references.files().cloned().collect();
     if let Some(ServerTls { cert, key, client_ca }) = &server.tls {
-        let paths = [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().filter_map(|pem| match pem {
-            Pem::File(path) => Some(path.clone()),
-            Pem::Text { .. } => None,
-        });
+        let paths =
+            [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().filter_map(|pem| match pem {
+                Pem::File(path) => Some(path.clone()),
+                Pem::Text { .. } => None,
+            });
         files.extend(paths);
     }
     files.into_iter().collect()

@@ -170,11 +170,7 @@ impl Writer<'_> {
             add("tls", self.tls(tls, member("tls").as_ref()));
         }
         if let Some(AdminApi { address, token: _ }) = admin {
-            let shown = Literal::Shown(plain(address));
-            add(
-                "admin_address",
-                self.value(member("admin_address"), "/server/admin_address".to_owned(), shown),
-            );
+            add("admin_address", Value::from(address.as_str()));
             let token = self.value(member("admin_token"), "/server/admin_token".to_owned(), Literal::Secret);
             add("admin_token", token);
         }

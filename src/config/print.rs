@@ -72,7 +72,7 @@ impl Walk<'_> {
         match form {
             Value::Object(members) if !is_leaf(form) => {
                 for (name, value) in members {
-                    let member = at.and_then(|at| member(at, name));
+                    let member = at.and_then(|at| member(at, name, pointer));
                     self.down(value, member.as_ref(), &joined(pointer, name));
                 }
             }
@@ -107,7 +107,10 @@ impl Walk<'_> {
 }
 
 /// By its name, or by one that means the same: providers and headers are named without regard to case.
-fn member<'t>(at: &At<'t>, name: &str) -> Option<At<'t>> {
+fn member<'t>(at: &At<'t>, name: &str, pointer: &str) -> Option<At<'t>> {
+    if pointer != "/providers" && !pointer.ends_with("/network_config/extra_headers") {
+        return at.member(name);
+    }
     let in_lower_case = |(written, member): (&'t str, At<'t>)| {
         let is_there = !matches!(member.node.value, Written::Null);
         (is_there && written.to_lowercase() == name).then_some(member)

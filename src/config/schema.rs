@@ -51,7 +51,9 @@ fn definitions() -> Value {
         "alias": { "anyOf": [{ "type": "string" }, with(object(ALIAS, Depth::Effects), "required", json!(["model_id"]))] },
         "asks_for_nothing": asks_for_nothing(),
         "provider": served_provider(),
-        "unserved_provider": with(object(PROVIDER, Depth::Types), "properties", unserved_properties()),
+        "unserved_provider": built_in(json!({ "$ref": "#/$defs/unserved_settings" })),
+        "settings": object(PROVIDER, Depth::Effects),
+        "unserved_settings": object(PROVIDER, Depth::Types),
         "custom_provider": custom_provider(),
     })
 }
@@ -72,19 +74,12 @@ fn asks_for_nothing() -> Value {
 
 /// One that requests are sent to.
 fn served_provider() -> Value {
-    let mut schema = object(PROVIDER, Depth::Effects);
-    schema.insert("required".to_owned(), json!(["keys"]));
-    built_in(Value::Object(schema))
+    built_in(json!({ "$ref": "#/$defs/settings", "required": ["keys"] }))
 }
 
 /// A provider that we know by name has no `custom_provider_config`.
 fn built_in(schema: Value) -> Value {
     json!({ "allOf": [schema, { "properties": { "custom_provider_config": { "type": "null" } } }] })
-}
-
-fn unserved_properties() -> Value {
-    let properties = PROVIDER.iter().map(|key| (key.name.to_owned(), described(key, Depth::Types)));
-    Value::Object(properties.collect())
 }
 
 /// One that the file defines. Based on a provider that is not served, nothing of it has an effect.
@@ -93,11 +88,11 @@ fn custom_provider() -> Value {
     let is_served = json!({ "properties": { "base_provider_type": { "pattern": "^(?:[Oo][Pp][Ee][Nn][Aa][Ii]|[Aa][Nn][Tt][Hh][Rr][Oo][Pp][Ii][Cc])$" } } });
     let has_keys = json!({ "required": ["is_key_less"], "properties": { "is_key_less": { "const": true } } });
     json!({
-        "allOf": [{ "$ref": "#/$defs/unserved_provider" }],
+        "allOf": [{ "$ref": "#/$defs/unserved_settings" }],
         "required": ["custom_provider_config"],
         "if": custom(is_served),
         "then": { "allOf": [
-            object(PROVIDER, Depth::Effects),
+            { "$ref": "#/$defs/settings" },
             { "anyOf": [custom(has_keys), { "required": ["keys"] }] },
         ] },
     })
@@ -115,7 +110,7 @@ fn providers() -> Value {
     let patterns = provider::names().filter_map(provider::find).map(|entry| {
         let schema = match entry.dialect {
             Some(_) => json!({ "$ref": "#/$defs/provider" }),
-            None => built_in(json!({ "$ref": "#/$defs/unserved_provider" })),
+            None => json!({ "$ref": "#/$defs/unserved_provider" }),
         };
         (any_case(entry.name), schema)
     });

@@ -154,16 +154,12 @@ fn pem(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Pem> {
         Whence::Config if is_pem => {
             Some("is PEM text; expected a PEM file's path, or \"env.NAME\" of a variable that holds the text")
         }
-        _ if is_pem && text.len() > pem::PEM_BYTES_MAX => {
-            Some("has more than 1 MiB of PEM text")
-        }
+        _ if is_pem && text.len() > pem::PEM_BYTES_MAX => Some("has more than 1 MiB of PEM text"),
         _ if is_pem => None,
         _ if text.len() > PATH_BYTES_MAX => {
             Some("is longer than a path may be, 4,096 bytes, and begins no PEM text")
         }
-        _ if text.chars().any(char::is_control) => {
-            Some("holds a control character, and begins no PEM text")
-        }
+        _ if text.chars().any(char::is_control) => Some("holds a control character, and begins no PEM text"),
         _ => None,
     };
     if let Some(fault) = fault {

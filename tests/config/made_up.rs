@@ -72,7 +72,8 @@ fn server(rng: &mut Rng) -> Value {
         }
     }
     if rng.bool() {
-        server["admin_address"] = json!(pick(rng, &["127.0.0.1:1", "[::1]:8081", "Admin.Internal:9"]));
+        server["admin_address"] =
+            json!(pick(rng, &["127.0.0.1:1", "[::1]:8081", "Admin.Internal:9", "env.internal:9"]));
         server["admin_token"] = secret(rng, "ADMIN_TOKEN_OF_ENOUGH");
     }
     server
