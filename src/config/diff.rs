@@ -193,11 +193,11 @@ fn value_change(old: &Key, new: &Key) -> Option<String> {
             None => format!(", and {}", new.whence.lack()),
             Some(_) => String::new(),
         };
-        return Some(format!("value now from {}{lack}", new.whence));
+        return Some(format!("value now from {}{lack}", Printable(&new.whence.to_string())));
     }
     match (&old.secret, &new.secret) {
         (Some(_), None) => Some(format!("has no value any more ({})", new.whence.lack())),
-        (None, Some(_)) => Some(format!("has a value now, from {}", new.whence)),
+        (None, Some(_)) => Some(format!("has a value now, from {}", Printable(&new.whence.to_string()))),
         (Some(before), Some(after)) if before != after => Some("its value changed".to_owned()),
         _ => None,
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::document::{At, Value};
-use super::fault::Report;
+use super::fault::{Printable, Report};
 use super::secret::Secret;
 use super::{Environment, Reading};
 
@@ -38,7 +38,7 @@ impl Whence {
         match self {
             Self::Config => "the config gives it none".to_owned(),
             Self::Variable(name) => format!("{name} is unset or empty"),
-            Self::File(path) => format!("the file {} is empty or cannot be read", path.display()),
+            Self::File(path) => format!("the file {} is empty or cannot be read", named(path)),
         }
     }
 
@@ -47,9 +47,14 @@ impl Whence {
         match self {
             Self::Config => String::new(),
             Self::Variable(name) => format!(" of the variable {name}"),
-            Self::File(path) => format!(" of the file {}", path.display()),
+            Self::File(path) => format!(" of the file {}", named(path)),
         }
     }
+}
+
+/// A path in a message, cut where it is long.
+fn named(path: &Path) -> String {
+    Printable(&path.to_string_lossy()).to_string()
 }
 
 impl fmt::Display for Whence {
@@ -168,12 +173,12 @@ fn of_file(at: &At<'_>, path: PathBuf, reading: &mut Reading<'_, '_>) -> Option<
 
 /// Without the line break that an editor or `echo` puts at its end; the error says why there is nothing.
 fn text_of_file(path: &Path, environment: &dyn Environment) -> Result<Secret, String> {
-    let text = environment.file(path).map_err(|why| format!("the file {} {why}", path.display()))?;
+    let text = environment.file(path).map_err(|why| format!("the file {} {why}", named(path)))?;
     let text = Secret::new(text);
     let value = text.expose().strip_suffix('\n').unwrap_or(text.expose());
     let value = value.strip_suffix('\r').filter(|_| value.len() < text.expose().len()).unwrap_or(value);
     match value.trim().is_empty() {
-        true => Err(format!("the file {} is empty", path.display())),
+        true => Err(format!("the file {} is empty", named(path))),
         false => Ok(Secret::new(value)),
     }
 }
@@ -370,5 +375,6 @@ mod tests {
         assert_eq!(absence(r#""env.UNSET""#), "the variable UNSET is unset or empty");
         assert_eq!(absence(r#""file:/run/gone""#), "the file /run/gone cannot be read: gone");
         assert_eq!(absence(r#""file:/run/empty""#), "the file /run/empty is empty");
+        assert!(absence(&format!("\"file:/{}\"", "a".repeat(4_000))).len() < 300);
     }
 }
