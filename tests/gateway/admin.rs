@@ -137,6 +137,10 @@ fn streams_lists_what_runs_with_its_events() {
             assert_eq!((&stream["model"], &stream["generation"]), (&json!("gpt-4o"), &json!(1)));
             assert_eq!(stream["events"], json!(number + 1));
             ages.push(stream["age_ms"].as_u64().unwrap());
+            let status = run(&node, &["status", "--json"]).json();
+            let cores = status["cores"].as_array().unwrap();
+            let sum = |name: &str| cores.iter().map(|core| core[name].as_u64().unwrap()).sum::<u64>();
+            assert_eq!((sum("streams"), sum("requests"), sum("connections")), (1, 1, 1));
             gate.open();
         }
         assert!(ages.is_sorted(), "{ages:?}");

@@ -16,7 +16,8 @@ use crate::support::upstream::Upstream;
 
 fn corelane(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
-    command.current_dir(folder).env_clear().envs(KEYS).stdin(Stdio::null());
+    command.current_dir(folder).env_clear().envs(KEYS).env("RUNTIME_DIRECTORY", folder);
+    command.stdin(Stdio::null());
     command
 }
 

@@ -41,7 +41,12 @@ pub(super) fn ask(path: &Path, method: &str, target: &str, body: Option<Value>) 
         let answered = timeout(ANSWER_TIMEOUT, converse(stream, method, target, body)).await;
         let late =
             |_| format!("the node did not answer in {} s; it may still do it", ANSWER_TIMEOUT.as_secs());
-        answered.map_err(late)?.map_err(|error| format!("{}: {error}", path.display()))
+        answered.map_err(late)?.map_err(|error| match error.downcast_ref::<hyper::Error>() {
+            Some(error) if error.is_incomplete_message() => {
+                format!("{}: the node ended, or closed the connection, before it answered", path.display())
+            }
+            _ => format!("{}: {error}", path.display()),
+        })
     }))
 }
 

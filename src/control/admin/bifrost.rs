@@ -32,7 +32,9 @@ pub(super) fn provider(loaded: &Loaded, name: &str) -> Option<Value> {
 fn describe(provider: &Provider, form: &Value) -> Value {
     let form = form.get("providers").and_then(|providers| providers.get(&provider.name));
     let member = |name: &str| form.and_then(|form| form.get(name)).cloned();
-    let keys = member("keys").as_ref().and_then(Value::as_array).map(|keys| keys.iter().map(key).collect());
+    let keys = member("keys");
+    let keys = keys.as_ref().and_then(Value::as_array);
+    let keys = keys.map(|forms| forms.iter().map(|form| key(form, provider)).collect());
     json!({
         "name": provider.name,
         "keys": keys.unwrap_or_else(Vec::new),
@@ -52,10 +54,16 @@ fn is_active(provider: &Provider) -> bool {
     provider.dialect.is_some() && (provider.key_less || provider.keys.iter().any(usable))
 }
 
-fn key(form: &Value) -> Value {
+/// A key as the file has it, but for the operator who took it out of service.
+fn key(form: &Value, provider: &Provider) -> Value {
     let mut form = form.clone();
+    let name = form.get("name").and_then(Value::as_str);
+    let is_disabled = provider.keys.iter().any(|key| Some(key.name.as_str()) == name && !key.enabled);
     if let Some(value) = form.get_mut("value") {
         *value = secret(value);
+    }
+    if let Some(enabled) = form.get_mut("enabled").filter(|_| is_disabled) {
+        *enabled = Value::from(false);
     }
     form
 }

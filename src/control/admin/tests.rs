@@ -372,6 +372,17 @@ fn providers_are_bifrosts_in_shape() {
 }
 
 #[test]
+fn a_key_that_an_operator_took_out_of_service_is_not_enabled() {
+    let mut loaded = Loaded::clone(&load(TOKEN));
+    let openai = loaded.snapshot.providers.iter_mut().find(|provider| provider.name == "openai").unwrap();
+    openai.keys[0].enabled = false;
+    let shown = bifrost::provider(&loaded, "openai").unwrap();
+    let enabled = |index: usize| shown["keys"][index]["enabled"].clone();
+    check((enabled(0), enabled(1)), (json!(false), json!(true)));
+    check(bifrost::keys(&loaded.snapshot)[1]["enabled"].clone(), json!(false));
+}
+
+#[test]
 fn models_are_those_that_the_config_names() {
     let node = Node::start();
     let ask = |query: &str| node.ask("GET", &format!("/api/models{query}"), "").json();
