@@ -120,7 +120,6 @@ fn wrong() -> Vec<(&'static str, &'static str, Value)> {
         ("/providers", "nobody", json!({"keys": []})),
         ("/providers/openai", "keys", json!({})),
         ("/providers/openai", "keys", json!([1])),
-        ("/providers/openai", "keys", json!([{"value": "env.A"}])),
         ("/providers/openai", "custom_provider_config", json!({"base_provider_type": "openai"})),
         ("/providers/openai/network_config", "default_request_timeout_in_seconds", json!("30")),
         ("/providers/openai/network_config", "stream_idle_timeout_in_seconds", json!(3_601)),
