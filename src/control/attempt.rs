@@ -24,8 +24,8 @@ use crate::net::listen_tls::Certified;
 use crate::net::mailbox::Post;
 use crate::net::tls::Roots;
 
-/// Threads that an attempt needs.
-pub(super) const THREADS_MAX: usize = 1;
+/// Threads that an attempt needs: one for files, one for what is made of them.
+pub(super) const THREADS_MAX: usize = 2;
 /// Between the two readings that must agree.
 const STEADY_INTERVAL: Duration = Duration::from_millis(50);
 /// Pairs of readings; files that change between the two of each are being written to.
@@ -45,19 +45,38 @@ pub(super) struct Ground {
     pub(super) has_log: bool,
     /// Warnings are faults.
     pub(super) is_strict: bool,
-    /// An attempt's one thread.
-    pub(super) crew: Crew,
+    /// The threads.
+    pub(super) crews: Crews,
+}
+
+/// A thread for files, which may hang with their file system, and one for what needs none, a key's switch among it.
+pub(super) struct Crews {
+    files: Crew,
+    making: Crew,
+}
+
+impl Crews {
+    pub(super) fn new() -> Self {
+        Self { files: Crew::new(1, 0), making: Crew::new(1, 0) }
+    }
 }
 
 impl Ground {
-    pub(super) fn crew() -> Crew {
-        Crew::new(THREADS_MAX, 0)
+    /// Makes what needs no file. Errors: a sentence.
+    async fn make<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let place = self.crews.making.place().ok_or("an earlier config is still being made ready")?;
+        let made = place.work(WORK_TIMEOUT, work).await;
+        made.ok_or_else(|| "corelane met a fault of its own while it made a config ready".to_owned())?
     }
 
-    /// Runs on the attempt's thread. Errors: a sentence.
+    /// Runs on the thread for files. Errors: a sentence.
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         let place = self
-            .crew
+            .crews
+            .files
             .place()
             .ok_or("the files of an earlier look still hang; is their file system there?")?;
         let done = tokio::time::timeout(WORK_TIMEOUT, place.work(WORK_TIMEOUT, work)).await;
@@ -195,7 +214,7 @@ async fn steady(
     for _ in 0..READINGS_MAX {
         let (shared, file) = (Arc::clone(ground), Arc::clone(&current.file));
         let read = ground.work(move || {
-            let (loaded, seen) = shared.source.load_seen();
+            let (loaded, seen) = shared.source.load_again();
             (loaded.and_then(|loaded| judge(&shared, &file, loaded)), seen)
         });
         let (judged, seen) = read.await.map_err(refused)?;
@@ -319,7 +338,7 @@ async fn apply(
     loaded.snapshot.generation = current.file.snapshot.generation + 1;
     let loaded_at = Timestamp::now();
     let (shared, out_of_service) = (Arc::clone(ground), disabled.clone());
-    let made = ground.work(move || {
+    let made = ground.make(move || {
         let file = Arc::new(loaded);
         let serving = without(&file, &out_of_service);
         let snapshot = Some((&serving.snapshot, loaded_at));
@@ -327,7 +346,7 @@ async fn apply(
         Ok((file, serving, shares))
     });
     let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
-    let (file, serving, shares) = made.await.and_then(|made| made).map_err(refused)?;
+    let (file, serving, shares) = made.await.map_err(refused)?;
     // What is still told of an older config must not come behind this one.
     *tellers = JoinSet::new();
     let late = adoption::hand_over(&ground.posts, shares, tellers).await;
@@ -353,10 +372,10 @@ async fn unchanged(
     if let Some(certified) = certified {
         let shared = Arc::clone(ground);
         let made = ground
-            .work(move || adoption::shares(None, Some(&certified), &shared.roots, shared.posts.len()))
+            .make(move || adoption::shares(None, Some(&certified), &shared.roots, shared.posts.len()))
             .await;
         let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
-        let shares = made.and_then(|made| made).map_err(refused)?;
+        let shares = made.map_err(refused)?;
         // Not before what is still told: it goes to the same cores by the same way.
         while hands.tellers.try_join_next().is_some() {}
         if !hands.tellers.is_empty() {

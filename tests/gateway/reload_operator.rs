@@ -2,6 +2,7 @@
 //! service stays out whatever the file says, a drain may be shortened by a signal.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -119,6 +120,24 @@ fn a_key_out_of_service_stays_out_until_it_is_let_in_or_gone() {
         assert_eq!(ask(&node, &["reload"]).0, Some(0));
         let refused = run(&node, &["key", "enable", "first"]);
         assert!(refused.code == Some(1) && refused.complaints.contains("\"enabled\": false"), "{refused:?}");
+    });
+}
+
+/// Opened for reading, a pipe that nobody writes to keeps its reader for ever.
+#[test]
+fn a_pipe_in_the_place_of_the_config_holds_up_nothing() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let config = config(upstream.address);
+        let node = unwatched(&config, driver);
+        fs::remove_file(file(&node)).unwrap();
+        assert!(Command::new("mkfifo").arg(file(&node)).status().unwrap().success());
+        let refused = run(&node, &["reload"]);
+        assert!(refused.code == Some(1) && refused.complaints.contains("is a pipe"), "{refused:?}");
+        assert_eq!(ask(&node, &["key", "disable", "first"]).1["generation"], 2);
+        fs::remove_file(file(&node)).unwrap();
+        fs::write(file(&node), changed(&config, 7)).unwrap();
+        assert_eq!(ask(&node, &["reload"]).1["generation"], 3);
     });
 }
 
