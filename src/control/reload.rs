@@ -90,6 +90,12 @@ impl Reloads {
         self.wish(Wish::Reload { because, replies: reply.into_iter().collect() });
     }
 
+    /// The node drains: files are looked at no more. What is under way goes on.
+    pub(super) fn rest(&mut self) {
+        self.bell = None;
+        self.waiting.retain(|wish| !wish.is_look());
+    }
+
     /// Wishes a key out of service, or back in.
     pub(super) fn key(&mut self, name: String, is_enabled: bool, reply: Reply) {
         self.wish(Wish::Key { name, is_enabled, reply });
@@ -249,7 +255,7 @@ impl Reloads {
         );
         match late.is_empty() {
             true => Ok(reloaded),
-            false => Err(self.refused(vec![late_cores(late)])),
+            false => Err(Refused { is_handed_over: true, ..self.failed(vec![late_cores(late)], LATE) }),
         }
     }
 
@@ -270,17 +276,23 @@ impl Reloads {
     }
 
     fn refused(&mut self, faults: Vec<String>) -> Refused {
+        self.failed(faults, "the config is refused; the one before serves on")
+    }
+
+    fn failed(&mut self, faults: Vec<String>, what: &str) -> Refused {
         let failures = self.gauges.reload_failures + 1;
         self.gauges =
             Arc::new(ConfigGauges { reload_failures: failures, ..ConfigGauges::clone(&self.gauges) });
         for fault in &faults {
-            tracing::error!(fault, "the config is refused; the one before serves on");
+            tracing::error!(fault, "{what}");
         }
         self.last_failure =
             Some(ReloadFailure { at: format!("{:.3}", Timestamp::now()), faults: faults.clone() });
-        Refused { faults }
+        Refused { faults, is_handed_over: false }
     }
 }
+
+const LATE: &str = "the config is applied, but not yet on every core";
 
 /// Changes that are said in one line of the log; all of them are in the answer.
 const CHANGES_SAID_MAX: usize = 20;
@@ -322,7 +334,7 @@ fn answer(wish: Wish, result: &Result<Reloaded, Refused>) {
 }
 
 fn refuse(wish: Wish, fault: &str) {
-    answer(wish, &Err(Refused { faults: vec![fault.to_owned()] }));
+    answer(wish, &Err(Refused { faults: vec![fault.to_owned()], is_handed_over: false }));
 }
 
 /// An attempt that panicked. Its watch is gone; files are polled.
