@@ -18,7 +18,7 @@ use super::watch::Watch;
 use crate::config::Loaded;
 use crate::config::diff;
 use crate::config::restart::{lost_values, needs_restart};
-use crate::config::snapshot::{Pem, ServerTls, Snapshot, Whence};
+use crate::config::snapshot::{Key, Pem, Provider, ServerTls, Snapshot, Whence};
 use crate::gateway::Message;
 use crate::net::listen_tls::Certified;
 use crate::net::mailbox::Post;
@@ -179,6 +179,10 @@ async fn read(ground: &Arc<Ground>, current: Current, hands: &mut Hands) -> Resu
         changes.push("the certificates of server.tls were read again; new connections have them".to_owned());
     }
     if is_same {
+        // The same for cores; what an operator is shown of it (the digest of its secrets) may be another.
+        let file = Arc::new(loaded);
+        let serving = without(&file, &current.disabled);
+        let current = Current { file, serving, ..current };
         return unchanged(ground, current, seen, certified, (changes, warnings), hands).await;
     }
     let disabled = still_there(&current.disabled, &loaded, &mut warnings);
@@ -320,6 +324,19 @@ fn without(file: &Arc<Loaded>, disabled: &BTreeSet<String>) -> Arc<Loaded> {
     Arc::new(serving)
 }
 
+/// A sentence for each provider that could be asked and, from now on, can not: its last key is gone.
+fn keyless(old: &Snapshot, new: &Snapshot) -> Vec<String> {
+    let is_usable = |key: &Key| key.enabled && key.secret.is_some();
+    let has_key = |provider: &Provider| provider.key_less || provider.keys.iter().any(is_usable);
+    let could = |name: &str| old.providers.iter().any(|provider| provider.name == name && has_key(provider));
+    let lost = new.providers.iter().filter(|provider| provider.dialect.is_some() && !has_key(provider));
+    let lost = lost.filter(|provider| could(&provider.name));
+    lost.map(|provider| {
+        format!("the provider {} has no usable key now: requests to it are refused", provider.name)
+    })
+    .collect()
+}
+
 /// A config to be applied.
 struct Next {
     loaded: Loaded,
@@ -332,7 +349,7 @@ async fn apply(
     ground: &Arc<Ground>,
     current: Current,
     Next { mut loaded, seen, disabled, certified }: Next,
-    (changes, warnings): (Vec<String>, Vec<String>),
+    (changes, mut warnings): (Vec<String>, Vec<String>),
     tellers: &mut JoinSet<()>,
 ) -> Result<Ended, Ended> {
     loaded.snapshot.generation = current.file.snapshot.generation + 1;
@@ -347,6 +364,7 @@ async fn apply(
     });
     let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
     let (file, serving, shares) = made.await.map_err(refused)?;
+    warnings.extend(keyless(&current.serving.snapshot, &serving.snapshot));
     // What is still told of an older config must not come behind this one.
     *tellers = JoinSet::new();
     let late = adoption::hand_over(&ground.posts, shares, tellers).await;
