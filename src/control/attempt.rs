@@ -106,6 +106,20 @@ pub(super) struct Hands {
     pub(super) watch: Option<Watch>,
     /// Who still tells a core whose mailbox was full.
     pub(super) tellers: JoinSet<()>,
+    /// The certificates that such a core is told of.
+    pub(super) owed: Option<Arc<Certified>>,
+}
+
+impl Hands {
+    pub(super) fn new(watch: Option<Watch>) -> Self {
+        Self { watch, tellers: JoinSet::new(), owed: None }
+    }
+
+    /// Whether every core has been told what it was to be told.
+    fn have_told(&mut self) -> bool {
+        while self.tellers.try_join_next().is_some() {}
+        self.tellers.is_empty()
+    }
 }
 
 /// What is to be brought about.
@@ -141,7 +155,7 @@ pub(super) async fn attempt(
     mut hands: Hands,
 ) -> (Ended, Hands) {
     let ended = match aim {
-        Aim::Keys(disabled) => switch_keys(&ground, current, disabled, &mut hands.tellers).await,
+        Aim::Keys(disabled) => switch_keys(&ground, current, disabled, &mut hands).await,
         Aim::Reload => Box::pin(read(&ground, current, &mut hands)).await,
         Aim::Look(last) => {
             let before = last.clone();
@@ -187,7 +201,7 @@ async fn read(ground: &Arc<Ground>, current: Current, hands: &mut Hands) -> Resu
     }
     let disabled = still_there(&current.disabled, &loaded, &mut warnings);
     let next = Next { loaded, seen, disabled, certified };
-    apply(ground, current, next, (changes, warnings), &mut hands.tellers).await
+    apply(ground, current, next, (changes, warnings), hands).await
 }
 
 async fn follow(ground: &Ground, hands: &mut Hands, seen: Seen) {
@@ -350,24 +364,27 @@ async fn apply(
     current: Current,
     Next { mut loaded, seen, disabled, certified }: Next,
     (changes, mut warnings): (Vec<String>, Vec<String>),
-    tellers: &mut JoinSet<()>,
+    hands: &mut Hands,
 ) -> Result<Ended, Ended> {
     loaded.snapshot.generation = current.file.snapshot.generation + 1;
     let loaded_at = Timestamp::now();
-    let (shared, out_of_service) = (Arc::clone(ground), disabled.clone());
+    let owed = if hands.have_told() { None } else { hands.owed.clone() };
+    let certified = certified.map(Arc::new).or(owed);
+    let (shared, out_of_service, certificates) = (Arc::clone(ground), disabled.clone(), certified.clone());
     let made = ground.make(move || {
         let file = Arc::new(loaded);
         let serving = without(&file, &out_of_service);
         let snapshot = Some((&serving.snapshot, loaded_at));
-        let shares = adoption::shares(snapshot, certified.as_ref(), &shared.roots, shared.posts.len())?;
+        let shares = adoption::shares(snapshot, certificates.as_deref(), &shared.roots, shared.posts.len())?;
         Ok((file, serving, shares))
     });
     let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
     let (file, serving, shares) = made.await.map_err(refused)?;
     warnings.extend(keyless(&current.serving.snapshot, &serving.snapshot));
     // What is still told of an older config must not come behind this one.
-    *tellers = JoinSet::new();
-    let late = adoption::hand_over(&ground.posts, shares, tellers).await;
+    hands.tellers = JoinSet::new();
+    hands.owed = certified;
+    let late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
     let reloaded = Reloaded {
         generation: serving.snapshot.generation,
         digest: serving.snapshot.digest.clone(),
@@ -388,17 +405,18 @@ async fn unchanged(
     hands: &mut Hands,
 ) -> Result<Ended, Ended> {
     if let Some(certified) = certified {
-        let shared = Arc::clone(ground);
+        let (shared, certified) = (Arc::clone(ground), Arc::new(certified));
+        let owed = Some(Arc::clone(&certified));
         let made = ground
             .make(move || adoption::shares(None, Some(&certified), &shared.roots, shared.posts.len()))
             .await;
         let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
         let shares = made.map_err(refused)?;
         // Not before what is still told: it goes to the same cores by the same way.
-        while hands.tellers.try_join_next().is_some() {}
-        if !hands.tellers.is_empty() {
+        if !hands.have_told() {
             return Err(refused("a core still has to be told of an earlier config; try again".to_owned()));
         }
+        hands.owed = owed;
         let late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
         if !late.is_empty() {
             return Err(Ended::Refused { faults: vec![late_cores(&late)], seen: Some(seen) });
@@ -424,12 +442,77 @@ async fn switch_keys(
     ground: &Arc<Ground>,
     current: Current,
     disabled: BTreeSet<String>,
-    tellers: &mut JoinSet<()>,
+    hands: &mut Hands,
 ) -> Result<Ended, Ended> {
     let out = disabled.difference(&current.disabled).map(|name| format!("key {name}: taken out of service"));
     let back = current.disabled.difference(&disabled).map(|name| format!("key {name}: back in service"));
     let changes = out.chain(back).collect();
     let (loaded, seen) = (Loaded::clone(&current.file), current.seen.clone());
     let next = Next { loaded, seen, disabled, certified: None };
-    apply(ground, current, next, (changes, Vec::new()), tellers).await
+    apply(ground, current, next, (changes, Vec::new()), hands).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Driver;
+    use crate::net::mailbox::mailbox;
+    use tokio::sync::oneshot;
+
+    fn certify(folder: &std::path::Path) {
+        let made = rcgen::generate_simple_self_signed(["node.test".to_owned()]).unwrap();
+        std::fs::write(folder.join("cert"), made.cert.pem()).unwrap();
+        std::fs::write(folder.join("key"), made.signing_key.serialize_pem()).unwrap();
+    }
+
+    fn source(folder: &std::path::Path) -> Source {
+        let shown = folder.display();
+        let text = format!(
+            r#"{{"server":{{"tls":{{"cert":"{shown}/cert","key":"{shown}/key"}}}},
+            "providers":{{"openai":{{"keys":[{{"name":"only","value":"k","models":["*"],"weight":1}}]}}}}}}"#
+        );
+        std::fs::write(folder.join("config.json"), text).unwrap();
+        Source { config: folder.join("config.json"), env_file: None, process: |_| None }
+    }
+
+    /// What comes behind a share that a core's full mailbox did not take has the certificates that were in it.
+    #[test]
+    fn a_core_that_is_told_late_has_the_newest_certificates() {
+        let folder = tempfile::TempDir::new().unwrap();
+        certify(folder.path());
+        let source = source(folder.path());
+        let (loaded, seen) = source.load_seen();
+        let file = Arc::new(loaded.unwrap());
+        let (serving, loaded_at) = (Arc::clone(&file), Timestamp::UNIX_EPOCH);
+        let current = Current { file, serving, loaded_at, seen, disabled: BTreeSet::new() };
+        let (post, mailbox) = mailbox().unwrap();
+        while post.send(Message::Sample(oneshot::channel().0)).is_ok() {}
+        let (roots, posts) = (Roots::bundled(), vec![post]);
+        let ground = Ground { source, posts, roots, has_log: false, is_strict: false, crews: Crews::new() };
+        let ground = Arc::new(ground);
+        certify(folder.path());
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let hands = Hands::new(None);
+            let (ended, hands) = attempt(Arc::clone(&ground), current.clone(), Aim::Reload, hands).await;
+            assert!(matches!(ended, Ended::Refused { .. }), "it is late");
+            let (sender, adoptions) = std::sync::mpsc::channel();
+            let aim = Aim::Keys(BTreeSet::from(["only".to_owned()]));
+            let switched = tokio::spawn(attempt(ground, current, aim, hands));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            std::thread::spawn(move || {
+                let runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build();
+                let served = mailbox.serve(Driver::Epoll, move |message| {
+                    if let Message::Adopt(adoption) = message {
+                        let _ = sender.send((adoption.adopted.is_some(), adoption.certificates.is_some()));
+                        let _ = adoption.reply.send(());
+                    }
+                    true
+                });
+                runtime.unwrap().block_on(served)
+            });
+            let (ended, _hands) = switched.await.unwrap();
+            assert!(matches!(ended, Ended::Applied { late, .. } if late.is_empty()));
+            assert_eq!(adoptions.recv(), Ok((true, true)));
+        });
+    }
 }

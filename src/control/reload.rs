@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use super::attempt::{Aim, Current, Ended, Ground, Hands, attempt, key_names, late_cores};
 use super::command::{COMMANDS_MAX, ConfigStatus, Refused, ReloadFailure, Reloaded};
@@ -58,7 +58,7 @@ impl Reloads {
     pub(super) fn new(ground: Ground, current: Current, is_watched: bool) -> Self {
         let (watch, bell) = is_watched.then(watch).unzip();
         let gauges = Arc::new(gauges(&current, &ConfigGauges::default()));
-        let hands = Hands { watch, tellers: JoinSet::new() };
+        let hands = Hands::new(watch);
         let seen = current.seen.clone();
         let mut reloads = Self {
             ground: Arc::new(ground),
@@ -340,7 +340,7 @@ fn refuse(wish: Wish, fault: &str) {
 /// An attempt that panicked. Its watch is gone; files are polled.
 fn lost() -> (Ended, Hands) {
     let fault = "corelane met a fault of its own while it reloaded".to_owned();
-    let hands = Hands { watch: None, tellers: JoinSet::new() };
+    let hands = Hands::new(None);
     (Ended::Refused { faults: vec![fault], seen: None }, hands)
 }
 
