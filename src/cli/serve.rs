@@ -106,7 +106,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
         writes: log.is_some(),
         open_files,
         // A pipe has no second reading.
-        is_watched: !arguments.no_watch && source.config.is_file(),
+        is_watched: !arguments.no_watch && source.can_be_read_again(),
         unusable_keys: unusable_keys(&loaded),
     };
     let identity = started.identity(&facts, &snapshot);

@@ -18,14 +18,14 @@ use super::watch::Watch;
 use crate::config::Loaded;
 use crate::config::diff;
 use crate::config::restart::{lost_values, needs_restart};
-use crate::config::snapshot::{Pem, ServerTls, Snapshot, Whence};
+use crate::config::snapshot::{Key, Pem, Provider, ServerTls, Snapshot, Whence};
 use crate::gateway::Message;
 use crate::net::listen_tls::Certified;
 use crate::net::mailbox::Post;
 use crate::net::tls::Roots;
 
-/// Threads that an attempt needs.
-pub(super) const THREADS_MAX: usize = 1;
+/// Threads that an attempt needs: one for files, one for what is made of them.
+pub(super) const THREADS_MAX: usize = 2;
 /// Between the two readings that must agree.
 const STEADY_INTERVAL: Duration = Duration::from_millis(50);
 /// Pairs of readings; files that change between the two of each are being written to.
@@ -45,19 +45,38 @@ pub(super) struct Ground {
     pub(super) has_log: bool,
     /// Warnings are faults.
     pub(super) is_strict: bool,
-    /// An attempt's one thread.
-    pub(super) crew: Crew,
+    /// The threads.
+    pub(super) crews: Crews,
+}
+
+/// A thread for files, which may hang with their file system, and one for what needs none, a key's switch among it.
+pub(super) struct Crews {
+    files: Crew,
+    making: Crew,
+}
+
+impl Crews {
+    pub(super) fn new() -> Self {
+        Self { files: Crew::new(1, 0), making: Crew::new(1, 0) }
+    }
 }
 
 impl Ground {
-    pub(super) fn crew() -> Crew {
-        Crew::new(THREADS_MAX, 0)
+    /// Makes what needs no file. Errors: a sentence.
+    async fn make<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let place = self.crews.making.place().ok_or("an earlier config is still being made ready")?;
+        let made = place.work(WORK_TIMEOUT, work).await;
+        made.ok_or_else(|| "corelane met a fault of its own while it made a config ready".to_owned())?
     }
 
-    /// Runs on the attempt's thread. Errors: a sentence.
+    /// Runs on the thread for files. Errors: a sentence.
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         let place = self
-            .crew
+            .crews
+            .files
             .place()
             .ok_or("the files of an earlier look still hang; is their file system there?")?;
         let done = tokio::time::timeout(WORK_TIMEOUT, place.work(WORK_TIMEOUT, work)).await;
@@ -87,6 +106,20 @@ pub(super) struct Hands {
     pub(super) watch: Option<Watch>,
     /// Who still tells a core whose mailbox was full.
     pub(super) tellers: JoinSet<()>,
+    /// The certificates that such a core is told of.
+    pub(super) owed: Option<Arc<Certified>>,
+}
+
+impl Hands {
+    pub(super) fn new(watch: Option<Watch>) -> Self {
+        Self { watch, tellers: JoinSet::new(), owed: None }
+    }
+
+    /// Whether every core has been told what it was to be told.
+    fn have_told(&mut self) -> bool {
+        while self.tellers.try_join_next().is_some() {}
+        self.tellers.is_empty()
+    }
 }
 
 /// What is to be brought about.
@@ -122,7 +155,7 @@ pub(super) async fn attempt(
     mut hands: Hands,
 ) -> (Ended, Hands) {
     let ended = match aim {
-        Aim::Keys(disabled) => switch_keys(&ground, current, disabled, &mut hands.tellers).await,
+        Aim::Keys(disabled) => switch_keys(&ground, current, disabled, &mut hands).await,
         Aim::Reload => Box::pin(read(&ground, current, &mut hands)).await,
         Aim::Look(last) => {
             let before = last.clone();
@@ -160,11 +193,15 @@ async fn read(ground: &Arc<Ground>, current: Current, hands: &mut Hands) -> Resu
         changes.push("the certificates of server.tls were read again; new connections have them".to_owned());
     }
     if is_same {
+        // The same for cores; what an operator is shown of it (the digest of its secrets) may be another.
+        let file = Arc::new(loaded);
+        let serving = without(&file, &current.disabled);
+        let current = Current { file, serving, ..current };
         return unchanged(ground, current, seen, certified, (changes, warnings), hands).await;
     }
     let disabled = still_there(&current.disabled, &loaded, &mut warnings);
     let next = Next { loaded, seen, disabled, certified };
-    apply(ground, current, next, (changes, warnings), &mut hands.tellers).await
+    apply(ground, current, next, (changes, warnings), hands).await
 }
 
 async fn follow(ground: &Ground, hands: &mut Hands, seen: Seen) {
@@ -195,7 +232,7 @@ async fn steady(
     for _ in 0..READINGS_MAX {
         let (shared, file) = (Arc::clone(ground), Arc::clone(&current.file));
         let read = ground.work(move || {
-            let (loaded, seen) = shared.source.load_seen();
+            let (loaded, seen) = shared.source.load_again();
             (loaded.and_then(|loaded| judge(&shared, &file, loaded)), seen)
         });
         let (judged, seen) = read.await.map_err(refused)?;
@@ -294,6 +331,19 @@ fn without(file: &Arc<Loaded>, disabled: &BTreeSet<String>) -> Arc<Loaded> {
     Arc::new(serving)
 }
 
+/// A sentence for each provider that could be asked and, from now on, can not: its last key is gone.
+fn keyless(old: &Snapshot, new: &Snapshot) -> Vec<String> {
+    let is_usable = |key: &Key| key.enabled && key.secret.is_some();
+    let has_key = |provider: &Provider| provider.key_less || provider.keys.iter().any(is_usable);
+    let could = |name: &str| old.providers.iter().any(|provider| provider.name == name && has_key(provider));
+    let lost = new.providers.iter().filter(|provider| provider.dialect.is_some() && !has_key(provider));
+    let lost = lost.filter(|provider| could(&provider.name));
+    lost.map(|provider| {
+        format!("the provider {} has no usable key now: requests to it are refused", provider.name)
+    })
+    .collect()
+}
+
 /// A config to be applied.
 struct Next {
     loaded: Loaded,
@@ -306,24 +356,28 @@ async fn apply(
     ground: &Arc<Ground>,
     current: Current,
     Next { mut loaded, seen, disabled, certified }: Next,
-    (changes, warnings): (Vec<String>, Vec<String>),
-    tellers: &mut JoinSet<()>,
+    (changes, mut warnings): (Vec<String>, Vec<String>),
+    hands: &mut Hands,
 ) -> Result<Ended, Ended> {
     loaded.snapshot.generation = current.file.snapshot.generation + 1;
     let loaded_at = Timestamp::now();
-    let (shared, out_of_service) = (Arc::clone(ground), disabled.clone());
-    let made = ground.work(move || {
+    let owed = if hands.have_told() { None } else { hands.owed.clone() };
+    let certified = certified.map(Arc::new).or(owed);
+    let (shared, out_of_service, certificates) = (Arc::clone(ground), disabled.clone(), certified.clone());
+    let made = ground.make(move || {
         let file = Arc::new(loaded);
         let serving = without(&file, &out_of_service);
         let snapshot = Some((&serving.snapshot, loaded_at));
-        let shares = adoption::shares(snapshot, certified.as_ref(), &shared.roots, shared.posts.len())?;
+        let shares = adoption::shares(snapshot, certificates.as_deref(), &shared.roots, shared.posts.len())?;
         Ok((file, serving, shares))
     });
     let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
-    let (file, serving, shares) = made.await.and_then(|made| made).map_err(refused)?;
+    let (file, serving, shares) = made.await.map_err(refused)?;
+    warnings.extend(keyless(&current.serving.snapshot, &serving.snapshot));
     // What is still told of an older config must not come behind this one.
-    *tellers = JoinSet::new();
-    let late = adoption::hand_over(&ground.posts, shares, tellers).await;
+    hands.tellers = JoinSet::new();
+    hands.owed = certified;
+    let late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
     let reloaded = Reloaded {
         generation: serving.snapshot.generation,
         digest: serving.snapshot.digest.clone(),
@@ -344,17 +398,18 @@ async fn unchanged(
     hands: &mut Hands,
 ) -> Result<Ended, Ended> {
     if let Some(certified) = certified {
-        let shared = Arc::clone(ground);
+        let (shared, certified) = (Arc::clone(ground), Arc::new(certified));
+        let owed = Some(Arc::clone(&certified));
         let made = ground
-            .work(move || adoption::shares(None, Some(&certified), &shared.roots, shared.posts.len()))
+            .make(move || adoption::shares(None, Some(&certified), &shared.roots, shared.posts.len()))
             .await;
         let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
-        let shares = made.and_then(|made| made).map_err(refused)?;
+        let shares = made.map_err(refused)?;
         // Not before what is still told: it goes to the same cores by the same way.
-        while hands.tellers.try_join_next().is_some() {}
-        if !hands.tellers.is_empty() {
+        if !hands.have_told() {
             return Err(refused("a core still has to be told of an earlier config; try again".to_owned()));
         }
+        hands.owed = owed;
         let late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
         if !late.is_empty() {
             return Err(Ended::Refused { faults: vec![late_cores(&late)], seen: Some(seen) });
@@ -380,12 +435,77 @@ async fn switch_keys(
     ground: &Arc<Ground>,
     current: Current,
     disabled: BTreeSet<String>,
-    tellers: &mut JoinSet<()>,
+    hands: &mut Hands,
 ) -> Result<Ended, Ended> {
     let out = disabled.difference(&current.disabled).map(|name| format!("key {name}: taken out of service"));
     let back = current.disabled.difference(&disabled).map(|name| format!("key {name}: back in service"));
     let changes = out.chain(back).collect();
     let (loaded, seen) = (Loaded::clone(&current.file), current.seen.clone());
     let next = Next { loaded, seen, disabled, certified: None };
-    apply(ground, current, next, (changes, Vec::new()), tellers).await
+    apply(ground, current, next, (changes, Vec::new()), hands).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Driver;
+    use crate::net::mailbox::mailbox;
+    use tokio::sync::oneshot;
+
+    fn certify(folder: &std::path::Path) {
+        let made = rcgen::generate_simple_self_signed(["node.test".to_owned()]).unwrap();
+        std::fs::write(folder.join("cert"), made.cert.pem()).unwrap();
+        std::fs::write(folder.join("key"), made.signing_key.serialize_pem()).unwrap();
+    }
+
+    fn source(folder: &std::path::Path) -> Source {
+        let shown = folder.display();
+        let text = format!(
+            r#"{{"server":{{"tls":{{"cert":"{shown}/cert","key":"{shown}/key"}}}},
+            "providers":{{"openai":{{"keys":[{{"name":"only","value":"k","models":["*"],"weight":1}}]}}}}}}"#
+        );
+        std::fs::write(folder.join("config.json"), text).unwrap();
+        Source { config: folder.join("config.json"), env_file: None, process: |_| None }
+    }
+
+    /// What comes behind a share that a core's full mailbox did not take has the certificates that were in it.
+    #[test]
+    fn a_core_that_is_told_late_has_the_newest_certificates() {
+        let folder = tempfile::TempDir::new().unwrap();
+        certify(folder.path());
+        let source = source(folder.path());
+        let (loaded, seen) = source.load_seen();
+        let file = Arc::new(loaded.unwrap());
+        let (serving, loaded_at) = (Arc::clone(&file), Timestamp::UNIX_EPOCH);
+        let current = Current { file, serving, loaded_at, seen, disabled: BTreeSet::new() };
+        let (post, mailbox) = mailbox().unwrap();
+        while post.send(Message::Sample(oneshot::channel().0)).is_ok() {}
+        let (roots, posts) = (Roots::bundled(), vec![post]);
+        let ground = Ground { source, posts, roots, has_log: false, is_strict: false, crews: Crews::new() };
+        let ground = Arc::new(ground);
+        certify(folder.path());
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let hands = Hands::new(None);
+            let (ended, hands) = attempt(Arc::clone(&ground), current.clone(), Aim::Reload, hands).await;
+            assert!(matches!(ended, Ended::Refused { .. }), "it is late");
+            let (sender, adoptions) = std::sync::mpsc::channel();
+            let aim = Aim::Keys(BTreeSet::from(["only".to_owned()]));
+            let switched = tokio::spawn(attempt(ground, current, aim, hands));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            std::thread::spawn(move || {
+                let runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build();
+                let served = mailbox.serve(Driver::Epoll, move |message| {
+                    if let Message::Adopt(adoption) = message {
+                        let _ = sender.send((adoption.adopted.is_some(), adoption.certificates.is_some()));
+                        let _ = adoption.reply.send(());
+                    }
+                    true
+                });
+                runtime.unwrap().block_on(served)
+            });
+            let (ended, _hands) = switched.await.unwrap();
+            assert!(matches!(ended, Ended::Applied { late, .. } if late.is_empty()));
+            assert_eq!(adoptions.recv(), Ok((true, true)));
+        });
+    }
 }

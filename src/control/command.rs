@@ -54,11 +54,13 @@ pub struct Reloaded {
     pub warnings: Vec<String>,
 }
 
-/// Why a config was not applied; the one before serves on.
+/// Why a config was not applied, or not by every core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Every fault, at least one.
     pub faults: Vec<String>,
+    /// It is applied, and a core is late to run it. Otherwise the one before serves on.
+    pub is_handed_over: bool,
 }
 
 /// How a node is.
@@ -84,6 +86,9 @@ pub struct Status {
     pub config: ConfigStatus,
     /// Each core that answered.
     pub cores: Vec<CoreStatus>,
+    /// Numbers of those that did not, in time.
+    #[serde(default)]
+    pub silent_cores: Vec<u16>,
     /// The log; `None`: no row is written.
     pub log: Option<LogStatus>,
 }

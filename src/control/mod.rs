@@ -42,7 +42,7 @@ use crate::net::tls::Roots;
 use crate::telemetry::metrics::BuildInfo;
 use crate::telemetry::writer::{self, LogGauges};
 use admin::Doors;
-use attempt::{Current, Ground};
+use attempt::{Crews, Current, Ground};
 use command::Command;
 use desk::Desk;
 use drain::Patience;
@@ -119,7 +119,7 @@ pub struct Config {
 impl Config {
     fn reloads(self, posts: Vec<Post<Message>>, has_log: bool) -> Reloads {
         let Self { source, loaded, seen, loaded_at, roots, is_strict, is_watched } = self;
-        let ground = Ground { source, posts, roots, has_log, is_strict, crew: Ground::crew() };
+        let ground = Ground { source, posts, roots, has_log, is_strict, crews: Crews::new() };
         let file = Arc::new(loaded);
         let serving = Arc::clone(&file);
         Reloads::new(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use super::attempt::{Aim, Current, Ended, Ground, Hands, attempt, key_names, late_cores};
 use super::command::{COMMANDS_MAX, ConfigStatus, Refused, ReloadFailure, Reloaded};
@@ -58,7 +58,7 @@ impl Reloads {
     pub(super) fn new(ground: Ground, current: Current, is_watched: bool) -> Self {
         let (watch, bell) = is_watched.then(watch).unzip();
         let gauges = Arc::new(gauges(&current, &ConfigGauges::default()));
-        let hands = Hands { watch, tellers: JoinSet::new() };
+        let hands = Hands::new(watch);
         let seen = current.seen.clone();
         let mut reloads = Self {
             ground: Arc::new(ground),
@@ -88,6 +88,12 @@ impl Reloads {
             }
         }
         self.wish(Wish::Reload { because, replies: reply.into_iter().collect() });
+    }
+
+    /// The node drains: files are looked at no more. What is under way goes on.
+    pub(super) fn rest(&mut self) {
+        self.bell = None;
+        self.waiting.retain(|wish| !wish.is_look());
     }
 
     /// Wishes a key out of service, or back in.
@@ -249,7 +255,7 @@ impl Reloads {
         );
         match late.is_empty() {
             true => Ok(reloaded),
-            false => Err(self.refused(vec![late_cores(late)])),
+            false => Err(Refused { is_handed_over: true, ..self.failed(vec![late_cores(late)], LATE) }),
         }
     }
 
@@ -270,17 +276,23 @@ impl Reloads {
     }
 
     fn refused(&mut self, faults: Vec<String>) -> Refused {
+        self.failed(faults, "the config is refused; the one before serves on")
+    }
+
+    fn failed(&mut self, faults: Vec<String>, what: &str) -> Refused {
         let failures = self.gauges.reload_failures + 1;
         self.gauges =
             Arc::new(ConfigGauges { reload_failures: failures, ..ConfigGauges::clone(&self.gauges) });
         for fault in &faults {
-            tracing::error!(fault, "the config is refused; the one before serves on");
+            tracing::error!(fault, "{what}");
         }
         self.last_failure =
             Some(ReloadFailure { at: format!("{:.3}", Timestamp::now()), faults: faults.clone() });
-        Refused { faults }
+        Refused { faults, is_handed_over: false }
     }
 }
+
+const LATE: &str = "the config is applied, but not yet on every core";
 
 /// Changes that are said in one line of the log; all of them are in the answer.
 const CHANGES_SAID_MAX: usize = 20;
@@ -322,13 +334,13 @@ fn answer(wish: Wish, result: &Result<Reloaded, Refused>) {
 }
 
 fn refuse(wish: Wish, fault: &str) {
-    answer(wish, &Err(Refused { faults: vec![fault.to_owned()] }));
+    answer(wish, &Err(Refused { faults: vec![fault.to_owned()], is_handed_over: false }));
 }
 
 /// An attempt that panicked. Its watch is gone; files are polled.
 fn lost() -> (Ended, Hands) {
     let fault = "corelane met a fault of its own while it reloaded".to_owned();
-    let hands = Hands { watch: None, tellers: JoinSet::new() };
+    let hands = Hands::new(None);
     (Ended::Refused { faults: vec![fault], seen: None }, hands)
 }
 

@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
@@ -32,7 +33,15 @@ pub struct Texts {
     pub config: Vec<u8>,
     variables: HashMap<String, Secret>,
     process: fn(&str) -> Option<String>,
+    reading: Reading,
     seen: RefCell<Seen>,
+}
+
+/// Which reading of the files it is. A pipe has one only; opened once more, it may keep whoever reads it for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    First,
+    Again,
 }
 
 /// What was seen of files: each one's path and the hash of what was in it, or of why it cannot be read. Equal ones: nothing
@@ -62,7 +71,7 @@ impl Seen {
     pub fn again(&self) -> Self {
         let mut again = Self::default();
         for (path, look) in &self.0 {
-            again.note(path, look.bytes_max, &read(path, look.bytes_max));
+            again.note(path, look.bytes_max, &read(path, look.bytes_max, Reading::Again));
         }
         again
     }
@@ -85,26 +94,42 @@ impl Source {
     }
 
     fn texts(&self) -> Result<Texts, Fault> {
-        self.texts_seen(&mut Seen::default())
+        self.texts_seen(&mut Seen::default(), Reading::First)
     }
 
-    fn texts_seen(&self, seen: &mut Seen) -> Result<Texts, Fault> {
+    fn texts_seen(&self, seen: &mut Seen, reading: Reading) -> Result<Texts, Fault> {
         let name = self.config.display().to_string();
-        let config = read(&self.config, FILE_BYTES_MAX as u64);
+        let config = read(&self.config, FILE_BYTES_MAX as u64, reading);
         seen.note(&self.config, FILE_BYTES_MAX as u64, &config);
-        let env_file = self.env_file.as_deref().map(|path| (path, read(path, ENV_FILE_BYTES_MAX as u64)));
+        let env_file = self.env_file.as_deref();
+        let env_file = env_file.map(|path| (path, read(path, ENV_FILE_BYTES_MAX as u64, reading)));
         env_file.iter().for_each(|(path, content)| seen.note(path, ENV_FILE_BYTES_MAX as u64, content));
         let config = config.map_err(|error| unplaced(&self.config, error.to_string()))?;
         let variables = env_file.map(|(path, content)| variables(path, content)).transpose()?;
         let (variables, process) = (variables.unwrap_or_default(), self.process);
-        Ok(Texts { name, config, variables, process, seen: RefCell::default() })
+        Ok(Texts { name, config, variables, process, reading, seen: RefCell::default() })
+    }
+
+    /// Whether a second reading finds what the first did: none of its own files is a pipe.
+    pub fn can_be_read_again(&self) -> bool {
+        let is_pipe = |path: &PathBuf| path.metadata().is_ok_and(|about| about.file_type().is_fifo());
+        ![Some(&self.config), self.env_file.as_ref()].into_iter().flatten().any(is_pipe)
     }
 
     /// As [`Source::load`], and what was seen of every file that was read for it, of those that the config names for later
     /// (certificates) as well.
     pub fn load_seen(&self) -> (Result<Loaded, Vec<String>>, Seen) {
+        self.load_as(Reading::First)
+    }
+
+    /// The same once more, of a running node. Errors: also a file that is a pipe.
+    pub fn load_again(&self) -> (Result<Loaded, Vec<String>>, Seen) {
+        self.load_as(Reading::Again)
+    }
+
+    fn load_as(&self, reading: Reading) -> (Result<Loaded, Vec<String>>, Seen) {
         let mut seen = Seen::default();
-        let texts = match self.texts_seen(&mut seen) {
+        let texts = match self.texts_seen(&mut seen, reading) {
             Ok(texts) => texts,
             Err(fault) => return (Err(vec![fault.to_string()]), seen),
         };
@@ -113,7 +138,7 @@ impl Source {
         if let Ok(loaded) = &loaded {
             for path in named(loaded) {
                 if seen.of(path).is_none() {
-                    seen.note(path, PEM_BYTES_MAX, &read(path, PEM_BYTES_MAX));
+                    seen.note(path, PEM_BYTES_MAX, &read(path, PEM_BYTES_MAX, Reading::Again));
                 }
             }
         }
@@ -158,7 +183,7 @@ impl Environment for Texts {
     }
 
     fn file(&self, path: &Path) -> Result<String, String> {
-        let content = read(path, SECRET_FILE_BYTES_MAX);
+        let content = read(path, SECRET_FILE_BYTES_MAX, self.reading);
         self.seen.borrow_mut().note(path, SECRET_FILE_BYTES_MAX, &content);
         let bytes = content.map_err(|error| format!("cannot be read: {error}"))?;
         if bytes.len() as u64 > SECRET_FILE_BYTES_MAX {
@@ -180,10 +205,23 @@ fn variables(path: &Path, content: io::Result<Vec<u8>>) -> Result<HashMap<String
 }
 
 /// At most one byte more than may be, which is how the reader sees that there are too many.
-fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+fn read(path: &Path, bytes_max: u64, reading: Reading) -> io::Result<Vec<u8>> {
+    let file = match reading {
+        Reading::First => File::open(path)?,
+        Reading::Again => open_again(path)?,
+    };
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Without waiting for whoever may write to it.
+fn open_again(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.file_type().is_fifo() {
+        true => Err(io::Error::other("is a pipe, which can be read once only")),
+        false => Ok(file),
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +260,30 @@ mod tests {
             std::fs::write(&path, before).unwrap();
             assert!(seen.again() == seen, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_pipe_is_read_once_and_keeps_nobody_waiting() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let source = Source { env_file: None, ..source(folder.path()) };
+        let secret = folder.path().join("secret");
+        std::fs::write(&source.config, config(&secret)).unwrap();
+        std::fs::write(&secret, "sk-1").unwrap();
+        let (_, seen) = source.load_seen();
+        assert!(source.can_be_read_again());
+        for path in [&secret, &source.config] {
+            std::fs::remove_file(path).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+            assert!(made.success() && seen.again() != seen);
+        }
+        let faults = source.load_again().0.err().unwrap();
+        assert!(faults[0].contains("config.json: is a pipe"), "{faults:?}");
+        assert!(!source.can_be_read_again());
+        let (path, text) = (source.config.clone(), config(&secret));
+        let writer = std::thread::spawn(move || std::fs::write(path, text));
+        let texts = source.read().unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(texts.config, config(&secret).as_bytes());
     }
 
     #[test]

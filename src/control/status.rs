@@ -13,6 +13,8 @@ pub(super) struct Known {
     pub(super) uptime_s: u64,
     /// Whether it drains.
     pub(super) is_draining: bool,
+    /// How many cores it has.
+    pub(super) cores: usize,
     /// Its config.
     pub(super) config: ConfigStatus,
     /// Its log.
@@ -21,7 +23,7 @@ pub(super) struct Known {
 
 /// With what cores reported.
 pub(super) fn status(known: Known, samples: &[Sample]) -> Status {
-    let Known { identity, uptime_s, is_draining, config, log } = known;
+    let Known { identity, uptime_s, is_draining, cores, config, log } = known;
     let Identity { version, node, address, driver, driver_because, log_store } = identity;
     let refused = samples.iter().map(|sample| sample.records_refused).sum::<u64>();
     let dropped = log.dropped_backlog_full + log.dropped_store_refused + log.dropped_shutdown + refused;
@@ -39,6 +41,10 @@ pub(super) fn status(known: Known, samples: &[Sample]) -> Status {
             ..config
         },
         cores: samples.iter().map(core).collect(),
+        silent_cores: (0u16..)
+            .take(cores)
+            .filter(|core| !samples.iter().any(|sample| sample.core == *core))
+            .collect(),
         log: log.has_store.then_some(LogStatus {
             store: log_store,
             is_up: log.is_up,
@@ -81,12 +87,13 @@ mod tests {
             Identity { node: "n1".to_owned(), log_store: "sqlite /a".to_owned(), ..Identity::default() };
         let log = LogGauges { has_store: true, written: 5, dropped_shutdown: 1, ..LogGauges::default() };
         let config = ConfigStatus { generation: 7, ..ConfigStatus::default() };
-        let known = Known { identity, uptime_s: 9, is_draining: true, config, log };
+        let known = Known { identity, uptime_s: 9, is_draining: true, cores: 3, config, log };
         let status = status(known, &samples);
         assert_eq!((status.node.as_str(), status.uptime_s, status.draining), ("n1", 9, true));
         assert_eq!((status.config.generation, status.config.old_snapshots), (7, 4));
         let expected = CoreStatus { core: 1, generation: 7, connections: 1, requests: 2, streams: 1 };
         assert_eq!((status.cores.len(), status.cores.last()), (2, Some(&expected)));
+        assert_eq!(status.silent_cores, [2]);
         let log = status.log.unwrap();
         assert_eq!((log.rows_written, log.rows_dropped, log.store.as_str()), (5, 1, "sqlite /a"));
     }

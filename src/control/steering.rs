@@ -95,6 +95,7 @@ impl Steering {
             Told::End(name) => name,
         };
         let deadline_s = self.patience.drain.as_secs();
+        self.reloads.rest();
         *drain = Some(match drain.take() {
             Some(Drain { is_signalled: true, .. }) => {
                 tracing::warn!(signal = name, "second signal: ending at once");
@@ -126,6 +127,7 @@ impl Steering {
                     let patience =
                         Patience { drain: deadline.unwrap_or(self.patience.drain), ..self.patience };
                     tracing::info!(deadline_s = patience.drain.as_secs(), "an operator's drain: draining");
+                    self.reloads.rest();
                     *drain = Some(Drain::begin(self.posts.clone(), patience, false));
                 }
                 let _ = reply.send(has_begun);
@@ -147,6 +149,7 @@ impl Steering {
             identity: self.identity.clone(),
             uptime_s: self.began.elapsed().as_secs(),
             is_draining,
+            cores: self.posts.len(),
             config: self.reloads.status(),
             log,
         };
@@ -171,7 +174,7 @@ impl Steering {
 
 fn refuse(reply: Reply) {
     let faults = vec!["the node is draining; its config stays".to_owned()];
-    let _ = reply.send(Err(Refused { faults }));
+    let _ = reply.send(Err(Refused { faults, is_handed_over: false }));
 }
 
 async fn until_next(drain: Option<&Drain>) {
@@ -286,6 +289,25 @@ mod tests {
     }
 
     #[test]
+    fn a_config_that_a_core_is_late_to_run_is_not_called_refused() {
+        let (steering, _signals, commands, _kept) = wedged();
+        run(async {
+            let steered = tokio::spawn(steering.steer(LogGauges::default));
+            let (reply, switched) = oneshot::channel();
+            commands.send(Command::Key { name: "only".to_owned(), enabled: false, reply }).await.unwrap();
+            let late = switched.await.unwrap().unwrap_err();
+            assert!(
+                late.is_handed_over && late.faults[0].contains("do not run it after 10 s: 0"),
+                "{late:?}"
+            );
+            let (reply, config) = oneshot::channel();
+            commands.send(Command::Config(reply)).await.unwrap();
+            assert_eq!(config.await.unwrap().snapshot.generation, 2);
+            steered.abort();
+        });
+    }
+
+    #[test]
     fn a_reload_of_a_file_that_is_gone_is_refused_and_an_unknown_key_is_said() {
         let (steering, _signals, commands, _kept) = wedged();
         run(async {
@@ -303,6 +325,7 @@ mod tests {
             commands.send(Command::Status(reply)).await.unwrap();
             let status = status.await.unwrap();
             assert_eq!((status.config.reload_failures, status.cores.len()), (1, 0));
+            assert_eq!(status.silent_cores, [0]);
             assert!(status.config.last_failure.unwrap().faults[0].contains("No such file"));
             steered.abort();
         });

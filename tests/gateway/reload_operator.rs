@@ -2,6 +2,7 @@
 //! service stays out whatever the file says, a drain may be shortened by a signal.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::admin::{Said, run, run_with};
 use crate::caller::{Caller, request};
 use crate::reload::{changed, file, health, replace, runs, value, values};
 use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
-use crate::support::node::{KEYS, Node, RUNTIME_FOLDER, eventually};
+use crate::support::node::{KEYS, Node, RUNTIME_FOLDER, eventually, pause};
 use crate::support::upstream::{Gate, Upstream};
 
 fn unwatched(config: &Value, driver: &str) -> Node {
@@ -83,6 +84,8 @@ fn a_key_out_of_service_stays_out_until_it_is_let_in_or_gone() {
         let (code, said) = ask(&node, &["key", "disable", "first"]);
         assert_eq!((code, &said["generation"], &said["digest"]), (Some(0), &json!(2), &digest));
         assert_eq!(chat(), 400, "no key serves the model");
+        let warned = &said["warnings"];
+        assert!(warned[0].as_str().unwrap().contains("openai has no usable key now"), "{said}");
         // Again is nothing.
         let (code, said) = ask(&node, &["key", "disable", "first"]);
         assert_eq!((code, &said["generation"], &said["changes"]), (Some(0), &json!(2), &json!([])));
@@ -123,6 +126,48 @@ fn a_key_out_of_service_stays_out_until_it_is_let_in_or_gone() {
 }
 
 #[test]
+fn a_file_that_changes_in_a_drain_is_left_alone() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let config = config(upstream.address);
+        let mut node = Node::start_on(&config.to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        let whole = request(CHAT, "", ASK);
+        let (half, rest) = whole.split_at(whole.len() / 2);
+        caller.send(half);
+        node.signal("TERM");
+        eventually("it drains", || {
+            node.said().iter().any(|line| line.contains("\"draining\"")).then_some(())
+        });
+        replace(&file(&node), &changed(&config, 7));
+        (0..300).for_each(|_| pause());
+        caller.send(rest);
+        assert_eq!(caller.answer().status, 200);
+        assert_eq!(node.wait().code(), Some(0));
+        let said = node.said();
+        assert!(!said.iter().any(|line| line.contains("the config is")), "{said:#?}");
+    });
+}
+
+/// Opened for reading, a pipe that nobody writes to keeps its reader for ever.
+#[test]
+fn a_pipe_in_the_place_of_the_config_holds_up_nothing() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let config = config(upstream.address);
+        let node = unwatched(&config, driver);
+        fs::remove_file(file(&node)).unwrap();
+        assert!(Command::new("mkfifo").arg(file(&node)).status().unwrap().success());
+        let refused = run(&node, &["reload"]);
+        assert!(refused.code == Some(1) && refused.complaints.contains("is a pipe"), "{refused:?}");
+        assert_eq!(ask(&node, &["key", "disable", "first"]).1["generation"], 2);
+        fs::remove_file(file(&node)).unwrap();
+        fs::write(file(&node), changed(&config, 7)).unwrap();
+        assert_eq!(ask(&node, &["reload"]).1["generation"], 3);
+    });
+}
+
+#[test]
 fn a_secret_in_a_file_is_read_again_and_watched() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
@@ -159,6 +204,22 @@ fn a_secret_in_a_file_is_read_again_and_watched() {
         assert_eq!(caller.post(CHAT, ASK).status, 200);
         assert_eq!(upstream.last().value("authorization"), "Bearer sk-moved-on");
     });
+}
+
+#[test]
+fn a_new_key_of_the_secrets_digest_is_taken_over() {
+    let upstream = Upstream::answering(ok(ANSWER));
+    let folder = tempfile::TempDir::new().unwrap();
+    let env = folder.path().join("env");
+    fs::write(&env, "CORELANE_DIGEST_KEY=one-key-of-twenty-bytes\n").unwrap();
+    let flags = ["--workers", "1", "--no-watch", "--env-file", env.to_str().unwrap()];
+    let node = Node::try_start_with(&config(upstream.address).to_string(), &flags, &KEYS).unwrap();
+    let digest = || ask(&node, &["status"]).1["config"]["secrets_digest"].clone();
+    let first = digest();
+    fs::write(&env, "CORELANE_DIGEST_KEY=other-key-of-twenty-bytes\n").unwrap();
+    assert_eq!(ask(&node, &["reload"]).1["generation"], 1);
+    let second = digest();
+    assert!(first.is_string() && second.is_string() && first != second, "{first} {second}");
 }
 
 #[test]

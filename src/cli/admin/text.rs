@@ -38,6 +38,7 @@ pub(super) fn status(status: &Status) -> String {
         driver_because,
         config,
         cores,
+        silent_cores,
         log,
     } = status;
     let state = if *draining { "draining" } else { "serving" };
@@ -47,6 +48,9 @@ pub(super) fn status(status: &Status) -> String {
     line(&mut out, "driver", &format!("{driver}{because}"));
     out.push_str(&config_lines(config));
     line(&mut out, "log", &log.as_ref().map_or_else(|| "no row is written".to_owned(), log_words));
+    for core in silent_cores {
+        line(&mut out, "SILENT", &format!("core {core} did not report in its time: is it stuck?"));
+    }
     let rows: Vec<[String; 5]> = cores
         .iter()
         .map(|core| {
@@ -204,6 +208,7 @@ mod tests {
             driver_because: "io_uring: no".to_owned(),
             config,
             cores: vec![core],
+            silent_cores: vec![1],
             log: Some(LogStatus {
                 store: "sqlite a.db".to_owned(),
                 is_up: false,
@@ -226,6 +231,7 @@ refused       the newest config, 2026-11-23T12:01:00Z:
               one
               two
 log           sqlite a.db, DOWN, 9 rows written, 1 lost
+SILENT        core 1 did not report in its time: is it stuck?
 
 core  generation  connections  requests  streams
    0           3          120         7        5

@@ -45,9 +45,12 @@ impl Failure {
 }
 
 impl From<Refused> for Failure {
-    fn from(Refused { faults }: Refused) -> Self {
-        let message = "the config was refused; the one before serves on";
-        Self { faults, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, message) }
+    fn from(Refused { faults, is_handed_over }: Refused) -> Self {
+        let (status, message) = match is_handed_over {
+            true => (StatusCode::GATEWAY_TIMEOUT, "the config is applied, but not yet on every core"),
+            false => (StatusCode::UNPROCESSABLE_ENTITY, "the config was refused; the one before serves on"),
+        };
+        Self { faults, ..Self::new(status, message) }
     }
 }
 

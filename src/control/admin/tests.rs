@@ -89,7 +89,7 @@ fn steer(
                     let faults = vec!["no key has this name".to_owned(), "and another fault".to_owned()];
                     let _ = reply.send(match name.as_str() {
                         "a/b c" => Ok(Reloaded::default()),
-                        _ => Err(Refused { faults }),
+                        _ => Err(Refused { faults, is_handed_over: false }),
                     });
                 }
                 Command::Drain { deadline, reply } => {
