@@ -133,11 +133,16 @@ pub(crate) fn resolve(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Reso
 }
 
 /// Like [`resolve`] for what must not be missing unnoticed: an unset variable is a fault. `None`: faulty, and reported;
-/// `Some(None)`: empty in the file.
-pub(crate) fn require(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Option<Present>> {
+/// `Some(None)`: empty in the file. Away from the node an absence is worth a warning only, and `stand_in` is taken for the
+/// value: what the owner accepts; empty: as if it were empty in the file.
+pub(crate) fn require(at: &At<'_>, stand_in: &str, reading: &mut Reading<'_, '_>) -> Option<Option<Present>> {
     match resolve(at, reading)? {
         Resolved { text: Some(text), whence, .. } => Some(Some(Present { text, whence })),
         Resolved { whence: Whence::Config, .. } => Some(None),
+        Resolved { whence, absence, .. } if reading.is_away => {
+            reading.report.warn(at.spot(), format!("{absence}; the node that serves this needs it"));
+            Some((!stand_in.is_empty()).then(|| Present { text: Secret::new(stand_in), whence }))
+        }
         Resolved { whence: Whence::Variable(_), absence, .. } => {
             reading.report.fault(at.spot(), format!("{absence}; set it"));
             None

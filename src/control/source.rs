@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
@@ -84,6 +85,11 @@ impl Source {
         self.texts().map_err(|fault| fault.to_string())
     }
 
+    /// The same with the fault's place apart from its words.
+    pub fn examine_texts(&self) -> Result<Texts, Vec<Fault>> {
+        self.texts().map_err(|fault| vec![fault])
+    }
+
     fn texts(&self) -> Result<Texts, Fault> {
         self.texts_seen(&mut Seen::default())
     }
@@ -125,9 +131,14 @@ impl Source {
         self.examine().map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
+    /// As [`Source::examine`], by [`config::load_away`]: for a machine that is not the node's.
+    pub fn examine_away(&self) -> Result<Loaded, Vec<Fault>> {
+        self.examine_texts()?.examine_away()
+    }
+
     /// The same with each fault's place apart from its words.
     pub fn examine(&self) -> Result<Loaded, Vec<Fault>> {
-        let texts = self.texts().map_err(|fault| vec![fault])?;
+        let texts = self.examine_texts()?;
         config::load(&texts.config, &texts.name, &texts)
     }
 }
@@ -144,6 +155,11 @@ fn named(loaded: &Loaded) -> impl Iterator<Item = &Path> {
 }
 
 impl Texts {
+    /// What they mean, by [`config::load_away`]. Errors: every fault.
+    pub fn examine_away(&self) -> Result<Loaded, Vec<Fault>> {
+        config::load_away(&self.config, &self.name, self)
+    }
+
     /// What they mean. Errors: every fault.
     pub fn load(&self) -> Result<Loaded, Vec<String>> {
         config::load(&self.config, &self.name, self)
@@ -182,8 +198,22 @@ fn variables(path: &Path, content: io::Result<Vec<u8>>) -> Result<HashMap<String
 /// At most one byte more than may be, which is how the reader sees that there are too many.
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Never waits for somebody to write: a named pipe is refused. What a shell hands down (`<(…)`, `/dev/stdin`) is read.
+fn open(path: &Path) -> io::Result<File> {
+    let is_handed_down =
+        path == Path::new("/dev/stdin") || ["/dev/fd", "/proc/self/fd"].iter().any(|at| path.starts_with(at));
+    if is_handed_down {
+        return File::open(path);
+    }
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.file_type().is_fifo() {
+        true => Err(io::Error::other("it is a named pipe, and a file is wanted")),
+        false => Ok(file),
+    }
 }
 
 #[cfg(test)]

@@ -150,6 +150,23 @@ fn files_of_every_kind_end_in_words() {
 }
 
 #[test]
+fn nobody_waits_for_a_pipe() {
+    let one_key = folder(
+        r#"{"providers":{"openai":{"keys":[
+        {"name":"k","value":"file:PIPE","models":["*"]},{"name":"l","value":"env.K","models":["*"]}]}}}"#,
+    );
+    let pipe = one_key.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = std::fs::read_to_string(one_key.path().join("config.json")).unwrap();
+    std::fs::write(one_key.path().join("config.json"), config.replace("PIPE", pipe.to_str().unwrap()))
+        .unwrap();
+    let run = |words: &[&str]| run_in(one_key.path(), &[("K", "sk-of-k")], words);
+    run(&["check"]).has(1, &["/keys/0/value: the key \"k\"", "it is a named pipe, and a file is wanted"]);
+    run(&["check", "--config", "pipe"]).has(1, &["pipe: it is a named pipe, and a file is wanted"]);
+    run(&["check", "--env-file", "pipe"]).has(1, &["pipe: it is a named pipe, and a file is wanted"]);
+}
+
+#[test]
 fn an_env_file_stands_before_the_environment() {
     let folder = folder(ONE_KEY);
     let env_file = folder.path().join("node.env");
