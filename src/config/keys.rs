@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::document::{At, Value};
-use super::fault::{Printable, Spot};
+use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
 use super::reference::{Resolved, resolve};
 use super::snapshot::{Key, Models, Whence};
@@ -105,6 +105,11 @@ fn name(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<
         let message = format!("a key's name has 1 to {NAME_BYTES_MAX} bytes and no control characters");
         reading.report.fault(member.spot(), message);
         return name.to_owned();
+    }
+    if looks_like_secret(name) {
+        let message = "a key's name stands in logs, metrics and errors, and this one looks like the secret itself: put that \
+             into \"value\" (better: \"env.NAME\"), and give the key another name";
+        reading.report.fault(member.spot(), message);
     }
     unique(name.to_owned(), &member, taken, reading)
 }

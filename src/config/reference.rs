@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::document::{At, Value};
-use super::fault::{Printable, Report};
+use super::fault::{Printable, Report, looks_like_secret};
 use super::secret::Secret;
 use super::{Environment, Reading};
 
@@ -264,7 +264,7 @@ fn from_variable<'t>(
     // A name is not quoted before it looks like one: `env.` is easily put before the secret itself.
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let is_name = name.bytes().all(is_name_byte) && name.len() <= VARIABLE_BYTES_MAX;
-    if !is_name || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
+    if !is_name || looks_like_secret(name) || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
         report.fault(at.spot(), "no variable's name: write \"env.NAME\", of letters, digits and _");
         return None;
     }
@@ -353,6 +353,7 @@ mod tests {
             r#""env.A B""#,
             r#""env.sk-live-1""#,
             r#""env.1A""#,
+            r#""env.sk_live_AbCdEf0123456789abcd""#,
             &format!("\"env.{}\"", "A".repeat(VARIABLE_BYTES_MAX + 1)),
             r#""file:""#,
             r#""file:/""#,
@@ -365,7 +366,10 @@ mod tests {
             r#""<redacted>""#,
             r#"{"value":"http://<redacted>@proxy","type":"plain_text"}"#,
         ] {
-            assert!(check(faulty).is_err_and(|fault| !fault.contains("sk-live")), "{faulty}");
+            assert!(
+                check(faulty).is_err_and(|fault| !fault.contains("sk-live") && !fault.contains("sk_live")),
+                "{faulty}"
+            );
         }
     }
 
