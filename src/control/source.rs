@@ -138,8 +138,7 @@ impl Source {
 
     /// The same with each fault's place apart from its words.
     pub fn examine(&self) -> Result<Loaded, Vec<Fault>> {
-        let texts = self.examine_texts()?;
-        config::load(&texts.config, &texts.name, &texts)
+        self.examine_texts()?.examine()
     }
 }
 
@@ -155,6 +154,11 @@ fn named(loaded: &Loaded) -> impl Iterator<Item = &Path> {
 }
 
 impl Texts {
+    /// As [`Texts::load`], with each fault's place apart from its words.
+    pub fn examine(&self) -> Result<Loaded, Vec<Fault>> {
+        config::load(&self.config, &self.name, self)
+    }
+
     /// What they mean, by [`config::load_away`]. Errors: every fault.
     pub fn examine_away(&self) -> Result<Loaded, Vec<Fault>> {
         config::load_away(&self.config, &self.name, self)
@@ -162,8 +166,7 @@ impl Texts {
 
     /// What they mean. Errors: every fault.
     pub fn load(&self) -> Result<Loaded, Vec<String>> {
-        config::load(&self.config, &self.name, self)
-            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+        self.examine().map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 }
 

@@ -251,3 +251,13 @@ fn a_reader_that_has_gone_is_no_fault() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn all_that_is_missing_is_said_at_once() {
+    let seed = std::fs::read(fixtures().with_file_name("config").join("good/seed.json")).unwrap();
+    let seed = folder(seed);
+    let missing = ["POSTGRES_HOST", "POSTGRES_PASSWORD", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"];
+    let ended = run_in(seed.path(), &[], &["check"]);
+    ended.has(1, &missing);
+    ended.has(1, &["config.json: 4 faults"]);
+}
