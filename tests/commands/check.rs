@@ -157,9 +157,8 @@ fn nobody_waits_for_a_pipe() {
     );
     let pipe = one_key.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let config = std::fs::read_to_string(one_key.path().join("config.json")).unwrap();
-    std::fs::write(one_key.path().join("config.json"), config.replace("PIPE", pipe.to_str().unwrap()))
-        .unwrap();
+    let config = fs::read_to_string(one_key.path().join("config.json")).unwrap();
+    fs::write(one_key.path().join("config.json"), config.replace("PIPE", pipe.to_str().unwrap())).unwrap();
     let run = |words: &[&str]| run_in(one_key.path(), &[("K", "sk-of-k")], words);
     run(&["check"]).has(1, &["/keys/0/value: the key \"k\"", "it is a named pipe, and a file is wanted"]);
     run(&["check", "--config", "pipe"]).has(1, &["pipe: it is a named pipe, and a file is wanted"]);
@@ -254,7 +253,7 @@ fn a_reader_that_has_gone_is_no_fault() {
 
 #[test]
 fn all_that_is_missing_is_said_at_once() {
-    let seed = std::fs::read(fixtures().with_file_name("config").join("good/seed.json")).unwrap();
+    let seed = fs::read(fixtures().with_file_name("config").join("good/seed.json")).unwrap();
     let seed = folder(seed);
     let missing = ["POSTGRES_HOST", "POSTGRES_PASSWORD", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"];
     let ended = run_in(seed.path(), &[], &["check"]);
