@@ -157,7 +157,7 @@ fn no_secret_is_printed_whatever_its_place() {
 
 #[test]
 fn each_value_says_where_it_comes_from() {
-    let text = "{\n \"version\": 1, \"Client\": {\"enable_logging\": false},\n \"providers\": {\"OpenAI\": {\n  \"keys\": [{\"name\": \"a\", \"value\": \"file:/run/a\"}, {\"name\":\"b\",\"value\":\"env.UNSET\"}],\n  \"network_config\": {\"base_url\": \"https://api.openai.com/v1\", \"max_retries\": null}}}}";
+    let text = "{\n \"version\": 1, \"clientt\": {\"enable_logging\": false},\n \"providers\": {\"OpenAI\": {\n  \"keys\": [{\"name\": \"a\", \"value\": \"file:/run/a\"}, {\"name\":\"b\",\"value\":\"env.UNSET\"}],\n  \"network_config\": {\"base_url\": \"https://api.openai.com/v1\", \"max_retries\": null}}}}";
     let document = print::document(text.as_bytes(), &read(text.as_bytes(), &Canaries));
     let place = |pointer: &str| document["provenance"][pointer].as_str().unwrap_or("nowhere").to_owned();
     assert_eq!(place("/version"), "file 2:13, normalised");
