@@ -25,8 +25,11 @@ impl Environment for Node {
     }
 }
 
-/// A config file.
+/// A config file. One that holds the value itself may have it quoted.
 pub fn config_file(bytes: &[u8]) {
+    if bytes.windows(VALUE.len()).any(|window| window == VALUE.as_bytes()) {
+        return;
+    }
     let loaded = match load(bytes, "config.json", &Node) {
         Ok(loaded) => loaded,
         Err(faults) => {

@@ -64,7 +64,9 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let roots = roots();
     let (log, producers) = open_log(&snapshot, &facts, workers)?;
     let open_files = OpenFiles::raise();
-    open_files.warn_if_short(snapshot.server.connections_per_core_max, workers);
+    if let Some(warning) = machine::short_of_files(snapshot.server.connections_per_core_max, workers) {
+        tracing::warn!("{warning}");
+    }
     let listeners = listen(&arguments.host, arguments.port, workers)?;
     let address = listeners.first().map(TcpListener::local_addr).transpose()?;
     let admin = open_doors(arguments, &snapshot, address)?;
@@ -165,19 +167,6 @@ impl OpenFiles {
                 tracing::warn!(%error, open_files = before, "the limit of open files stays as it is");
                 Self { before, now: before }
             }
-        }
-    }
-
-    fn warn_if_short(self, connections_per_core_max: usize, workers: usize) {
-        let wanted = machine::files_wanted(connections_per_core_max, workers);
-        if wanted > self.now {
-            tracing::warn!(
-                open_files = self.now,
-                wanted,
-                "server.max_connections_per_core, on every core and with a connection out for each, is over the limit of \
-                 open files: connections beyond it wait to be accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or \
-                 lower the key"
-            );
         }
     }
 }

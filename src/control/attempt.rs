@@ -254,14 +254,7 @@ fn judge(ground: &Ground, file: &Loaded, mut loaded: Loaded) -> Result<Judged, V
 /// A sentence when the limit of connections was raised over that of open files.
 fn short_of_files(old: &Snapshot, new: &Snapshot, cores: usize) -> Option<String> {
     let (before, after) = (old.server.connections_per_core_max, new.server.connections_per_core_max);
-    let (wanted, open_files) = (machine::files_wanted(after, cores), machine::open_files());
-    (after > before && wanted > open_files).then(|| {
-        format!(
-            "server.max_connections_per_core wants {wanted} open files with a connection out for each, and the limit is \
-             {open_files}: connections beyond it wait to be accepted; raise the hard limit (ulimit -Hn, LimitNOFILE) and \
-             restart, or lower the key"
-        )
-    })
+    (after > before).then(|| machine::short_of_files(after, cores)).flatten()
 }
 
 /// What tells one set of certificates from another.

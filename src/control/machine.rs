@@ -20,9 +20,18 @@ pub fn open_files() -> u64 {
     rlimit::Resource::NOFILE.get_soft().unwrap_or_default()
 }
 
-/// Open files that so many connections on each of `workers` cores take: a connection in and one out is two.
-pub fn files_wanted(connections_per_core_max: usize, workers: usize) -> u64 {
-    (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2)
+/// A sentence when `server.max_connections_per_core` on each of `workers` cores is more than this process may have open:
+/// a connection in and one out is two.
+pub fn short_of_files(connections_per_core_max: usize, workers: usize) -> Option<String> {
+    let wanted = (connections_per_core_max as u64).saturating_mul(workers as u64).saturating_mul(2);
+    let open_files = open_files();
+    (wanted > open_files).then(|| {
+        format!(
+            "server.max_connections_per_core wants {wanted} open files with a connection out for each, and the limit is \
+             {open_files}: connections beyond it wait to be accepted; raise the hard limit (ulimit -Hn, LimitNOFILE) and \
+             restart, or lower the key"
+        )
+    })
 }
 
 /// Bytes that the bodies of one of `workers` cores may hold together: a quarter of the memory, shared out.
