@@ -69,6 +69,36 @@ fn print_says_the_config_on_stdout_and_warnings_on_stderr() {
     assert!(out.contains("env.FROM_FILE (set)") && !err.contains("FROM_FILE"), "{out}{err}");
 }
 
+/// The seed's own file, where none of its variables is set.
+#[test]
+fn a_file_is_looked_at_away_from_its_nodes() {
+    let folder = folder();
+    let seed = include_str!("config/good/seed.json");
+    fs::write(folder.path().join("seed.json"), seed).expect("to write");
+    fs::write(folder.path().join("port.json"), seed.replace("5432", "5433")).expect("to write");
+    fs::write(folder.path().join("all"), "POSTGRES_HOST=h\nPOSTGRES_PASSWORD=p\nANTHROPIC_API_KEY=sk-2\n")
+        .expect("to write");
+    let run = |words: &[&str]| corelane(folder.path(), words);
+    let (code, away, err) = run(&["config", "print", "--config", "seed.json"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(away.contains("\"host\": \"env.POSTGRES_HOST\", // env.POSTGRES_HOST (unset)"), "{away}");
+    assert!(
+        err.contains("seed.json:14:15: /logs_store/config/host: the variable POSTGRES_HOST is unset"),
+        "{err}"
+    );
+    let (_, on_a_node, _) = run(&["config", "print", "--config", "seed.json", "--env-file", "all"]);
+    assert_eq!(on_a_node.lines().next(), away.lines().next(), "the digest");
+    assert_eq!(run(&["config", "diff", "seed.json", "seed.json"]).0, 0);
+    let changed = "logs_store.config.port: 5432 → 5433\n".to_owned();
+    assert_eq!(run(&["config", "diff", "seed.json", "port.json"]), (1, changed, String::new()));
+    let asked = ["explain", "--config", "seed.json", "--model", "gpt-4o"];
+    let (code, out, _) = run(&asked);
+    assert_eq!(code, 0, "{out}");
+    // Whoever is about to serve it must have them.
+    let (code, _, err) = run(&["check", "--config", "seed.json"]);
+    assert!(code == 1 && err.contains("POSTGRES_HOST is unset or empty; set it"), "{err}");
+}
+
 #[test]
 fn print_json_is_a_config_and_its_provenance() {
     let folder = folder();
@@ -94,7 +124,10 @@ fn a_bad_file_has_its_faults_on_stderr() {
         &["config", "print", "--json", "--config", "bad.json"],
     ] {
         let (code, out, err) = corelane(folder.path(), words);
-        assert_eq!((code, out.as_str()), (1, ""));
+        let said =
+            if out.is_empty() { json!({}) } else { serde_json::from_str::<Value>(&out).expect("JSON") };
+        let faults = said["faults"].as_array().map(Vec::len);
+        assert_eq!((code, faults), (1, words.contains(&"--json").then_some(2)));
         assert!(err.lines().count() == 2 && err.contains("bad.json:1:35: /providers/openai/keys"), "{err}");
     }
     let (code, out, err) = corelane(folder.path(), &["config", "print", "--config", "gone.json"]);

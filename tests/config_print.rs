@@ -157,7 +157,7 @@ fn no_secret_is_printed_whatever_its_place() {
 
 #[test]
 fn each_value_says_where_it_comes_from() {
-    let text = "{\n \"version\": 1, \"Client\": {\"enable_logging\": false},\n \"providers\": {\"OpenAI\": {\n  \"keys\": [{\"name\": \"a\", \"value\": \"file:/run/a\"}, {\"name\":\"b\",\"value\":\"env.UNSET\"}],\n  \"network_config\": {\"base_url\": \"https://api.openai.com/v1\", \"max_retries\": null}}}}";
+    let text = "{\n \"version\": 1, \"clientt\": {\"enable_logging\": false},\n \"providers\": {\"OpenAI\": {\n  \"keys\": [{\"name\": \"a\", \"value\": \"file:/run/a\"}, {\"name\":\"b\",\"value\":\"env.UNSET\"}],\n  \"network_config\": {\"base_url\": \"https://api.openai.com/v1\", \"max_retries\": null}}}}";
     let document = print::document(text.as_bytes(), &read(text.as_bytes(), &Canaries));
     let place = |pointer: &str| document["provenance"][pointer].as_str().unwrap_or("nowhere").to_owned();
     assert_eq!(place("/version"), "file 2:13, normalised");
@@ -225,4 +225,40 @@ fn a_file_of_a_secret_is_named_in_the_digest() {
     for other in [r#""file:/run/b""#, r#""env.A""#, r#""literal""#, r#""""#] {
         assert_ne!(base, digest(other), "{other}");
     }
+}
+
+#[test]
+fn a_header_that_carries_a_secret_is_redacted_and_the_digest_knows_the_others() {
+    let config = |auth: &str, team: &str| {
+        json!({"providers": {"openai": {
+            "keys": [{"name": "a", "value": "env.UNSET", "models": ["*"]}],
+            "network_config": {"extra_headers": {
+                "Helicone-Auth": format!("Bearer {auth}"), "X-Portkey-Api-Key": auth, "x-up": format!("Basic {auth}"),
+                "x-team": team
+            }}
+        }}})
+        .to_string()
+    };
+    let load = |text: &str| read(text.as_bytes(), &|_: &str| None);
+    let (one, other) = (load(&config("canary-1", "red")), load(&config("canary-2", "red")));
+    let printed = print::commented(config("canary-1", "red").as_bytes(), &one);
+    assert!(!printed.contains("canary") && printed.contains("\"x-team\": \"red\""), "{printed}");
+    assert_eq!(printed.matches(", a secret").count(), 3, "{printed}");
+    assert_eq!(one.snapshot.digest, other.snapshot.digest);
+    assert_eq!(corelane::config::diff::changes(&one, &other).len(), 3);
+    assert_ne!(one.snapshot.digest, load(&config("canary-1", "blue")).snapshot.digest);
+    // What was printed is not taken for the real thing.
+    let again = corelane::config::load(config(REDACTED, "red").as_bytes(), "c", &|_: &str| None);
+    assert_eq!(again.err().map(|faults| faults.len()), Some(3));
+}
+
+#[test]
+fn a_terminal_finds_nothing_to_obey() {
+    let text = r#"{"providers": {"openai": {"keys": [{"name": "a", "value": "env.UNSET",
+        "models": ["\u001b[31m", "\u009b31m", "\u202e", "\n// x"], "aliases": {"\u009b": "\u0085"}}]}}}"#;
+    let loaded = read(text.as_bytes(), &|_: &str| None);
+    let printed = print::commented(text.as_bytes(), &loaded);
+    let is_obeyed = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+    assert!(!printed.contains(is_obeyed) && printed.contains(r#"{"#), "{printed}");
+    assert!(printed.contains(r#""\u009b31m""#) && printed.contains(r#""\u009b": "\u0085""#), "{printed}");
 }

@@ -10,6 +10,7 @@ use super::output::{self, Finding};
 use super::place::ConfigPlace;
 use crate::config::{FINDINGS_MAX, Fault, Loaded, UnusableKey, Whence};
 use crate::control::online::{self, Tried};
+use crate::control::source::Texts;
 use crate::control::{machine, preflight};
 
 /// `corelane check`.
@@ -85,12 +86,25 @@ pub(super) fn run(arguments: &Check) -> ExitCode {
 fn report(arguments: &Check) -> Report {
     let source = arguments.source.source();
     let mut report = Report { config: source.config.display().to_string(), ..Report::default() };
-    match source.examine() {
+    match source.examine_texts() {
         Err(faults) => report.faults = findings(faults),
-        Ok(loaded) => report.read(&loaded, arguments),
+        Ok(texts) => match texts.examine() {
+            Err(faults) => report.faults = findings(with_keys(faults, &texts)),
+            Ok(loaded) => report.read(&loaded, arguments),
+        },
     }
     report.good = report.faults.is_empty();
     report
+}
+
+/// Where all that is wrong is a value that is missing, the keys that miss theirs are named with the rest, and not in a second
+/// round.
+fn with_keys(mut faults: Vec<Fault>, texts: &Texts) -> Vec<Fault> {
+    if let Ok(loaded) = texts.examine_away() {
+        faults.extend(loaded.unusable_keys.iter().take(FINDINGS_MAX).map(Fault::from));
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+    }
+    faults
 }
 
 impl Report {

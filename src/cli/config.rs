@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::output;
 use super::place::ConfigPlace;
-use crate::config::{Loaded, diff, print, schema};
+use crate::config::{Fault, Loaded, diff, print, schema};
 
 /// What is asked about configs.
 #[derive(Debug, Subcommand)]
@@ -62,16 +63,13 @@ pub(super) fn run(config: &Config) -> ExitCode {
 
 fn run_print(arguments: &Print) -> ExitCode {
     let source = arguments.place.source();
-    let texts = match source.read() {
-        Ok(texts) => texts,
-        Err(error) => return complain(&[error], ExitCode::FAILURE),
-    };
-    let loaded = match texts.load() {
+    let loaded = source.examine_texts().and_then(|texts| Ok((texts.examine_away()?, texts)));
+    let (loaded, texts) = match loaded {
         Ok(loaded) => loaded,
-        Err(faults) => return complain(&faults, ExitCode::FAILURE),
+        Err(faults) => return output::faulty(faults, arguments.json, ExitCode::FAILURE),
     };
     complain(&loaded.warnings, ExitCode::SUCCESS);
-    complain(&loaded.unusable_keys, ExitCode::SUCCESS);
+    complain(&loaded.unusable_keys.iter().map(Fault::from).collect::<Vec<_>>(), ExitCode::SUCCESS);
     let text = match arguments.json {
         true => pretty(&print::document(&texts.config, &loaded)),
         false => print::commented(&texts.config, &loaded),
@@ -82,13 +80,13 @@ fn run_print(arguments: &Print) -> ExitCode {
 fn run_diff(arguments: &Diff) -> ExitCode {
     let load = |path: &PathBuf| {
         let env_file = arguments.env_file.clone();
-        ConfigPlace { config: Some(path.clone()), app_dir: None, env_file }.source().load()
+        ConfigPlace { config: Some(path.clone()), app_dir: None, env_file }.source().examine_away()
     };
     let (old, new) = match (load(&arguments.old), load(&arguments.new)) {
         (Ok(old), Ok(new)) => (old, new),
         (old, new) => {
-            let faults: Vec<String> = [old.err(), new.err()].into_iter().flatten().flatten().collect();
-            return complain(&faults, ExitCode::from(TROUBLE));
+            let faults = [old.err(), new.err()].into_iter().flatten().flatten().collect();
+            return output::faulty(faults, arguments.json, ExitCode::from(TROUBLE));
         }
     };
     let changes = diff::changes(&old, &new);

@@ -7,10 +7,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
-use super::output::{self, Finding};
+use super::output;
 use super::place::ConfigPlace;
-use crate::config::nearest;
 use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
+use crate::config::{Printable, nearest};
 use crate::error::Error;
 use crate::routing::draw::draw;
 use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
@@ -49,9 +49,9 @@ pub(super) struct Explain {
 
 /// Exit code 0: a request would be tried; 1: it would be refused, or the config is faulty; 2: no key has a name given.
 pub(super) fn run(arguments: &Explain) -> ExitCode {
-    let mut snapshot = match arguments.source.source().examine() {
+    let mut snapshot = match arguments.source.source().examine_away() {
         Ok(loaded) => loaded.snapshot,
-        Err(faults) => return faulty(faults.into_iter().map(Finding::from).collect(), arguments.json),
+        Err(faults) => return output::faulty(faults, arguments.json, ExitCode::FAILURE),
     };
     for name in &arguments.disable {
         if let Err(message) = disable(&mut snapshot, name) {
@@ -72,14 +72,6 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
         false => output::answer(view.text(&explained).trim_end()),
     }
     if is_served { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn faulty(faults: Vec<Finding>, json: bool) -> ExitCode {
-    faults.iter().for_each(|fault| output::complaint(&fault.words));
-    if json {
-        output::document(&json!({ "faults": faults }));
-    }
-    ExitCode::FAILURE
 }
 
 fn disable(snapshot: &mut Snapshot, name: &str) -> Result<(), String> {
@@ -242,7 +234,11 @@ impl View<'_> {
             return String::new();
         };
         let name = drawn.key.map_or("no key", |key| key.name.as_str());
-        format!("seed {seed} draws {name}, asking for {} ({:.6})\n", drawn.wire_model, drawn.chance)
+        format!(
+            "seed {seed} draws {name}, asking for {} ({:.6})\n",
+            printable(drawn.wire_model),
+            drawn.chance
+        )
     }
 
     fn json(&self, explained: &Explained<'_>) -> Value {
@@ -345,16 +341,21 @@ fn percent(probability: f64) -> String {
     }
 }
 
+/// A config's own words move no terminal's cursor.
+fn printable(cell: &str) -> String {
+    Printable(cell).to_string()
+}
+
 /// Columns under each other, two blanks before each.
 fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let mut widths = [0; COLUMNS];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = printable(cell).chars().count().max(*width);
         }
     }
     let line = |row: &[String; COLUMNS]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:width$}"));
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {:width$}", printable(cell)));
         format!("{}\n", cells.collect::<String>().trim_end())
     };
     rows.iter().map(line).collect()

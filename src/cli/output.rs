@@ -2,6 +2,7 @@
 //! reader that closed its end is no fault of ours.
 
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -21,6 +22,16 @@ pub(super) fn complaint(text: &str) {
 pub(super) fn document(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string());
     answer(&text);
+}
+
+/// Every fault of configs that are not taken: in words, and with `json` as a document, too.
+pub(super) fn faulty(faults: Vec<Fault>, json: bool, code: ExitCode) -> ExitCode {
+    let faults: Vec<Finding> = faults.into_iter().map(Finding::from).collect();
+    faults.iter().for_each(|fault| complaint(&fault.words));
+    if json {
+        document(&serde_json::json!({ "faults": faults }));
+    }
+    code
 }
 
 /// A fault or a warning as programs read it.

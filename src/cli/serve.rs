@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Serve, admin};
-use crate::config::Loaded;
 use crate::config::snapshot::{LogsStore, Snapshot};
+use crate::config::{Fault, Loaded};
 use crate::control::admin::Doors;
 use crate::control::admin::socket::{self as admin_socket, Unbound};
 use crate::control::command::COMMANDS_MAX;
@@ -182,7 +182,7 @@ fn load(source: &Source, strict: bool) -> Result<(Loaded, Seen), Refusal> {
         tracing::warn!("{notice}");
     }
     for key in &loaded.unusable_keys {
-        tracing::warn!("{key}");
+        tracing::warn!("{}", Fault::from(key));
     }
     Ok((loaded, seen))
 }

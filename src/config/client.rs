@@ -17,7 +17,8 @@ pub(crate) fn read(root: &At<'_>, report: &mut Report<'_>) -> Client {
     let client = root.member("client");
     let member = |name: &str| client.as_ref().and_then(|client| client.member(name));
     let flag = |name: &str, default: bool| member(name).and_then(|at| at.bool()).unwrap_or(default);
-    let body_mib = member("max_request_body_size_mb").and_then(|at| at.integer()).unwrap_or(BODY_MIB_DEFAULT);
+    let body_mib = member("max_request_body_size_mb").and_then(|at| at.integer());
+    let body_mib = body_mib.filter(|mib| *mib > 0).unwrap_or(BODY_MIB_DEFAULT); // 0 is Bifrost's word for left out
     Client {
         enable_logging: flag("enable_logging", true),
         content_logging: !flag("disable_content_logging", false),

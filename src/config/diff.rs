@@ -68,7 +68,7 @@ fn providers(old: &Loaded, new: &Loaded, changes: &mut Changes) {
         };
         match (find(old, name), find(new, name)) {
             (Some(before), Some(after)) => {
-                let sides = Sides { name, old: before, new: after };
+                let sides = Sides { name, old: before, new: after, is_away: old.is_away && new.is_away };
                 sides.compare(&of(old), &of(new), changes);
             }
             (Some(_), None) => changes.push(format!("provider {}: removed", Printable(name))),
@@ -91,12 +91,14 @@ struct Sides<'a> {
     name: &'a str,
     old: &'a Provider,
     new: &'a Provider,
+    /// Keys without a value here have one where they serve.
+    is_away: bool,
 }
 
 impl Sides<'_> {
     fn compare(&self, old: &Value, new: &Value, changes: &mut Changes) {
         let (old_keys, new_keys) = (keys(self.old, old), keys(self.new, new));
-        let shares = shares::changes(self.old, self.new);
+        let shares = shares::changes(self.old, self.new, self.is_away);
         let by_name = |keys: &[(&'_ Key, &'_ Value)]| -> HashMap<String, usize> {
             keys.iter().enumerate().map(|(index, (key, _))| (key.name.clone(), index)).collect()
         };
@@ -104,7 +106,9 @@ impl Sides<'_> {
         for (key, form) in &new_keys {
             let said = shares.get(key.name.as_str()).map(Vec::as_slice).unwrap_or_default();
             match old_places.get(&key.name).and_then(|place| old_keys.get(*place)) {
-                Some((other, other_form)) => key_changes((other, other_form), (key, form), said, changes),
+                Some((other, other_form)) => {
+                    key_changes((other, other_form), (key, form), (said, self.is_away), changes);
+                }
                 None => self.added(key, said, changes),
             }
         }
@@ -158,14 +162,14 @@ fn without_keys(form: &Value) -> Value {
 fn key_changes(
     (old, old_form): (&Key, &Value),
     (new, new_form): (&Key, &Value),
-    shares: &[String],
+    (shares, is_away): (&[String], bool),
     changes: &mut Changes,
 ) {
     let name = Printable(&new.name);
     if old.enabled != new.enabled {
         changes.push(format!("key {name}: {}", if new.enabled { "enabled" } else { "disabled" }));
     }
-    if let Some(change) = value_change(old, new) {
+    if let Some(change) = value_change(old, new, is_away) {
         changes.push(format!("key {name}: {change}"));
     }
     shares.iter().for_each(|share| changes.push(format!("key {name}: {share}")));
@@ -187,11 +191,11 @@ fn key_changes(
 }
 
 /// Where a key's value comes from, and whether there is one.
-fn value_change(old: &Key, new: &Key) -> Option<String> {
+fn value_change(old: &Key, new: &Key, is_away: bool) -> Option<String> {
     if old.whence != new.whence {
         let lack = match new.secret {
-            None => format!(", and {}", new.whence.lack()),
-            Some(_) => String::new(),
+            None if !is_away => format!(", and {}", new.whence.lack()),
+            _ => String::new(),
         };
         return Some(format!("value now from {}{lack}", Printable(&new.whence.to_string())));
     }

@@ -66,14 +66,46 @@ impl fmt::Display for Notice {
     }
 }
 
-/// A file's own words as one line: control characters are escaped, what is long is cut.
+/// A file's own words as one line: control characters are escaped, what is long is cut, and of a word that looks like a
+/// secret nothing is said but its beginning.
 pub(crate) struct Printable<'t>(pub(crate) &'t str);
 
 /// Characters of a name or pointer that are printed.
 const PRINTED_CHARS_MAX: usize = 200;
 
+/// Shortest run of letters and digits that makes a word with a secret's prefix one.
+const SECRET_RUN_MIN: usize = 20;
+
+/// Whether a word is, by its looks, a provider's key that was put where a name belongs: a prefix that vendors give theirs,
+/// and something random behind it. `sk-team-production-2024` is none.
+pub(crate) fn looks_like_secret(word: &str) -> bool {
+    let has_prefix =
+        ["sk-", "sk_", "gsk_", "xai-", "pplx-", "hf_"].iter().any(|start| word.starts_with(start));
+    let is_random = |run: &str| {
+        run.len() >= SECRET_RUN_MIN
+            && run.bytes().any(|byte| byte.is_ascii_digit())
+            && run.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    let of_google = word.starts_with("AIza") && word.len() > 30;
+    of_google || (has_prefix && word.split(|char: char| !char.is_ascii_alphanumeric()).any(is_random))
+}
+
+/// As many characters of such a word are shown: its prefix.
+const SECRET_CHARS_SHOWN: usize = 3;
+
+fn without_secrets(pointer: &str) -> String {
+    let segment = |segment: &str| match looks_like_secret(segment) {
+        true => format!("{}…", segment.chars().take(SECRET_CHARS_SHOWN).collect::<String>()),
+        false => segment.to_owned(),
+    };
+    pointer.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if looks_like_secret(self.0) {
+            return write!(f, "{}…", self.0.chars().take(SECRET_CHARS_SHOWN).collect::<String>());
+        }
         for (count, char) in self.0.chars().enumerate() {
             if count == PRINTED_CHARS_MAX {
                 return f.write_str("…");
@@ -123,7 +155,7 @@ impl Findings {
             return;
         }
         let Spot { pointer, offset } = spot;
-        self.kept.push(Finding { offset, pointer: pointer.to_owned(), message: message() });
+        self.kept.push(Finding { offset, pointer: without_secrets(pointer), message: message() });
     }
 }
 
@@ -244,6 +276,26 @@ struct Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_in_a_names_place_is_not_quoted() {
+        for secret in [
+            "sk-AbCdEf0123456789abcd",
+            "sk-proj-a_b-0123456789abcdefghij-x",
+            "sk-ant-api03-AbCdEf0123456789abcd-_x",
+            "gsk_0123456789abcdefghij",
+            "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY",
+        ] {
+            assert!(looks_like_secret(secret), "{secret}");
+            assert_eq!(Printable(secret).to_string().chars().count(), 4, "{secret}");
+            assert!(!without_secrets(&format!("/keys/0/{secret}")).contains(secret));
+        }
+        for word in ["sk-team-production-2024-primary", "sk-abcdefghijklmnopqrstuvwxyz", "gpt-4o", "AIza", ""]
+        {
+            assert!(!looks_like_secret(word), "{word}");
+        }
+        assert_eq!(without_secrets("/a~1b//c"), "/a~1b//c");
+    }
 
     #[test]
     fn columns_count_characters() {

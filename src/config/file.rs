@@ -179,7 +179,7 @@ static CLIENT: &[Key] = &[
     honoured("disable_content_logging", Kind::Bool),
     honoured("allowed_origins", Kind::Texts),
     honoured("allowed_headers", Kind::Texts),
-    honoured("max_request_body_size_mb", Kind::Integer(1, super::client::BODY_MIB_MAX)),
+    honoured("max_request_body_size_mb", Kind::Integer(0, super::client::BODY_MIB_MAX)),
     honoured("disable_db_pings_in_health", Kind::Bool), // always so
     given("initial_pool_size", ANY_COUNT, "corelane has no object pool"),
     asking("prometheus_labels", Kind::Texts, "metrics have fixed labels in this version"),

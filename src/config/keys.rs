@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::document::{At, Value};
-use super::fault::{Printable, Spot};
+use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
 use super::reference::{Resolved, resolve};
 use super::snapshot::{Key, Models, Whence};
@@ -106,6 +106,11 @@ fn name(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<
         reading.report.fault(member.spot(), message);
         return name.to_owned();
     }
+    if looks_like_secret(name) {
+        let message = "a key's name stands in logs, metrics and errors, and this one looks like the secret itself: put that \
+             into \"value\" (better: \"env.NAME\"), and give the key another name";
+        reading.report.fault(member.spot(), message);
+    }
     unique(name.to_owned(), &member, taken, reading)
 }
 
@@ -168,7 +173,11 @@ fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option
         );
         return None;
     }
-    if resolved.whence == Whence::Config {
+    if resolved.whence == Whence::Config && names_a_variable(text.expose()) {
+        let message =
+            "is sent as it stands, as the key itself: a variable is written \"env.NAME\", in lower case";
+        reading.report.warn(member.spot(), message);
+    } else if resolved.whence == Whence::Config {
         let variable = variable_for(owner.name);
         reading.report.warn(
             member.spot(),
@@ -178,6 +187,13 @@ fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option
         );
     }
     Some(resolved)
+}
+
+/// Whether a literal looks like a variable as others than Bifrost write one.
+fn names_a_variable(literal: &str) -> bool {
+    let starts =
+        |prefix: &str| literal.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    ["$", "env.", "env:", "os.environ"].into_iter().any(starts)
 }
 
 /// The usual variable of a provider, to suggest.
@@ -269,6 +285,17 @@ mod tests {
         assert_eq!(derived_id("openai", "primary"), derived_id("openai", "primary"));
         assert_ne!(derived_id("openai", "primary"), derived_id("openai", "secondary"));
         assert!(Uuid::parse_str(&derived_id("openai", "primary")).is_ok());
+    }
+
+    #[test]
+    fn other_ways_to_write_a_variable_are_known() {
+        for literal in ["${OPENAI_API_KEY}", "$OPENAI_API_KEY", "ENV.OPENAI_API_KEY", "os.environ/A", "env:A"]
+        {
+            assert!(names_a_variable(literal), "{literal}");
+        }
+        for literal in ["sk-1", "environment", "", "en"] {
+            assert!(!names_a_variable(literal), "{literal}");
+        }
     }
 
     #[test]

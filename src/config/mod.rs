@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use document::{DEPTH_MAX, FILE_BYTES_MAX, KEY_BYTES_MAX, NUMBER_BYTES_MAX, VALUES_MAX};
+pub(crate) use fault::Printable;
 pub use fault::{FINDINGS_MAX, Fault, Notice};
 pub(crate) use nearest::nearest;
 use normal::{Normal, Values};
@@ -79,6 +80,8 @@ pub struct Loaded {
     pub normal: Normal,
     /// What it leaves out.
     values: Values,
+    /// It was read by [`load_away`]: what has no value here has one where it serves.
+    is_away: bool,
     /// In the order of the file, at most [`FINDINGS_MAX`] and one.
     pub warnings: Vec<Notice>,
     /// Enabled keys of served providers that have no value and are never used; to be named at start, and a fault for a
@@ -140,7 +143,7 @@ pub fn key_states(snapshot: &Snapshot) -> Vec<KeyState> {
 
 impl fmt::Display for UnusableKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, provider) = (fault::Printable(&self.key), fault::Printable(&self.provider));
+        let (key, provider) = (Printable(&self.key), Printable(&self.provider));
         write!(f, "the key \"{key}\" of the provider \"{provider}\" is never used: ")?;
         f.write_str(if self.why.is_empty() { "it has no value" } else { &self.why })
     }
@@ -181,6 +184,22 @@ impl Loaded {
 
 /// Reads a whole file; on failure every fault of it, in the order of the file. `file_name` is only what messages say.
 pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Result<Loaded, Vec<Fault>> {
+    load_at(text, file_name, environment, false)
+}
+
+/// The same away from the nodes that will serve the file, without their variables and secret files: what is missing is a
+/// warning, and means what it will mean there; the digest is theirs. What is read so can be looked at, not served: a
+/// stand-in takes the place of each missing value.
+pub fn load_away(text: &[u8], file_name: &str, environment: &dyn Environment) -> Result<Loaded, Vec<Fault>> {
+    load_at(text, file_name, environment, true)
+}
+
+fn load_at(
+    text: &[u8],
+    file_name: &str,
+    environment: &dyn Environment,
+    is_away: bool,
+) -> Result<Loaded, Vec<Fault>> {
     let bytes = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut report = fault::Report::new(file_name, bytes);
     let text = match document::decode(bytes) {
@@ -196,7 +215,7 @@ pub fn load(text: &[u8], file_name: &str, environment: &dyn Environment) -> Resu
     if !matches!(root.node.value, document::Value::Object(_)) {
         return Err(report.into_faults());
     }
-    read(&root, report, environment)
+    read(&root, report, environment, is_away)
 }
 
 fn located(keys: Vec<(usize, UnusableKey)>, report: &fault::Report<'_>) -> Vec<UnusableKey> {
@@ -213,6 +232,8 @@ struct Reading<'r, 't> {
     report: &'r mut fault::Report<'t>,
     environment: &'r dyn Environment,
     references: References,
+    /// A missing value is a warning: see [`load_away`].
+    is_away: bool,
     /// `version` 1: an empty allow list allows all.
     empty_allows_all: bool,
     /// With line and column not counted yet, and the offsets of their pointers, rising.
@@ -227,6 +248,7 @@ impl<'r, 't> Reading<'r, 't> {
             report,
             environment,
             references: References::default(),
+            is_away: false,
             empty_allows_all: false,
             unusable_keys: Vec::new(),
             transports: HashSet::new(),
@@ -238,12 +260,14 @@ fn read(
     root: &document::At<'_>,
     mut report: fault::Report<'_>,
     environment: &dyn Environment,
+    is_away: bool,
 ) -> Result<Loaded, Vec<Fault>> {
     let version = root.member("version").and_then(|version| version.integer());
     validate::plugins(root, &mut report);
     validate::source_of_truth(root, &mut report);
     let client = client::read(root, &mut report);
     let mut reading = Reading::new(&mut report, environment);
+    reading.is_away = is_away;
     reading.empty_allows_all = version == Some(1);
     let server = server::read(root, &mut reading);
     let providers = providers::read(root, &mut reading);
@@ -261,6 +285,7 @@ fn read(
         files: files(&references, &snapshot.server),
         secrets_digest: values.digest(environment),
         values,
+        is_away,
         snapshot,
         normal,
         warnings: report.into_notices(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::document::At;
 use super::duration;
-use super::fault::{Printable, Report};
+use super::fault::{Printable, Report, looks_like_secret};
+use super::reference::REDACTED;
 use super::snapshot::{Origin, Retry};
 use super::url::{self, BaseUrl};
 
@@ -150,6 +151,32 @@ fn extra_headers(at: &At<'_>, report: &mut Report<'_>) -> Vec<(String, String)> 
     headers
 }
 
+/// Whether a header carries a secret, by its looks: a config that is printed does not show it.
+pub(crate) fn is_secret_header(lower: &str, value: &str) -> bool {
+    let is_secret_word = |word: &str| SECRET_WORDS.contains(&word);
+    let has_scheme =
+        |scheme: &str| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    lower.split(['-', '_', '.']).any(is_secret_word)
+        || ["bearer ", "basic "].into_iter().any(has_scheme)
+        || looks_like_secret(value)
+}
+
+const SECRET_WORDS: [&str; 13] = [
+    "auth",
+    "authorization",
+    "authentication",
+    "token",
+    "key",
+    "apikey",
+    "secret",
+    "password",
+    "passwd",
+    "credential",
+    "credentials",
+    "cookie",
+    "signature",
+];
+
 fn header_fault(lower: &str, value: &str) -> Option<String> {
     let name = Printable(lower);
     if !is_header_name(lower) {
@@ -163,6 +190,11 @@ fn header_fault(lower: &str, value: &str) -> Option<String> {
     }
     if value.len() > HEADER_VALUE_BYTES_MAX {
         return Some(format!("the header's value is longer than {HEADER_VALUE_BYTES_MAX} bytes"));
+    }
+    if value.contains(REDACTED) {
+        return Some(format!(
+            "\"{REDACTED}\" is what a printed config says in place of a secret: write the value"
+        ));
     }
     let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     (!is_printable || value.trim() != value)

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Environment;
 use super::document::{At, joined};
+use super::network::is_secret_header;
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
     AdminApi, Client, Key, LogsStore, Models, Operations, Origin, Pem, Postgres, Provider, Proxy, Retry,
@@ -229,7 +230,7 @@ impl Writer<'_> {
         let pointer = joined("/providers", name);
         let mut network = json!({
             "base_url": base_url(provider),
-            "extra_headers": map(extra_headers),
+            "extra_headers": self.headers(extra_headers, &format!("{pointer}/network_config/extra_headers")),
             "default_request_timeout_in_seconds": request_timeout.as_secs(),
             "stream_idle_timeout_in_seconds": stream_idle_timeout.as_secs(),
             "keep_alive_timeout_in_seconds": keep_alive_timeout.as_secs(),
@@ -252,6 +253,18 @@ impl Writer<'_> {
             form.insert("custom_provider_config".to_owned(), written_custom(provider, &custom));
         }
         Value::Object(form)
+    }
+
+    /// Those that carry a secret are redacted.
+    fn headers(&mut self, headers: &[(String, String)], pointer: &str) -> Value {
+        let mut shown = |(name, value): &(String, String)| {
+            if !is_secret_header(name, value) {
+                return (name.clone(), Value::from(value.as_str()));
+            }
+            self.values.insert(joined(pointer, name), (Secret::new(value.as_str()), true));
+            (name.clone(), Value::from(REDACTED))
+        };
+        headers.iter().map(&mut shown).collect()
     }
 
     fn keys(&mut self, keys: &[Key], provider: &At<'_>, pointer: &str) -> Value {

@@ -134,15 +134,15 @@ pub(crate) struct Paths {
 }
 
 /// The paths that a custom provider overrides, each with a leading `/` and perhaps a query.
-pub(crate) fn paths(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Paths {
+pub(crate) fn paths(custom: Option<&At<'_>>, allowed: Operations, report: &mut Report<'_>) -> Paths {
     let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else {
         return Paths::default();
     };
     let mut path = |operation: &str| at.member(operation).and_then(|at| path(&at, report));
     let paths = Paths { list_models: path(LIST_MODELS), chat: path(CHAT), chat_stream: path(CHAT_STREAM) };
     let (one, other) = match (&paths.chat, &paths.chat_stream) {
-        (Some(_), None) => (CHAT, CHAT_STREAM),
-        (None, Some(_)) => (CHAT_STREAM, CHAT),
+        (Some(_), None) if allowed.chat_stream => (CHAT, CHAT_STREAM),
+        (None, Some(_)) if allowed.chat => (CHAT_STREAM, CHAT),
         _ => return paths,
     };
     if let Some(at) = at.member(one) {
@@ -203,7 +203,8 @@ mod tests {
     fn checked(json: &str) -> (Paths, Vec<String>, Vec<String>) {
         let mut report = Report::new("c", json.as_bytes());
         let node = parse(json, &mut report).expect("JSON");
-        let paths = paths(Some(&At::root(&node)), &mut report);
+        let operations = allowed(Some(&At::root(&node)), &mut report);
+        let paths = paths(Some(&At::root(&node)), operations, &mut report);
         let faults = report.faults_count();
         let notices = report.into_notices().iter().map(ToString::to_string).collect();
         (paths, notices, vec![String::new(); faults])
@@ -281,6 +282,16 @@ mod tests {
               own path; name it too if it goes the same way"
             ]
         );
+    }
+
+    #[test]
+    fn an_override_is_not_warned_of_where_the_other_kind_is_not_allowed() {
+        for (path, allowed) in [("chat_completion", true), ("chat_completion_stream", true)] {
+            let json = serde_json::json!({
+                "allowed_requests": { path: allowed }, "request_path_overrides": { path: "/a" }
+            });
+            assert_eq!(checked(&json.to_string()).1, [""; 0], "{path}");
+        }
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn is_alike(form: &Value, written: &Written<'_>) -> bool {
 
 fn write_value(out: &mut String, form: &Value, pointer: &str, depth: usize, provenance: &Provenance) {
     match form {
-        _ if is_leaf(form) => out.push_str(&form.to_string()),
+        _ if is_leaf(form) => out.push_str(&for_terminals(&form.to_string())),
         Value::Object(members) => {
             let members =
                 members.iter().map(|(name, value)| (Some(name.as_str()), joined(pointer, name), value));
@@ -161,6 +161,22 @@ fn write_value(out: &mut String, form: &Value, pointer: &str, depth: usize, prov
     }
 }
 
+/// JSON in which a terminal finds nothing to obey: what JSON itself need not escape, the C1 controls and those that turn the
+/// direction of writing.
+fn for_terminals(json: &str) -> String {
+    let is_obeyed =
+        |char: char| char.is_control() || matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let mut out = String::with_capacity(json.len());
+    for char in json.chars() {
+        if is_obeyed(char) {
+            let _ = write!(out, "\\u{:04x}", u32::from(char)); // writing to a String can't fail
+        } else {
+            out.push(char);
+        }
+    }
+    out
+}
+
 fn write_members<'a>(
     out: &mut String,
     [open, close]: [char; 2],
@@ -173,7 +189,7 @@ fn write_members<'a>(
     for (index, (name, pointer, value)) in members.enumerate() {
         let _ = write!(out, "\n{}", "  ".repeat(depth + 1)); // writing to a String can't fail
         if let Some(name) = name {
-            let _ = write!(out, "{}: ", Value::from(name));
+            let _ = write!(out, "{}: ", for_terminals(&Value::from(name).to_string()));
         }
         write_value(out, value, &pointer, depth + 1, provenance);
         if index + 1 < count {

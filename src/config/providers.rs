@@ -184,7 +184,7 @@ fn paths(
     custom: Option<&At<'_>>,
     reading: &mut Reading<'_, '_>,
 ) -> Paths {
-    let overrides = operations::paths(custom, reading.report);
+    let overrides = operations::paths(custom, operations, reading.report);
     let chat = || Some(entry.chat_path.to_owned());
     let list_models = overrides.list_models.or_else(|| entry.models_path.map(str::to_owned));
     Paths {

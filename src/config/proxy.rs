@@ -58,7 +58,7 @@ fn url(at: &At<'_>, kind: ProxyKind, reading: &mut Reading<'_, '_>) -> Option<Ur
         reading.report.fault(at.name_spot(), missing);
         return None;
     };
-    let Some(present) = require(&member, reading)? else {
+    let Some(present) = require(&member, &format!("{kind}://unset"), reading)? else {
         reading.report.fault(member.spot(), missing);
         return None;
     };
@@ -88,7 +88,7 @@ fn credentials(
     reading: &mut Reading<'_, '_>,
 ) -> Option<Option<(String, Secret)>> {
     let mut read = |name: &str| match at.member(name) {
-        Some(member) => require(&member, reading).map(|present| present.map(|p| (member, p))),
+        Some(member) => require(&member, "unset", reading).map(|present| present.map(|p| (member, p))),
         None => Some(None),
     };
     let (user, password) = (read("username"), read("password"));

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::document::{At, Value};
-use super::fault::{Printable, Report};
+use super::fault::{Printable, Report, looks_like_secret};
 use super::secret::Secret;
 use super::{Environment, Reading};
 
@@ -133,11 +133,16 @@ pub(crate) fn resolve(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Reso
 }
 
 /// Like [`resolve`] for what must not be missing unnoticed: an unset variable is a fault. `None`: faulty, and reported;
-/// `Some(None)`: empty in the file.
-pub(crate) fn require(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Option<Present>> {
+/// `Some(None)`: empty in the file. Away from the node an absence is worth a warning only, and `stand_in` is taken for the
+/// value: what the owner accepts; empty: as if it were empty in the file.
+pub(crate) fn require(at: &At<'_>, stand_in: &str, reading: &mut Reading<'_, '_>) -> Option<Option<Present>> {
     match resolve(at, reading)? {
         Resolved { text: Some(text), whence, .. } => Some(Some(Present { text, whence })),
         Resolved { whence: Whence::Config, .. } => Some(None),
+        Resolved { whence, absence, .. } if reading.is_away => {
+            reading.report.warn(at.spot(), format!("{absence}; the node that serves this needs it"));
+            Some((!stand_in.is_empty()).then(|| Present { text: Secret::new(stand_in), whence }))
+        }
         Resolved { whence: Whence::Variable(_), absence, .. } => {
             reading.report.fault(at.spot(), format!("{absence}; set it"));
             None
@@ -259,7 +264,7 @@ fn from_variable<'t>(
     // A name is not quoted before it looks like one: `env.` is easily put before the secret itself.
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let is_name = name.bytes().all(is_name_byte) && name.len() <= VARIABLE_BYTES_MAX;
-    if !is_name || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
+    if !is_name || looks_like_secret(name) || name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
         report.fault(at.spot(), "no variable's name: write \"env.NAME\", of letters, digits and _");
         return None;
     }
@@ -348,6 +353,7 @@ mod tests {
             r#""env.A B""#,
             r#""env.sk-live-1""#,
             r#""env.1A""#,
+            r#""env.sk_live_AbCdEf0123456789abcd""#,
             &format!("\"env.{}\"", "A".repeat(VARIABLE_BYTES_MAX + 1)),
             r#""file:""#,
             r#""file:/""#,
@@ -360,7 +366,10 @@ mod tests {
             r#""<redacted>""#,
             r#"{"value":"http://<redacted>@proxy","type":"plain_text"}"#,
         ] {
-            assert!(check(faulty).is_err_and(|fault| !fault.contains("sk-live")), "{faulty}");
+            assert!(
+                check(faulty).is_err_and(|fault| !fault.contains("sk-live") && !fault.contains("sk_live")),
+                "{faulty}"
+            );
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) const CONNECTIONS_PER_CORE_MAX: u64 = 1_000_000;
 const TRUSTED_PROXIES_MAX: usize = 1_024;
 /// Shortest `admin_token`, bytes: what cannot be guessed.
 const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+/// Taken for a token that is missing where that is no fault.
+const TOKEN_STAND_IN: &str = "unset-unset-unset-unset";
 /// Longest, bytes: it stands in a header.
 const ADMIN_TOKEN_BYTES_MAX: usize = 1_024;
 /// Longest path, bytes: Linux's PATH_MAX.
@@ -88,7 +90,7 @@ fn admin_address(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<String> {
 
 /// `None`: faulty, and reported; `Some(None)`: empty in the file.
 fn admin_token(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Option<Secret>> {
-    let Some(Present { text, whence }) = require(at, reading)? else { return Some(None) };
+    let Some(Present { text, whence }) = require(at, TOKEN_STAND_IN, reading)? else { return Some(None) };
     let source = whence.source();
     let bytes = text.expose().len();
     if !(ADMIN_TOKEN_BYTES_MIN..=ADMIN_TOKEN_BYTES_MAX).contains(&bytes) {
@@ -144,7 +146,7 @@ fn pem(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<Pem> {
     if let Written::File(path) = written(at, reading.report)? {
         return Some(Pem::File(path));
     }
-    let Some(present) = require(at, reading)? else {
+    let Some(present) = require(at, "unset", reading)? else {
         reading.report.fault(at.spot(), "is empty; expected a PEM file's path or \"env.NAME\"");
         return None;
     };

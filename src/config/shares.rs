@@ -14,15 +14,19 @@ const MODELS_NAMED_MAX: usize = 5;
 /// Stands for every model that no list names; it is no model's name.
 const OTHERS: &str = "\0";
 
-/// What changed for each key of the new config that was there before: its name, and `share 50 % → 75 % of gpt-4o`.
-pub(crate) fn changes<'a>(old: &'a Provider, new: &'a Provider) -> BTreeMap<&'a str, Vec<String>> {
+/// What changed for each key of the new config that was there before: its name, and `share 50 % → 75 % of gpt-4o`. Keys
+/// without a value count as well where `by_definition`, and where no key has one.
+pub(crate) fn changes<'a>(
+    old: &'a Provider,
+    new: &'a Provider,
+    by_definition: bool,
+) -> BTreeMap<&'a str, Vec<String>> {
     let models = models(old, new);
     if models.len().saturating_mul(old.keys.len() + new.keys.len()) > PAIRS_MAX {
         return BTreeMap::new();
     }
-    // By definition, when no key has a value: on a machine that is not the node's.
-    let by_definition =
-        [old, new].iter().all(|provider| provider.keys.iter().all(|key| key.secret.is_none()));
+    let by_definition = by_definition
+        || [old, new].iter().all(|provider| provider.keys.iter().all(|key| key.secret.is_none()));
     let mut of_keys: BTreeMap<&str, BTreeMap<(String, String), Vec<&str>>> = BTreeMap::new();
     for model in models {
         let (before, after) = (shares(old, model, by_definition), shares(new, model, by_definition));

@@ -103,7 +103,7 @@ impl Fields<'_, '_, '_, '_> {
     /// `None`: faulty; `Some(None)`: left out or empty in the file.
     fn present(&mut self, name: &'static str) -> Option<Option<Present>> {
         let Some(at) = self.at.member(name) else { return Some(None) };
-        let Some(present) = require(&at, self.reading)? else { return Some(None) };
+        let Some(present) = require(&at, stand_in(name), self.reading)? else { return Some(None) };
         let text = present.text.expose();
         if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
             let message = format!("holds a control character, or more than {TEXT_BYTES_MAX} bytes");
@@ -157,6 +157,15 @@ impl Fields<'_, '_, '_, '_> {
                 return None;
             }
         })
+    }
+}
+
+/// What a field accepts where its value is missing and that is no fault.
+fn stand_in(name: &str) -> &'static str {
+    match name {
+        "port" => "5432",
+        "ssl_mode" => "prefer",
+        _ => "unset",
     }
 }
 

@@ -62,7 +62,7 @@ fn connections_max(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Option<usize> 
 /// The PEM text of a section's `ca_cert_pem`, if it holds a root that can be used.
 fn extra_roots(section: Option<&At<'_>>, reading: &mut Reading<'_, '_>) -> Vec<String> {
     let Some(at) = section.and_then(|section| section.member("ca_cert_pem")) else { return Vec::new() };
-    let Some(Some(present)) = require(&at, reading) else { return Vec::new() };
+    let Some(Some(present)) = require(&at, "", reading) else { return Vec::new() };
     match pem::count_roots(present.text.expose()) {
         Ok((_, 0)) => {}
         Ok((_, unusable)) => {

@@ -134,6 +134,14 @@ pub(crate) fn did_you_mean(word: &str, known: impl Iterator<Item = &'static str>
 }
 
 fn unknown(name: &str, at: &At<'_>, keys: &[Key], report: &mut Report<'_>) {
+    if let Some(known) = keys.iter().find(|key| key.name.eq_ignore_ascii_case(name)) {
+        let message = format!(
+            "unknown key \"{}\": write \"{}\" (Bifrost takes either, so that leaving it out could change what it says)",
+            Printable(name),
+            known.name
+        );
+        return report.fault(at.name_spot(), message);
+    }
     report.warn_by(at.name_spot(), || {
         let hint = did_you_mean(name, keys.iter().map(|key| key.name));
         format!("unknown key \"{}\", without effect{hint}", Printable(name))

@@ -150,6 +150,22 @@ fn files_of_every_kind_end_in_words() {
 }
 
 #[test]
+fn nobody_waits_for_a_pipe() {
+    let one_key = folder(
+        r#"{"providers":{"openai":{"keys":[
+        {"name":"k","value":"file:PIPE","models":["*"]},{"name":"l","value":"env.K","models":["*"]}]}}}"#,
+    );
+    let pipe = one_key.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = fs::read_to_string(one_key.path().join("config.json")).unwrap();
+    fs::write(one_key.path().join("config.json"), config.replace("PIPE", pipe.to_str().unwrap())).unwrap();
+    let run = |words: &[&str]| run_in(one_key.path(), &[("K", "sk-of-k")], words);
+    run(&["check"]).has(1, &["/keys/0/value: the key \"k\"", "is a named pipe, and a file is wanted"]);
+    run(&["check", "--config", "pipe"]).has(1, &["pipe: is a named pipe, and a file is wanted"]);
+    run(&["check", "--env-file", "pipe"]).has(1, &["pipe: is a named pipe, and a file is wanted"]);
+}
+
+#[test]
 fn an_env_file_stands_before_the_environment() {
     let folder = folder(ONE_KEY);
     let env_file = folder.path().join("node.env");
@@ -233,4 +249,14 @@ fn a_reader_that_has_gone_is_no_fault() {
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn all_that_is_missing_is_said_at_once() {
+    let seed = fs::read(fixtures().with_file_name("config").join("good/seed.json")).unwrap();
+    let seed = folder(seed);
+    let missing = ["POSTGRES_HOST", "POSTGRES_PASSWORD", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"];
+    let ended = run_in(seed.path(), &[], &["check"]);
+    ended.has(1, &missing);
+    ended.has(1, &["config.json: 4 faults"]);
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::{compare, fixtures, run, run_in};
+use crate::{compare, fixtures, folder, run, run_in};
 
 fn explain(arguments: &[&str]) -> crate::Ended {
     run(&[&["explain", "--config", "good.json"], arguments].concat())
@@ -80,4 +80,18 @@ fn json_adds_up() {
     assert_eq!(candidates.len() + explained["rejected"].as_array().unwrap().len(), 5);
     assert_eq!((&explained["draw"], &explained["error"]), (&Value::Null, &Value::Null));
     assert_eq!(explained["target"], json!({"provider": "openai", "model": "gpt-4o", "because": "prefix"}));
+}
+
+#[test]
+fn a_configs_words_move_no_terminal() {
+    let folder = folder(
+        r#"{"providers": {"openai": {"keys": [
+            {"name": "a", "value": "env.K", "models": ["m"], "aliases": {"m": "\u001b[2J\u009b31m"}},
+            {"name": "b", "value": "env.K", "models": ["m"], "weight": 0}]}}}"#,
+    );
+    let config = folder.path().join("config.json");
+    let words =
+        ["explain", "--config", config.to_str().unwrap(), "--model", "m", "--assume-keys", "--seed", "1"];
+    let ended = run(&words);
+    ended.has(0, &["\\u{1b}[2J\\u{9b}31m"]);
 }
