@@ -108,7 +108,7 @@ fn wrong() -> Vec<(&'static str, &'static str, Value)> {
         ("", "auth_config", json!({"is_enabled": true})),
         ("", "guardrails_config", json!({"rules": [1]})),
         ("/client", "enable_logging", json!("true")),
-        ("/client", "max_request_body_size_mb", json!(0)),
+        ("/client", "max_request_body_size_mb", json!(4_097)),
         ("/client", "enforce_auth_on_inference", json!(true)),
         ("/client", "allowed_origins", json!("*")),
         ("/client", "allowed_origins", json!([1])),
