@@ -36,6 +36,8 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 64;
 /// A request's body, bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a request's body may take.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the node may take to do what one request asks.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may last; it serves one request.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
-use super::{BODY_BYTES_MAX, DRAIN_DEADLINE_MAX_S, REQUEST_TIMEOUT, bifrost, unserved};
+use super::{BODY_BYTES_MAX, BODY_TIMEOUT, DRAIN_DEADLINE_MAX_S, REQUEST_TIMEOUT, bifrost, unserved};
 use crate::config::Loaded;
 use crate::control::command::{Command, Reloaded, Status};
 use crate::gateway::LiveStreams;
@@ -133,12 +134,20 @@ async fn reload(State(desk): State<Desk>) -> Answer<Reloaded> {
     Ok(Json(reloaded?))
 }
 
-async fn disable(State(desk): State<Desk>, Path(name): Path<String>) -> Answer<Reloaded> {
-    desk.switch(name, false).await
+async fn disable(State(desk): State<Desk>, name: Name) -> Answer<Reloaded> {
+    desk.switch(decoded(name)?, false).await
 }
 
-async fn enable(State(desk): State<Desk>, Path(name): Path<String>) -> Answer<Reloaded> {
-    desk.switch(name, true).await
+async fn enable(State(desk): State<Desk>, name: Name) -> Answer<Reloaded> {
+    desk.switch(decoded(name)?, true).await
+}
+
+/// A name in a path, where it could be decoded.
+type Name = Result<Path<String>, PathRejection>;
+
+fn decoded(name: Name) -> Result<String, Failure> {
+    let Path(name) = name.map_err(|_| Failure::of_request("the name in the path is not UTF-8"))?;
+    Ok(name)
 }
 
 /// The body of a drain.
@@ -160,7 +169,9 @@ async fn wish(body: Body) -> Result<Wish, Failure> {
         let message = format!("the body is cut short, or has more than {BODY_BYTES_MAX} bytes");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     };
-    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(too_large)?;
+    let slow = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in 10 s");
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_BYTES_MAX));
+    let bytes = read.await.map_err(slow)?.map_err(too_large)?;
     if bytes.trim_ascii().is_empty() {
         return Ok(Wish::default());
     }
@@ -185,8 +196,8 @@ async fn providers(State(desk): State<Desk>) -> Answer<Value> {
     Ok(Json(bifrost::providers(&*desk.loaded().await?)))
 }
 
-async fn provider(State(desk): State<Desk>, Path(name): Path<String>) -> Answer<Value> {
-    let found = bifrost::provider(&*desk.loaded().await?, &name);
+async fn provider(State(desk): State<Desk>, name: Name) -> Answer<Value> {
+    let found = bifrost::provider(&*desk.loaded().await?, &decoded(name)?);
     let missing = || Failure::new(StatusCode::NOT_FOUND, "the config has no such provider");
     found.map(Json).ok_or_else(missing)
 }

@@ -366,6 +366,11 @@ fn providers_are_bifrosts_in_shape() {
     check(openai["network_config"]["extra_headers"].clone(), json!({ "x-team": "********" }));
     check(openai["proxy_config"]["password"]["value"].clone(), json!("********"));
     check(node.ask("GET", "/api/providers/none", "").status, 404);
+    for (method, path) in [("GET", "/api/providers/%ff"), ("POST", "/api/keys/%ff/disable")] {
+        let answer = node.ask(method, path, "");
+        check(answer.status, 400);
+        check(answer.json()["error"]["message"].as_str(), Some("the name in the path is not UTF-8"));
+    }
     let keys = node.ask("GET", "/api/keys", "").json();
     let first = json!({ "key_id": "id-1", "name": "literal", "provider": "openai", "enabled": true });
     assert!(keys.as_array().unwrap().contains(&first), "{keys}");
@@ -457,4 +462,13 @@ fn a_node_that_ends_says_so() {
         check(held.await.unwrap().as_str(), "the node is ending");
         check(desk.ask(Command::Status).await.unwrap_err().status.as_u16(), 503);
     });
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let node = Node::start();
+    let stream = UnixStream::connect(&node.socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST /api/drain HTTP/1.1\r\nhost: node\r\ncontent-length: 20\r\n\r\n{";
+    check(exchange(stream, head).status, 408);
 }
