@@ -114,15 +114,9 @@ fn say<T: DeserializeOwned>(
     let asked =
         find(place).and_then(|path| client::ask(&path, method, target, body).map_err(Trouble::Failed));
     match asked {
-        Ok(answer) if answer.is_success() && place.json => {
-            output::document(&answer.body);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) if answer.is_success() && place.json => output::document(&answer.body, ExitCode::SUCCESS),
         Ok(answer) if answer.is_success() => match serde_json::from_value(answer.body) {
-            Ok(value) => {
-                output::answer(printable(&words(&value)).trim_end());
-                ExitCode::SUCCESS
-            }
+            Ok(value) => output::answer(printable(&words(&value)).trim_end(), ExitCode::SUCCESS),
             Err(error) => {
                 output::complaint(&format!(
                     "the node's answer is not understood; is it another version? {error}"
@@ -143,14 +137,15 @@ fn say<T: DeserializeOwned>(
 }
 
 fn refused(answer: &Answer, json: bool) -> ExitCode {
-    if json {
-        output::document(&answer.body);
-    }
+    let code = match json {
+        true => output::document(&answer.body, ExitCode::FAILURE),
+        false => ExitCode::FAILURE,
+    };
     let message = answer.body.pointer("/error/message").and_then(Value::as_str);
     output::complaint(&printable(message.unwrap_or("the node refused, and did not say why")));
     let faults = answer.body.get("faults").and_then(Value::as_array).into_iter().flatten();
     faults.filter_map(Value::as_str).for_each(|fault| output::complaint(&printable(fault)));
-    ExitCode::FAILURE
+    code
 }
 
 /// Names come from a config and models from callers: a terminal is told nothing by them.

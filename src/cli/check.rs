@@ -76,11 +76,11 @@ struct Online {
 /// Exit code 0: good; 1: faulty.
 pub(super) fn run(arguments: &Check) -> ExitCode {
     let report = report(arguments);
+    let code = if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match arguments.json {
-        true => output::document(&report),
-        false => say(&report),
+        true => output::document(&report, code),
+        false => say(&report, code),
     }
-    if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn report(arguments: &Check) -> Report {
@@ -102,7 +102,7 @@ fn report(arguments: &Check) -> Report {
 fn with_keys(mut faults: Vec<Fault>, texts: &Texts) -> Vec<Fault> {
     if let Ok(loaded) = texts.examine_away() {
         faults.extend(loaded.unusable_keys.iter().take(FINDINGS_MAX).map(Fault::from));
-        faults.sort_by_key(|fault| (fault.line, fault.column));
+        faults.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
     }
     faults
 }
@@ -173,21 +173,26 @@ impl From<Tried> for Online {
     }
 }
 
-fn say(report: &Report) {
+fn say(report: &Report, code: ExitCode) -> ExitCode {
     let Report { config, faults, warnings, online, .. } = report;
     warnings.iter().for_each(|warning| output::complaint(&format!("warning: {}", warning.words)));
     let reached = online.iter().filter(|online| online.fault.is_none());
-    reached.for_each(|online| output::answer(&online.words));
+    let mut said: Vec<&str> = reached.map(|online| online.words.as_str()).collect();
     faults.iter().for_each(|fault| output::complaint(&fault.words));
     if report.good {
         let digest = report.digest.as_deref().unwrap_or_default();
         let (providers, keys) = (count(report.providers, "provider"), count(report.keys, "key"));
-        output::answer(&format!("{config}: good: {providers}, {keys}, digest {digest}"));
-    } else if faults.len() > FINDINGS_MAX {
-        output::complaint(&format!("{config}: more than {FINDINGS_MAX} faults"));
-    } else {
-        output::complaint(&format!("{config}: {}", count(faults.len(), "fault")));
+        let good = format!("{config}: good: {providers}, {keys}, digest {digest}");
+        said.push(&good);
+        return output::answer(&said.join("\n"), code);
     }
+    match faults.len() {
+        found if found > FINDINGS_MAX => {
+            output::complaint(&format!("{config}: more than {FINDINGS_MAX} faults"));
+        }
+        found => output::complaint(&format!("{config}: {}", count(found, "fault"))),
+    }
+    if said.is_empty() { code } else { output::answer(&said.join("\n"), code) }
 }
 
 fn count(count: usize, what: &str) -> String {

@@ -1,8 +1,6 @@
 //! `corelane config print`, `schema`, `diff`: what a config means, what may stand in one, what changed between two. It
 //! decides nothing and asks no node.
 
-use std::fmt;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -56,7 +54,7 @@ const TROUBLE: u8 = 2;
 pub(super) fn run(config: &Config) -> ExitCode {
     match config {
         Config::Print(print) => run_print(print),
-        Config::Schema => say(&pretty(&schema::schema()), ExitCode::SUCCESS),
+        Config::Schema => output::document(&schema::schema(), ExitCode::SUCCESS),
         Config::Diff(diff) => run_diff(diff),
     }
 }
@@ -68,13 +66,12 @@ fn run_print(arguments: &Print) -> ExitCode {
         Ok(loaded) => loaded,
         Err(faults) => return output::faulty(faults, arguments.json, ExitCode::FAILURE),
     };
-    complain(&loaded.warnings, ExitCode::SUCCESS);
-    complain(&loaded.unusable_keys.iter().map(Fault::from).collect::<Vec<_>>(), ExitCode::SUCCESS);
-    let text = match arguments.json {
-        true => pretty(&print::document(&texts.config, &loaded)),
-        false => print::commented(&texts.config, &loaded),
-    };
-    say(&text, ExitCode::SUCCESS)
+    loaded.warnings.iter().for_each(|warning| output::complaint(&warning.to_string()));
+    loaded.unusable_keys.iter().map(Fault::from).for_each(|fault| output::complaint(&fault.to_string()));
+    match arguments.json {
+        true => output::document(&print::document(&texts.config, &loaded), ExitCode::SUCCESS),
+        false => output::answer(print::commented(&texts.config, &loaded).trim_end(), ExitCode::SUCCESS),
+    }
 }
 
 fn run_diff(arguments: &Diff) -> ExitCode {
@@ -91,11 +88,11 @@ fn run_diff(arguments: &Diff) -> ExitCode {
     };
     let changes = diff::changes(&old, &new);
     let code = if changes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    let text = match arguments.json {
-        true => pretty(&document(&old, &new, &changes)),
-        false => changes.iter().map(|change| format!("{change}\n")).collect(),
-    };
-    say(&text, code)
+    match arguments.json {
+        true => output::document(&document(&old, &new, &changes), code),
+        false if changes.is_empty() => code,
+        false => output::answer(&changes.join("\n"), code),
+    }
 }
 
 fn document(old: &Loaded, new: &Loaded, changes: &[String]) -> Value {
@@ -105,24 +102,4 @@ fn document(old: &Loaded, new: &Loaded, changes: &[String]) -> Value {
         "new_digest": new.snapshot.digest,
         "changes": changes,
     })
-}
-
-fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
-}
-
-/// A reader that went away, such as `head`, is nobody's fault.
-fn say(text: &str, code: ExitCode) -> ExitCode {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(&[error], ExitCode::FAILURE),
-        _ => code,
-    }
-}
-
-fn complain<T: fmt::Display>(findings: &[T], code: ExitCode) -> ExitCode {
-    let mut err = io::stderr().lock();
-    for finding in findings {
-        let _ = writeln!(err, "{finding}"); // there is nobody else to tell
-    }
-    code
 }

@@ -67,11 +67,11 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     let explained = explain::explain(&snapshot, asked);
     let is_served = explained.as_ref().is_ok_and(|explained| explained.error.is_none());
     let view = View { arguments, snapshot: &snapshot };
+    let code = if is_served { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match arguments.json {
-        true => output::document(&view.json(&explained)),
-        false => output::answer(view.text(&explained).trim_end()),
+        true => output::document(&view.json(&explained), code),
+        false => output::answer(view.text(&explained).trim_end(), code),
     }
-    if is_served { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn disable(snapshot: &mut Snapshot, name: &str) -> Result<(), String> {

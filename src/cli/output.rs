@@ -8,9 +8,15 @@ use serde::Serialize;
 
 use crate::config::Fault;
 
-/// The answer, with a line's end.
-pub(super) fn answer(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+/// The answer, with a line's end, and the code to end with: that one, or failure where the answer could not be written.
+pub(super) fn answer(text: &str, code: ExitCode) -> ExitCode {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complaint(&error.to_string());
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
 }
 
 /// A fault or a warning, with a line's end.
@@ -19,19 +25,19 @@ pub(super) fn complaint(text: &str) {
 }
 
 /// The answer as JSON, for programs and eyes.
-pub(super) fn document(value: &impl Serialize) {
+pub(super) fn document(value: &impl Serialize, code: ExitCode) -> ExitCode {
     let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string());
-    answer(&text);
+    answer(&text, code)
 }
 
 /// Every fault of configs that are not taken: in words, and with `json` as a document, too.
 pub(super) fn faulty(faults: Vec<Fault>, json: bool, code: ExitCode) -> ExitCode {
     let faults: Vec<Finding> = faults.into_iter().map(Finding::from).collect();
     faults.iter().for_each(|fault| complaint(&fault.words));
-    if json {
-        document(&serde_json::json!({ "faults": faults }));
+    match json {
+        true => document(&serde_json::json!({ "faults": faults }), code),
+        false => code,
     }
-    code
 }
 
 /// A fault or a warning as programs read it.

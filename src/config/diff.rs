@@ -210,7 +210,7 @@ fn value_change(old: &Key, new: &Key, is_away: bool) -> Option<String> {
 /// Values behind references that are written as before; a key's is told with the key.
 fn values(old: &Loaded, new: &Loaded, changes: &mut Changes) {
     for (pointer, (after, _)) in &new.values.0 {
-        let is_key = pointer.starts_with("/providers/") && pointer.ends_with("/value");
+        let is_key = pointer.split('/').nth(3) == Some("keys"); // /providers/NAME/keys/…
         let is_written_alike = old.normal.config.pointer(pointer) == new.normal.config.pointer(pointer);
         let before = old.values.0.get(pointer).map(|(before, _)| before);
         if !is_key && is_written_alike && before != Some(after) {

@@ -178,13 +178,7 @@ fn value(at: &At<'_>, owner: Owner<'_>, reading: &mut Reading<'_, '_>) -> Option
             "is sent as it stands, as the key itself: a variable is written \"env.NAME\", in lower case";
         reading.report.warn(member.spot(), message);
     } else if resolved.whence == Whence::Config {
-        let variable = variable_for(owner.name);
-        reading.report.warn(
-            member.spot(),
-            format!(
-                "the secret stands in the file; put it into the environment and write \"env.{variable}\""
-            ),
-        );
+        validate::warn_of_secret(&member, &variable_for(owner.name), reading.report);
     }
     Some(resolved)
 }

@@ -136,7 +136,7 @@ pub fn key_states(snapshot: &Snapshot) -> Vec<KeyState> {
         provider: provider.name.clone(),
         key_id: key.id.clone(),
         key_name: key.name.clone(),
-        up: key.enabled && key.secret.is_some(),
+        up: key.is_usable(),
     };
     keys.map(state).collect()
 }

@@ -1,7 +1,7 @@
 //! A config as it is understood: its normal form with where each value comes from, for eyes (JSON with comments) or for
 //! programs (JSON). It holds no secret, and prints nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -71,9 +71,9 @@ impl Walk<'_> {
     fn down(&mut self, form: &Value, at: Option<&At<'_>>, pointer: &str) {
         match form {
             Value::Object(members) if !is_leaf(form) => {
+                let written = at.map(|at| written(at, pointer)).unwrap_or_default();
                 for (name, value) in members {
-                    let member = at.and_then(|at| member(at, name, pointer));
-                    self.down(value, member.as_ref(), &joined(pointer, name));
+                    self.down(value, written.get(name), &joined(pointer, name));
                 }
             }
             Value::Array(elements) if !is_leaf(form) => {
@@ -106,16 +106,13 @@ impl Walk<'_> {
     }
 }
 
-/// By its name, or by one that means the same: providers and headers are named without regard to case.
-fn member<'t>(at: &At<'t>, name: &str, pointer: &str) -> Option<At<'t>> {
-    if pointer != "/providers" && !pointer.ends_with("/network_config/extra_headers") {
-        return at.member(name);
-    }
-    let in_lower_case = |(written, member): (&'t str, At<'t>)| {
-        let is_there = !matches!(member.node.value, Written::Null);
-        (is_there && written.to_lowercase() == name).then_some(member)
-    };
-    at.member(name).or_else(|| at.members().find_map(in_lower_case))
+/// An object's members by name; providers and headers are named without regard to case.
+fn written<'t>(at: &At<'t>, pointer: &str) -> HashMap<String, At<'t>> {
+    let ignores_case = pointer == "/providers" || pointer.ends_with("/network_config/extra_headers");
+    let is_there = |member: &At<'_>| !matches!(member.node.value, Written::Null);
+    let name = |written: &str| if ignores_case { written.to_lowercase() } else { written.to_owned() };
+    let members = at.members().filter(|(_, member)| is_there(member));
+    members.map(|(written, member)| (name(written), member)).collect()
 }
 
 /// What is printed on one line: a scalar, a list of them, an empty object, a literal that says that it is one.

@@ -6,7 +6,7 @@ use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::operations::{self, Paths};
-use super::snapshot::{Key, Operations, Provider, Whence};
+use super::snapshot::{Operations, Provider, Whence};
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
@@ -204,10 +204,7 @@ fn base_path(mut path: String, entry: Option<&Entry>) -> String {
 
 /// Worth a word, and no more: a node without a usable key starts, says so to every request, and serves after a reload.
 fn warn_without_value(at: &At<'_>, providers: &[Provider], reading: &mut Reading<'_, '_>) {
-    let serves = |provider: &Provider| {
-        let is_usable = |key: &Key| key.enabled && key.secret.is_some();
-        provider.dialect.is_some() && (provider.key_less || provider.keys.iter().any(is_usable))
-    };
+    let serves = |provider: &Provider| provider.dialect.is_some() && provider.has_key();
     if providers.is_empty() || providers.iter().any(serves) {
         return;
     }

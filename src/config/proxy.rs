@@ -76,7 +76,7 @@ fn url(at: &At<'_>, kind: ProxyKind, reading: &mut Reading<'_, '_>) -> Option<Ur
         return None;
     }
     if present.whence == Whence::Config && url.credentials.is_some() {
-        warn_of_secret(&member, "PROXY_URL", reading);
+        validate::warn_of_secret(&member, "PROXY_URL", reading.report);
     }
     Some(url)
 }
@@ -115,7 +115,7 @@ fn credentials(
 
 fn checked_password(at: &At<'_>, password: Present, reading: &mut Reading<'_, '_>) -> Option<Secret> {
     if password.whence == Whence::Config {
-        warn_of_secret(at, "PROXY_PASSWORD", reading);
+        validate::warn_of_secret(at, "PROXY_PASSWORD", reading.report);
     }
     check(at, &password, password_fault(password.text.expose()), reading)?;
     Some(password.text)
@@ -125,12 +125,6 @@ fn check(at: &At<'_>, present: &Present, fault: Option<&str>, reading: &mut Read
     let Some(fault) = fault else { return Some(()) };
     reading.report.fault(at.spot(), format!("the value{} {fault}", present.whence.source()));
     None
-}
-
-fn warn_of_secret(at: &At<'_>, variable: &str, reading: &mut Reading<'_, '_>) {
-    let message =
-        format!("the secret stands in the file; put it into the environment and write \"env.{variable}\"");
-    reading.report.warn(at.spot(), message);
 }
 
 /// Type `environment`.

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::fault::Printable;
 use super::snapshot::{Key, Models, Provider};
 
-/// Most pairs of a key and a model that are looked at, for a provider; over it only weights are told.
-const PAIRS_MAX: usize = 1_000_000;
+/// Most names that are compared for a provider: each model of any list with each entry of each key's lists. Over it only
+/// weights are told.
+const COMPARISONS_MAX: usize = 20_000_000;
 /// Models that one line names.
 const MODELS_NAMED_MAX: usize = 5;
 /// Stands for every model that no list names; it is no model's name.
@@ -22,7 +23,7 @@ pub(crate) fn changes<'a>(
     by_definition: bool,
 ) -> BTreeMap<&'a str, Vec<String>> {
     let models = models(old, new);
-    if models.len().saturating_mul(old.keys.len() + new.keys.len()) > PAIRS_MAX {
+    if models.len().saturating_mul(entries(old) + entries(new)) > COMPARISONS_MAX {
         return BTreeMap::new();
     }
     let by_definition = by_definition
@@ -42,6 +43,15 @@ pub(crate) fn changes<'a>(
     }
     let worded = of_keys.into_iter().map(|(key, groups)| (key, lines(&groups)));
     worded.filter(|(_, lines)| !lines.is_empty()).collect()
+}
+
+/// What is compared with one model to know who serves it.
+fn entries(provider: &Provider) -> usize {
+    let of_key = |key: &Key| {
+        let listed = if let Models::Only(models) = &key.models { models.len() } else { 0 };
+        1 + listed + key.aliases.len() + key.blacklisted_models.len()
+    };
+    provider.keys.iter().map(of_key).sum()
 }
 
 fn lines(groups: &BTreeMap<(String, String), Vec<&str>>) -> Vec<String> {

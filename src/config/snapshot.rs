@@ -262,7 +262,19 @@ pub struct Key {
     pub enabled: bool,
 }
 
+impl Provider {
+    /// Whether a request to it finds a key, or needs none.
+    pub fn has_key(&self) -> bool {
+        self.key_less || self.keys.iter().any(Key::is_usable)
+    }
+}
+
 impl Key {
+    /// Whether it may be drawn at all: enabled, with a value.
+    pub fn is_usable(&self) -> bool {
+        self.enabled && self.secret.is_some()
+    }
+
     /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.
     pub fn serves(&self, model: &str) -> bool {
         self.enabled && self.denial(model).is_none() && self.allows(model)

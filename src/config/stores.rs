@@ -128,10 +128,7 @@ impl Fields<'_, '_, '_, '_> {
         let password = self.present("password")?;
         let stands_in_file = password.as_ref().is_some_and(|password| password.whence == Whence::Config);
         if stands_in_file && let Some(at) = self.at.member("password") {
-            self.reading.report.warn(
-                at.spot(),
-                "the secret stands in the file; put it into the environment and write \"env.POSTGRES_PASSWORD\"",
-            );
+            validate::warn_of_secret(&at, "POSTGRES_PASSWORD", self.reading.report);
         }
         Some(password.map(|password| password.text))
     }

@@ -7,6 +7,7 @@ use super::duration;
 use super::fault::{Printable, Report};
 use super::file::{Effect, Key, Kind, REFERENCE, When, plugin_config};
 use super::nearest::nearest;
+use super::reference::looks_like_reference;
 
 /// Checks an object against its keys. `effects: false`: types and unknown keys only, for what is not served anyway.
 pub(crate) fn object(at: &At<'_>, keys: &[Key], effects: bool, report: &mut Report<'_>) {
@@ -108,21 +109,20 @@ fn does_ask(value: &Value<'_>) -> bool {
 
 /// Whether a value that may come from elsewhere stands in the file itself.
 fn is_literal(at: &At<'_>) -> bool {
-    let names_another_place =
-        |text: &str| ["env.", "file:", "vault."].iter().any(|prefix| text.starts_with(prefix));
     let is_text =
         |at: Option<At<'_>>| at.and_then(|at| at.text()).is_some_and(|text| !text.trim().is_empty());
     if !matches!(at.node.value, Value::Object(_)) {
-        return at.text().is_none_or(|text| !names_another_place(text)) && asks(at);
+        return at.text().is_none_or(|text| !looks_like_reference(text)) && asks(at);
     }
-    let value = at.member("value").filter(|value| value.text().is_none_or(|text| !names_another_place(text)));
+    let value =
+        at.member("value").filter(|value| value.text().is_none_or(|text| !looks_like_reference(text)));
     let is_reference = at.member("from_env").and_then(|flag| flag.bool()) == Some(true)
         || matches!(at.member("type").and_then(|kind| kind.text()), Some("env" | "vault"));
     is_text(value) && !is_reference
 }
 
 /// Names the form in which a secret would not stand in the file.
-fn warn_of_secret(at: &At<'_>, variable: &str, report: &mut Report<'_>) {
+pub(crate) fn warn_of_secret(at: &At<'_>, variable: &str, report: &mut Report<'_>) {
     let message =
         format!("the secret stands in the file; put it into the environment and write \"env.{variable}\"");
     report.warn(at.spot(), message);

@@ -18,7 +18,7 @@ use super::watch::Watch;
 use crate::config::Loaded;
 use crate::config::diff;
 use crate::config::restart::{lost_values, needs_restart};
-use crate::config::snapshot::{Key, Pem, Provider, ServerTls, Snapshot, Whence};
+use crate::config::snapshot::{Pem, ServerTls, Snapshot, Whence};
 use crate::gateway::Message;
 use crate::net::listen_tls::Certified;
 use crate::net::mailbox::Post;
@@ -139,11 +139,11 @@ pub(super) enum Ended {
     Nothing,
     /// Every core runs the new config, but for those in `late`.
     Applied { current: Current, reloaded: Reloaded, late: Vec<usize> },
-    /// What the files mean is what runs; the certificates may be new.
-    Unchanged { current: Current, reloaded: Reloaded },
+    /// What the files mean is what runs; the certificates may be new, on every core but for those in `late`.
+    Unchanged { current: Current, reloaded: Reloaded, late: Vec<usize> },
     /// What was seen cannot be applied.
     Refused { faults: Vec<String>, seen: Option<Seen> },
-    /// The files would not stand still.
+    /// The files would not stand still, or a core is still being told of an earlier config.
     Unsteady(String),
 }
 
@@ -210,7 +210,10 @@ async fn follow(ground: &Ground, hands: &mut Hands, seen: Seen) {
             watch.follow(&seen);
             watch
         });
-        hands.watch = followed.await.ok();
+        let lost = |why: &String| {
+            tracing::warn!(why, "the config's files are watched no more; they are looked at every 15 s");
+        };
+        hands.watch = followed.await.inspect_err(lost).ok();
     }
 }
 
@@ -333,10 +336,8 @@ fn without(file: &Arc<Loaded>, disabled: &BTreeSet<String>) -> Arc<Loaded> {
 
 /// A sentence for each provider that could be asked and, from now on, can not: its last key is gone.
 fn keyless(old: &Snapshot, new: &Snapshot) -> Vec<String> {
-    let is_usable = |key: &Key| key.enabled && key.secret.is_some();
-    let has_key = |provider: &Provider| provider.key_less || provider.keys.iter().any(is_usable);
-    let could = |name: &str| old.providers.iter().any(|provider| provider.name == name && has_key(provider));
-    let lost = new.providers.iter().filter(|provider| provider.dialect.is_some() && !has_key(provider));
+    let could = |name: &str| old.providers.iter().any(|provider| provider.name == name && provider.has_key());
+    let lost = new.providers.iter().filter(|provider| provider.dialect.is_some() && !provider.has_key());
     let lost = lost.filter(|provider| could(&provider.name));
     lost.map(|provider| {
         format!("the provider {} has no usable key now: requests to it are refused", provider.name)
@@ -397,6 +398,7 @@ async fn unchanged(
     (changes, warnings): (Vec<String>, Vec<String>),
     hands: &mut Hands,
 ) -> Result<Ended, Ended> {
+    let mut late = Vec::new();
     if let Some(certified) = certified {
         let (shared, certified) = (Arc::clone(ground), Arc::new(certified));
         let owed = Some(Arc::clone(&certified));
@@ -407,18 +409,17 @@ async fn unchanged(
         let shares = made.map_err(refused)?;
         // Not before what is still told: it goes to the same cores by the same way.
         if !hands.have_told() {
-            return Err(refused("a core still has to be told of an earlier config; try again".to_owned()));
+            return Err(Ended::Unsteady(
+                "a core still has to be told of an earlier config; try again".to_owned(),
+            ));
         }
         hands.owed = owed;
-        let late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
-        if !late.is_empty() {
-            return Err(Ended::Refused { faults: vec![late_cores(&late)], seen: Some(seen) });
-        }
+        late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
     }
     let snapshot = &current.serving.snapshot;
     let (generation, digest) = (snapshot.generation, snapshot.digest.clone());
     let reloaded = Reloaded { generation, digest, changes, warnings };
-    Ok(Ended::Unchanged { current: Current { seen, ..current }, reloaded })
+    Ok(Ended::Unchanged { current: Current { seen, ..current }, reloaded, late })
 }
 
 /// Why a reload that was handed over is not yet everywhere.
@@ -487,7 +488,7 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let hands = Hands::new(None);
             let (ended, hands) = attempt(Arc::clone(&ground), current.clone(), Aim::Reload, hands).await;
-            assert!(matches!(ended, Ended::Refused { .. }), "it is late");
+            assert!(matches!(ended, Ended::Unchanged { late, .. } if late == [0]));
             let (sender, adoptions) = std::sync::mpsc::channel();
             let aim = Aim::Keys(BTreeSet::from(["only".to_owned()]));
             let switched = tokio::spawn(attempt(ground, current, aim, hands));

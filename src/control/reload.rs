@@ -206,10 +206,13 @@ impl Reloads {
         self.hands = Some(hands);
         let result = match ended {
             Ended::Nothing => Ok(self.as_it_is()),
-            Ended::Applied { current, reloaded, late } => self.applied(&wish, current, reloaded, &late),
-            Ended::Unchanged { current, reloaded } => {
+            Ended::Applied { current, reloaded, late } => {
+                self.applied(&wish, current, &reloaded);
+                self.everywhere(reloaded, &late)
+            }
+            Ended::Unchanged { current, reloaded, late } => {
                 self.unchanged(&wish, current, &reloaded);
-                Ok(reloaded)
+                self.everywhere(reloaded, &late)
             }
             // Files that cannot even be looked at: said once.
             Ended::Refused { faults, seen: None } if wish.is_look() && self.has_said(&faults) => {
@@ -230,13 +233,7 @@ impl Reloads {
         self.begin();
     }
 
-    fn applied(
-        &mut self,
-        wish: &Wish,
-        current: Current,
-        reloaded: Reloaded,
-        late: &[usize],
-    ) -> Result<Reloaded, Refused> {
+    fn applied(&mut self, wish: &Wish, current: Current, reloaded: &Reloaded) {
         self.seen = current.seen.clone();
         self.current = current;
         self.last_failure = None;
@@ -253,6 +250,10 @@ impl Reloads {
             changes = said(&reloaded.changes),
             "the config is applied"
         );
+    }
+
+    /// The answer to a wish that was handed to the cores, of which some may be late.
+    fn everywhere(&mut self, reloaded: Reloaded, late: &[usize]) -> Result<Reloaded, Refused> {
         match late.is_empty() {
             true => Ok(reloaded),
             false => Err(Refused { is_handed_over: true, ..self.failed(vec![late_cores(late)], LATE) }),

@@ -82,7 +82,7 @@ pub(super) async fn serve(
 fn usable_keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &Key)> {
     let served = snapshot.providers.iter().filter(|provider| provider.dialect.is_some());
     let keys = served.flat_map(|provider| provider.keys.iter().map(move |key| (provider, key)));
-    keys.filter(|(_, key)| key.enabled && key.secret.is_some())
+    keys.filter(|(_, key)| key.is_usable())
 }
 
 fn open_keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &Key)> {
@@ -106,7 +106,7 @@ fn entries(snapshot: &Snapshot, lists: &[Rc<Vec<String>>], created_s: u64) -> Ve
     let mut entries = Vec::new();
     for (provider, key, model) in named.chain(open) {
         let id = format!("{}/{model}", provider.name);
-        if crate::routing::draw::serves(key, model) && seen.insert(id.clone()) {
+        if key.serves(model) && seen.insert(id.clone()) {
             entries.push(ModelEntry { id, owned_by: provider.name.clone(), created_s });
         }
     }

@@ -22,7 +22,7 @@ pub fn draw<'a>(provider: &'a Provider, model: &'a str, chance: f64) -> Result<D
     if provider.key_less {
         return Ok(Draw { key: None, wire_model: model });
     }
-    let usable = || keys(provider).filter(|(_, key)| key.secret.is_some() && serves(key, model));
+    let usable = || keys(provider).filter(|(_, key)| key.secret.is_some() && key.serves(model));
     let total: f64 = usable().map(|(_, key)| key.weight).sum();
     let mut rest = chance * total;
     let mut chosen = None;
@@ -50,12 +50,7 @@ fn evenly(keys: Vec<(KeyId, &Key)>, chance: f64) -> Option<(KeyId, &Key)> {
 }
 
 pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
-    (0u16..).map(KeyId).zip(&provider.keys)
-}
-
-/// Whether the key's lists let it serve the model. The deny list wins; an alias counts as listed.
-pub fn serves(key: &Key, model: &str) -> bool {
-    key.serves(model)
+    provider.keys.iter().zip(0..).map(|(key, id)| (KeyId(id), key))
 }
 
 pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
@@ -65,7 +60,7 @@ pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
 /// Names the keys that would serve the model if they had a value, and what each lacks.
 pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
     let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
-    let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && serves(key, model));
+    let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && key.serves(model));
     for (_, key) in without_value().take(KEYS_NAMED_MAX) {
         message.push_str(&format!("; key {} has no value", key.name));
         if key.whence != Whence::Config {

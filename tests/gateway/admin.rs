@@ -8,7 +8,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::caller::{Caller, request};
-use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, node, ok, on_both};
+use crate::setup::{
+    ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, node, ok, on_both, streaming,
+};
 use crate::support::node::{KEYS, Node, RUNTIME_FOLDER, eventually};
 use crate::support::upstream::{Gate, Upstream};
 
@@ -211,20 +213,11 @@ fn reload_says_what_changed_or_every_fault() {
 fn drain_ends_a_node_in_order() {
     on_both(|driver| {
         let gate = Gate::default();
-        let next = gate.clone();
-        let upstream = Upstream::start(move |line| {
-            while line.receive().is_some() {
-                line.send(STREAM_HEAD);
-                line.send(chunk(event("<0>")));
-                next.pass();
-                line.send(chunk("data: [DONE]\n\n"));
-                line.send("0\r\n\r\n");
-            }
-        });
+        let upstream = streaming(&gate);
         let mut node = node(&upstream, driver);
         let mut caller = Caller::new(&node);
         caller.send(request(CHAT, "", ASK_STREAM));
-        caller.until("<0>");
+        caller.until("one");
         let begun = run(&node, &["drain", "--deadline", "10m"]).well();
         assert!(begun.starts_with("the node drains"), "{begun}");
         assert_eq!(run(&node, &["drain"]).well(), "the node was draining already\n");

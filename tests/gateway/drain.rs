@@ -4,30 +4,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::caller::{Caller, request};
-use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
+use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, config, ok, on_both, streaming};
 use crate::support::node::{Node, eventually};
 use crate::support::upstream::{Gate, Upstream};
-
-/// Two events, the second when it is let through.
-fn streaming(gate: &Gate) -> Upstream {
-    let gate = gate.clone();
-    Upstream::start(move |line| {
-        while let Some(request) = line.receive() {
-            if !request.text().contains("\"stream\"") {
-                line.send(ok(ANSWER));
-                continue;
-            }
-            line.send(STREAM_HEAD);
-            line.send(chunk(event("one")));
-            if !gate.pass() {
-                return;
-            }
-            line.send(chunk(event("two")));
-            line.send(chunk("data: [DONE]\n\n"));
-            line.send("0\r\n\r\n");
-        }
-    })
-}
 
 /// Whether a new connection is refused, or closed without an answer.
 fn is_shut(node: &Node) -> bool {

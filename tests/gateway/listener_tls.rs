@@ -10,7 +10,7 @@ use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind};
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
-use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
+use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, config, ok, on_both, streaming};
 use crate::support::node::{KEYS, Node, eventually};
 use crate::support::tls::{BOTH, Certificates, Goodbye, Leaf, TLS12, TLS13, TlsCaller, TlsFront};
 use crate::support::upstream::{Gate, Upstream};
@@ -302,23 +302,7 @@ fn an_answer_that_closes_ends_with_a_word() {
 fn certificates_are_read_again_and_a_fault_keeps_the_old_ones() {
     on_both(|driver| {
         let gate = Gate::default();
-        let next = gate.clone();
-        let upstream = Upstream::start(move |line| {
-            while let Some(request) = line.receive() {
-                if !request.text().contains("\"stream\"") {
-                    line.send(ok(ANSWER));
-                    continue;
-                }
-                line.send(STREAM_HEAD);
-                line.send(chunk(event("one")));
-                if !next.pass() {
-                    return;
-                }
-                line.send(chunk(event("two")));
-                line.send(chunk("data: [DONE]\n\n"));
-                line.send("0\r\n\r\n");
-            }
-        });
+        let upstream = streaming(&gate);
         let certificates = Certificates::new();
         let node = start(&upstream, &certificates, driver);
         let session = Arc::new(certificates.client_config(BOTH));

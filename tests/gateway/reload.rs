@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::caller::{Caller, request};
-use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
+use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, config, ok, on_both, streaming};
 use crate::support::node::{KEYS, Node, eventually, pause};
 use crate::support::tls::Certificates;
 use crate::support::upstream::{Gate, Upstream};
@@ -120,23 +120,7 @@ fn a_hang_up_applies_the_file_and_says_so_everywhere() {
 fn requests_keep_the_config_that_they_began_with_and_its_memory_goes_with_them() {
     on_both(|driver| {
         let gate = Gate::default();
-        let next = gate.clone();
-        let upstream = Upstream::start(move |line| {
-            while let Some(request) = line.receive() {
-                if !request.text().contains("\"stream\"") {
-                    line.send(ok(ANSWER));
-                    continue;
-                }
-                line.send(STREAM_HEAD);
-                line.send(chunk(event("one")));
-                if !next.pass() {
-                    return;
-                }
-                line.send(chunk(event("two")));
-                line.send(chunk("data: [DONE]\n\n"));
-                line.send("0\r\n\r\n");
-            }
-        });
+        let upstream = streaming(&gate);
         let config = config(upstream.address);
         let node = unwatched(&config, driver, &[], &KEYS);
         let mut stream = Caller::new(&node);

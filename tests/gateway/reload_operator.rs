@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::admin::{Said, run, run_with};
 use crate::caller::{Caller, request};
 use crate::reload::{changed, file, health, replace, runs, value, values};
-use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both};
+use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, config, ok, on_both, streaming};
 use crate::support::node::{KEYS, Node, RUNTIME_FOLDER, eventually, pause};
 use crate::support::upstream::{Gate, Upstream};
 
@@ -226,18 +226,7 @@ fn a_new_key_of_the_secrets_digest_is_taken_over() {
 fn a_signal_shortens_an_operators_drain() {
     on_both(|driver| {
         let gate = Gate::default();
-        let next = gate.clone();
-        let upstream = Upstream::start(move |line| {
-            while line.receive().is_some() {
-                line.send(STREAM_HEAD);
-                line.send(chunk(event("one")));
-                if !next.pass() {
-                    return;
-                }
-                line.send(chunk("data: [DONE]\n\n"));
-                line.send("0\r\n\r\n");
-            }
-        });
+        let upstream = streaming(&gate);
         let mut node = unwatched(&config(upstream.address), driver);
         let mut stream = Caller::new(&node);
         stream.send(request(CHAT, "", ASK_STREAM));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::support::node::{DRIVERS, Node};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Gate, Upstream};
 
 /// The path of OpenAI's chat here, and of each vendor's own.
 pub(crate) const CHAT: &str = "/v1/chat/completions";
@@ -97,4 +97,25 @@ pub(crate) fn chunk(data: impl AsRef<[u8]>) -> Vec<u8> {
 pub(crate) fn event(content: &str) -> String {
     let delta = json!({ "index": 0, "delta": { "content": content }, "finish_reason": null });
     format!("data: {}\n\n", json!({ "id": "c1", "model": "gpt-4o", "choices": [delta] }))
+}
+
+/// A provider whose streams have two events, the second when it is let through; it answers whole requests at once.
+pub(crate) fn streaming(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |line| {
+        while let Some(request) = line.receive() {
+            if !request.text().contains("\"stream\"") {
+                line.send(ok(ANSWER));
+                continue;
+            }
+            line.send(STREAM_HEAD);
+            line.send(chunk(event("one")));
+            if !gate.pass() {
+                return;
+            }
+            line.send(chunk(event("two")));
+            line.send(chunk("data: [DONE]\n\n"));
+            line.send("0\r\n\r\n");
+        }
+    })
 }

@@ -124,7 +124,8 @@ pub(super) fn streams(live: &LiveStreams) -> String {
         .map(|stream| {
             let LiveStream { core, id, provider, key, model, generation, age_ms, events } = stream;
             let (core, generation, events) = (core.to_string(), generation.to_string(), events.to_string());
-            [id.clone(), core, provider.clone(), key.clone(), model.clone(), generation, age(*age_ms), events]
+            let (provider, key, model) = (cell(provider), cell(key), cell(model));
+            [id.clone(), core, provider, key, model, generation, age(*age_ms), events]
         })
         .collect();
     let head = ["id", "core", "provider", "key", "model", "generation", "age", "events"];
@@ -133,6 +134,18 @@ pub(super) fn streams(live: &LiveStreams) -> String {
         let _ = writeln!(out, "and {} more", live.left_out);
     }
     out
+}
+
+/// Longest name in a table, characters: a model's is as long as its caller made it.
+const CELL_CHARS_MAX: usize = 80;
+
+/// A name on one line of a table.
+fn cell(name: &str) -> String {
+    let printable = |char: char| if char.is_control() { '\u{fffd}' } else { char };
+    match name.char_indices().nth(CELL_CHARS_MAX) {
+        Some((end, _)) => name.get(..end).unwrap_or_default().chars().map(printable).chain(['…']).collect(),
+        None => name.chars().map(printable).collect(),
+    }
 }
 
 fn age(age_ms: u64) -> String {
@@ -176,6 +189,15 @@ pub(super) fn draining(draining: &Draining) -> String {
 mod tests {
     use super::*;
     use crate::control::command::{CoreStatus, ReloadFailure};
+
+    #[test]
+    fn a_callers_model_keeps_to_its_cell() {
+        let stream = |model: &str| LiveStream { model: model.to_owned(), ..LiveStream::default() };
+        let live = LiveStreams { streams: vec![stream(&"m".repeat(70_000)), stream("a\nb")], left_out: 0 };
+        let text = streams(&live);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.contains("a\u{fffd}b") && text.contains("mmm…") && text.len() < 1000, "{text}");
+    }
 
     #[test]
     fn a_status_is_read_at_a_glance() {

@@ -7,7 +7,6 @@ use super::query;
 use crate::config::Loaded;
 use crate::config::snapshot::{Key, Models, Provider, Snapshot};
 use crate::control::command::Status;
-use crate::routing::draw;
 
 /// Models listed when no `limit` is said, as in Bifrost; and at most.
 const MODELS_DEFAULT: usize = 5;
@@ -50,8 +49,7 @@ fn describe(provider: &Provider, form: &Value) -> Value {
 
 /// Whether requests may go to it.
 fn is_active(provider: &Provider) -> bool {
-    let usable = |key: &Key| key.enabled && key.secret.is_some();
-    provider.dialect.is_some() && (provider.key_less || provider.keys.iter().any(usable))
+    provider.dialect.is_some() && provider.has_key()
 }
 
 /// A key as the file has it, but for the operator who took it out of service.
@@ -149,7 +147,7 @@ pub(super) fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
     for provider in snapshot.providers.iter().filter(|provider| provider.dialect.is_some()) {
         for name in named(provider) {
             let usable = provider.keys.iter().filter(|key| key.secret.is_some());
-            let keys: Vec<&Key> = usable.filter(|key| draw::serves(key, name)).collect();
+            let keys: Vec<&Key> = usable.filter(|key| key.serves(name)).collect();
             if keys.is_empty() || !filter.takes(provider, name, &keys) {
                 continue;
             }

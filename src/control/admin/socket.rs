@@ -77,8 +77,11 @@ fn bind_one(path: &Path) -> Result<Bound, Fault> {
     }
     let listener = match listen(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            clear(path)?;
-            listen(path)
+            match clear(path) {
+                Err(fault) if fs::symlink_metadata(path).is_ok() => return Err(fault),
+                // It went by itself: its owner ended in this moment.
+                _ => listen(path),
+            }
         }
         other => other,
     }?;
@@ -136,7 +139,9 @@ impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         let of_folder = [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
         let is_of_folder = of_folder.contains(&error.kind()) || error.kind() == ErrorKind::NotADirectory;
-        Self { what: error.to_string(), is_of_folder, is_held: false }
+        // Taken again between two looks.
+        let is_held = error.kind() == ErrorKind::AddrInUse;
+        Self { what: error.to_string(), is_of_folder, is_held }
     }
 }
 
