@@ -23,6 +23,8 @@ pub enum Kind {
     ProviderNotConfigured,
     /// The provider or the pairing of dialects is known but not served by this version.
     ProviderNotSupported,
+    /// The request pins a key by a name or an id that no key of the provider has.
+    KeyNotFound,
     /// The config does not let this provider be asked for the operation (`allowed_requests`).
     UnsupportedOperation,
     /// The head is malformed or its framing is ambiguous (RFC 9112).
@@ -63,6 +65,12 @@ pub enum Kind {
     UpstreamInvalidResponse,
     /// The provider answered with an error status; the details are in [`Error::upstream`].
     UpstreamStatus,
+    /// Every key of the provider was refused by it (401, 402, 403): the config's fault, not the caller's.
+    ProviderCredentialsExhausted,
+    /// All places of the provider are taken and its queue is full (`concurrency_and_buffer_size`).
+    RequestDropped,
+    /// No place of the provider became free in time.
+    QueueTimeout,
     /// A deadline towards the provider passed.
     UpstreamTimeout,
     /// The caller closed the connection before the answer was whole.
@@ -94,6 +102,7 @@ impl Kind {
             Self::NoKeyForModel => (400, "no_key_for_model"),
             Self::ProviderNotConfigured => (400, "provider_not_configured"),
             Self::ProviderNotSupported => (400, "provider_not_supported"),
+            Self::KeyNotFound => (400, "key_not_found"),
             Self::UnsupportedOperation => (400, "unsupported_operation"),
             Self::BadHead => (400, "bad_request_head"),
             Self::OriginNotAllowed => (403, "origin_not_allowed"),
@@ -113,8 +122,11 @@ impl Kind {
             Self::UpstreamAddressRefused => (502, "upstream_address_refused"),
             Self::UpstreamInvalidResponse => (502, "upstream_invalid_response"),
             Self::UpstreamStatus => (502, "upstream_status"),
+            Self::ProviderCredentialsExhausted => (502, "provider_credentials_exhausted"),
             Self::Overloaded => (503, "overloaded"),
             Self::TooManyConnections => (503, "too_many_connections"),
+            Self::RequestDropped => (503, "request_dropped"),
+            Self::QueueTimeout => (503, "queue_timeout"),
             Self::ShuttingDown => (503, "shutting_down"),
             Self::UpstreamTimeout => (504, "request_timed_out"),
             Self::VersionNotSupported => (505, "version_not_supported"),

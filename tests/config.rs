@@ -368,7 +368,14 @@ fn print_provider(out: &mut String, provider: &Provider) {
 
 /// Like `Debug`, which nothing has that may hold a secret.
 fn server_line(server: &Server) -> String {
-    let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
+    let Server {
+        tls,
+        trusted_proxies,
+        proxy_protocol,
+        connections_per_core_max,
+        request_total_timeout: _,
+        admin,
+    } = server;
     let pem = |pem: &Pem| match pem {
         Pem::File(path) => format!("File({path:?})"),
         Pem::Text { whence, .. } => format!("Text({whence})"),

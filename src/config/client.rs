@@ -5,7 +5,7 @@ use super::document::At;
 use super::fault::{Printable, Report};
 use super::network::is_header_name;
 use super::origins;
-use super::snapshot::Client;
+use super::snapshot::{Client, ResponseHeaders};
 
 /// Largest `max_request_body_size_mb`; a body is held in memory.
 pub(crate) const BODY_MIB_MAX: u64 = 4_096;
@@ -24,6 +24,7 @@ pub(crate) fn read(root: &At<'_>, report: &mut Report<'_>) -> Client {
         content_logging: !flag("disable_content_logging", false),
         body_bytes_max: usize::try_from(body_mib.min(BODY_MIB_MAX) * BYTES_PER_MIB).unwrap_or(usize::MAX),
         drop_excess_requests: flag("drop_excess_requests", false),
+        response_headers: ResponseHeaders::default(),
         allowed_origins: member("allowed_origins").map(|at| origins::read(&at, report)).unwrap_or_default(),
         allowed_headers: member("allowed_headers").map(|at| headers(&at, report)).unwrap_or_default(),
     }

@@ -101,6 +101,7 @@ fn written_client(client: &Client) -> Value {
         content_logging,
         body_bytes_max,
         drop_excess_requests,
+        response_headers: _,
         allowed_origins,
         allowed_headers,
     } = client;
@@ -157,7 +158,14 @@ impl Writer<'_> {
     }
 
     fn server(&mut self, server: &Server, at: Option<&At<'_>>) -> Value {
-        let Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin } = server;
+        let Server {
+            tls,
+            trusted_proxies,
+            proxy_protocol,
+            connections_per_core_max,
+            request_total_timeout: _,
+            admin,
+        } = server;
         let mut form = json!({
             "trusted_proxies": trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "proxy_protocol": proxy_protocol,
@@ -225,7 +233,14 @@ impl Writer<'_> {
             request_timeout,
             stream_idle_timeout,
             keep_alive_timeout,
+            first_token_timeout: _,
+            first_token_hold: _,
             retry: Retry { retries_max, backoff_initial, backoff_max },
+            balance: _,
+            breaker: _,
+            concurrency: _,
+            on_client_gone: _,
+            fallbacks: _,
         } = provider;
         let pointer = joined("/providers", name);
         let mut network = json!({

@@ -1,12 +1,14 @@
 //! `providers`: which are known, served or custom, and where each is reached. Their keys are `keys`'s, their network
 //! settings `network`'s, the names that we know `crate::provider`'s.
 
+use std::time::Duration;
+
 use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::operations::{self, Paths};
-use super::snapshot::{Operations, Provider, Whence};
+use super::snapshot::{Balance, Breaker, OnClientGone, Operations, Provider, Whence};
 use super::{Reading, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
@@ -106,7 +108,14 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,
         keep_alive_timeout: network.keep_alive_timeout,
+        first_token_timeout: network.request_timeout,
+        first_token_hold: Duration::from_millis(5_000),
         retry: network.retry,
+        balance: Balance::default(),
+        breaker: Breaker::default(),
+        concurrency: None,
+        on_client_gone: OnClientGone::default(),
+        fallbacks: Vec::new(),
     }
 }
 

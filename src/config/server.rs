@@ -47,7 +47,8 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Server {
         .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
     let proxy_protocol = proxy_protocol.is_some();
     let admin = section.as_ref().and_then(|section| admin(section, reading));
-    Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, admin }
+    let request_total_timeout = Server::default().request_total_timeout;
+    Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, request_total_timeout, admin }
 }
 
 /// The admin API's address and token; without an address there is none.

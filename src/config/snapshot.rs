@@ -47,17 +47,32 @@ pub struct Client {
     pub content_logging: bool,
     /// Largest request body, bytes; default 100 MiB.
     pub body_bytes_max: usize,
-    /// Full queue: refuse at once. No queue exists yet without `concurrency_and_buffer_size`; kept for it.
+    /// Whether a request that finds all places of a provider with [`Provider::concurrency`] taken, and its queue full, is
+    /// refused at once; else it waits.
     pub drop_excess_requests: bool,
+    /// Which headers of ours an answer carries.
+    pub response_headers: ResponseHeaders,
     /// Which web pages may call; by default those of this machine only.
     pub allowed_origins: Origins,
     /// Names added to `Access-Control-Allow-Headers`.
     pub allowed_headers: Vec<String>,
 }
 
+/// `client.response_headers`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseHeaders {
+    /// The request's id, and who answered, how and after how many attempts.
+    #[default]
+    Full,
+    /// The request's id.
+    Minimal,
+    /// None of ours.
+    None,
+}
+
 /// `server.*` with its defaults: what stands between callers and this node. Read for each connection; whether there is
 /// TLS is settled at start.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Server {
     /// TLS on the listener; `None`: plain.
     pub tls: Option<ServerTls>,
@@ -68,8 +83,24 @@ pub struct Server {
     pub proxy_protocol: bool,
     /// Open connections of callers that one core serves, 1 to 1,000,000; one more is answered 503.
     pub connections_per_core_max: usize,
+    /// From a request's first byte to the answer that it gets, all attempts, waits and queues together; a stream that has
+    /// begun to come may last longer. `request_total_timeout_seconds`, 1 s to a day, default 600 s.
+    pub request_total_timeout: Duration,
     /// The admin API over HTTP, beside the admin socket; `None`: none. It takes effect at start.
     pub admin: Option<AdminApi>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            connections_per_core_max: 0,
+            request_total_timeout: Duration::from_secs(600),
+            admin: None,
+        }
+    }
 }
 
 /// `server.admin_address` with `server.admin_token`.
@@ -198,8 +229,80 @@ pub struct Provider {
     pub stream_idle_timeout: Duration,
     /// Longest time that an unused pooled connection is kept.
     pub keep_alive_timeout: Duration,
-    /// Further attempts on one request. Read, and not acted on by this version.
+    /// From the sending of a streamed request to the first content of its answer; default: `request_timeout`.
+    pub first_token_timeout: Duration,
+    /// How long events without content (a role, a ping) are held back, from the first of them; default 5 s.
+    pub first_token_hold: Duration,
+    /// Further attempts on one request.
     pub retry: Retry,
+    /// How a key is chosen among those that may serve.
+    pub balance: Balance,
+    /// When a key or the origin is kept off for a while.
+    pub breaker: Breaker,
+    /// Requests under way at a time; `None`: no limit.
+    pub concurrency: Option<Concurrency>,
+    /// What becomes of a request whose caller has left.
+    pub on_client_gone: OnClientGone,
+    /// Where requests for this provider go when it fails, unless they say so themselves: sorted by model, `*` (any other
+    /// model) among them; each with its targets in order, as a caller would name them (`provider/model`, or `provider/`
+    /// for the same model), at most [`FALLBACKS_MAX`].
+    pub fallbacks: Vec<(String, Vec<String>)>,
+}
+
+/// Most fallbacks of one request.
+pub const FALLBACKS_MAX: usize = 16;
+
+/// `balance`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// Drawn by weight.
+    #[default]
+    Weighted,
+    /// The one with the fewest requests under way for its weight, as this core sees it.
+    LeastBusy,
+    /// The one that answers soonest for its weight (peak-EWMA of the time to the first token), as this core sees it.
+    Latency,
+}
+
+/// `breaker`: after which failures a key, or an origin, is tried only where nothing else can serve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Breaker {
+    /// Failures in a row; 1 to 1,000, default 10.
+    pub failures_in_a_row: u32,
+    /// Share of failures in `window`, over 0 to 1; default 0.5.
+    pub failure_ratio: f64,
+    /// Requests in `window` from which the share counts; 1 to 100,000, default 20.
+    pub requests_min: u32,
+    /// 1 s to 60 s, default 10 s.
+    pub window: Duration,
+    /// How long it stays open before one request may probe; 1 s to an hour, default 10 s.
+    pub open: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        let (window, open) = (Duration::from_secs(10), Duration::from_secs(10));
+        Self { failures_in_a_row: 10, failure_ratio: 0.5, requests_min: 20, window, open }
+    }
+}
+
+/// `concurrency_and_buffer_size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Requests that all cores of the node together may have under way; at least 1. A stream counts until its first event.
+    pub requests_max: u32,
+    /// Requests that may wait for a place; at least 1.
+    pub waiting_max: u32,
+}
+
+/// `on_client_gone`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnClientGone {
+    /// It is cancelled.
+    #[default]
+    Cancel,
+    /// An answer that has begun, or is waited for, is read to its end, for the log and its usage.
+    Finish,
 }
 
 /// The operations that this version serves, and whether a provider may be asked for each: all of them, or those that a

@@ -1,10 +1,11 @@
 //! A conversation: what the caller asks is read from its body, a provider and a key are chosen, the request goes out as the
 //! provider speaks, and the answer is handed to `relay`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::compute::compute;
 use super::exchange::Exchange;
+use super::failure::Failure;
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
 use super::{Core, body};
@@ -16,7 +17,8 @@ use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, until};
-use crate::routing::{draw, target};
+use crate::routing::health::Untroubled;
+use crate::routing::plan::{Attempt, Failed, Features, Step, classify, plan};
 
 /// The top-level keys that decide something here; any of them twice is refused.
 const KEYS: [&str; 4] = ["model", "stream", "stream_options", "fallbacks"];
@@ -50,17 +52,73 @@ pub(super) async fn serve(
     exchange.model.clone_from(&asked.model);
     exchange.model_requested.clone_from(&asked.model);
     let snapshot = exchange.snapshot.clone();
-    let home = exchange.route.and_then(|route| route.home);
-    let target = target::resolve(&snapshot, &asked.model, home)?;
-    let provider = snapshot.providers.get(usize::from(target.provider.0)).ok_or_else(no_provider)?;
-    exchange.provider = Some(target.provider);
-    exchange.model = target.model.to_owned();
-    target::permit(provider, asked.stream)?;
-    let draw = draw::draw(provider, target.model, core.chance())?;
-    exchange.key = draw.key;
+    let deadline = exchange.began() + snapshot.server.request_total_timeout;
+    let features = Features {
+        model: &asked.model,
+        home: exchange.route.and_then(|route| route.home),
+        stream: asked.stream,
+        pin: None,
+        session: None,
+        fallbacks: None,
+        deadline,
+    };
+    let (mut plan, mut attempt) = plan(&snapshot, features, &Untroubled, exchange.now(), exchange.seed())?;
+    let mut kept: Option<Failure> = None;
+    loop {
+        exchange.choose(&attempt);
+        let Err(failure) = try_once(core, downstream, request, exchange, &asked, &attempt).await else {
+            return Ok(());
+        };
+        if failure.error.kind == Kind::ClientGone || downstream.has_started() {
+            return Err(failure.error);
+        }
+        let failed = Failed { class: classify(&failure.error), retry_after: failure.retry_after };
+        let next = plan.next(failed, &Untroubled, exchange.now());
+        if next.keep || kept.is_none() {
+            kept = Some(failure);
+        }
+        match (next.step, kept.take()) {
+            (Step::Attempt { attempt: following, after }, failure) => {
+                (attempt, kept) = (following, failure);
+                pause(downstream, exchange, after).await?;
+            }
+            (_, Some(Failure { error, answer: Some(answer), .. })) => {
+                return relay::answer(downstream, exchange, *answer, &error).await;
+            }
+            (_, failure) => return Err(failure.map_or_else(no_provider, |failure| failure.error)),
+        }
+    }
+}
+
+/// Waits before an attempt. The caller's leaving ends it.
+async fn pause(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    after: Duration,
+) -> Result<(), Error> {
+    if after.is_zero() {
+        return Ok(());
+    }
+    let before = exchange.now();
+    let slept = until(before + after, downstream.gone()).await;
+    exchange.waited_since(before);
+    slept.map_or(Ok(()), |()| Err(Gone.into()))
+}
+
+/// One attempt, from the choice to the caller's answer.
+async fn try_once(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    asked: &Asked,
+    attempt: &Attempt<'_>,
+) -> Result<(), Failure> {
+    let snapshot = exchange.snapshot.clone();
+    let provider = snapshot.providers.get(usize::from(attempt.provider.0)).ok_or_else(no_provider)?;
     let (outgoing, translation) =
-        prepare(core, downstream, request, exchange, (provider, &asked, draw.wire_model)).await?;
-    attempt(core, downstream, exchange, provider, outgoing, translation).await
+        prepare(core, downstream, request, exchange, (provider, asked, attempt.wire_model)).await?;
+    send(core, downstream, exchange, provider, outgoing, translation).await
 }
 
 fn asked(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Asked, Error> {
@@ -153,14 +211,14 @@ fn edits(asked: &Asked, wire_model: &str) -> Vec<Edit> {
 }
 
 /// One send, and its answer. The caller's leaving ends both.
-async fn attempt(
+async fn send(
     core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
     provider: &Provider,
     mut outgoing: Outgoing,
     translation: Translation,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let sent = Instant::now();
     let deadline = sent + provider.request_timeout;
     let answer = client::exchange(&core.net, &provider.origin, &mut outgoing, sent);
@@ -170,8 +228,8 @@ async fn attempt(
     exchange.upstream = Some(exchange.now() - sent);
     let (upstream, head) = match answered {
         Raced::First(Some(answered)) => answered?,
-        Raced::First(None) => return Err(relay::timed_out(provider)),
-        Raced::Second(()) => return Err(Gone.into()),
+        Raced::First(None) => return Err(relay::timed_out(provider).into()),
+        Raced::Second(()) => return Err(Error::from(Gone).into()),
     };
     drop(outgoing);
     let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };

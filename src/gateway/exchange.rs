@@ -17,6 +17,7 @@ use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
 use crate::net::server::Request;
+use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
 use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
@@ -178,6 +179,20 @@ impl<'a> Exchange<'a> {
     /// Whether only the head of the answer is wanted.
     pub(super) fn is_head(&self) -> bool {
         self.method == Method::Head
+    }
+
+    /// What chance goes by: the same for the same request, wherever it is looked at.
+    pub(super) fn seed(&self) -> u64 {
+        self.id.as_u64_pair().1
+    }
+
+    /// Notes whom the next attempt goes to.
+    pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
+        self.provider = Some(attempt.provider);
+        self.key = attempt.key;
+        if self.model != attempt.model {
+            attempt.model.clone_into(&mut self.model);
+        }
     }
 
     /// The chosen provider and key.

@@ -9,6 +9,7 @@ mod compute;
 mod core;
 mod cors;
 mod exchange;
+mod failure;
 mod fields;
 mod guard;
 mod mask;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::compute::compute;
 use super::exchange::Exchange;
+use super::failure::{Answered, Failure};
 use super::{Core, fields, relay_stream, reply};
 use crate::chat::Usage;
 use crate::config::snapshot::Provider;
@@ -63,23 +64,36 @@ pub(super) struct Answer<'a> {
     pub(super) deadline: Instant,
 }
 
-/// Moves the answer to the caller.
+/// Moves the answer to the caller. A failure before its first byte went there is the attempt's alone; after it, nothing is
+/// left to be tried.
 pub(super) async fn relay(
     core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
     answer: Answer<'_>,
-) -> Result<(), Error> {
-    match answer.head.status {
+) -> Result<(), Failure> {
+    let relayed = match answer.head.status {
         _ if answer.head.is_coded => Err(Error::unusable_answer("it is compressed, which was not asked for")),
-        400..=599 => failed(core, downstream, exchange, answer).await,
+        400..=599 => return Err(failed(core, downstream, exchange, answer).await),
         200..=299 if exchange.stream && answer.head.is_event_stream => {
             relay_stream::relay(core, downstream, exchange, answer).await
         }
         200..=299 if answer.translation.is_none() => whole(core, downstream, exchange, answer).await,
         200..=299 => translated(core, downstream, exchange, answer).await,
         status => Err(Error::unusable_answer(&format!("status {status} is no answer to a POST"))),
-    }
+    };
+    relayed.map_err(Failure::from)
+}
+
+/// Answers the caller with what a provider said to an attempt that failed.
+pub(super) async fn answer(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    Answered { mut head, body }: Answered,
+    error: &Error,
+) -> Result<(), Error> {
+    exchange.fail(error);
+    send_whole(downstream, exchange, &mut head, &body).await
 }
 
 async fn whole(
@@ -189,7 +203,7 @@ async fn failed(
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
     mut answer: Answer<'_>,
-) -> Result<(), Error> {
+) -> Failure {
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
         && answer.is_json();
@@ -200,20 +214,21 @@ async fn failed(
     if let Err(error) = answer.collect(downstream, exchange, &mut body, ERROR_BYTES_MAX).await
         && error.kind == Kind::ClientGone
     {
-        return Err(error);
+        return error.into();
     }
-    answer.check_end()?;
+    if let Err(error) = answer.check_end() {
+        return error.into();
+    }
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
-    exchange.fail(&error);
     if !keeps_words {
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
         encode::field(&mut out, "content-type", b"application/json");
     }
     answer.release(core, exchange.now());
-    send_whole(downstream, exchange, &mut out, &body).await
+    Failure { error, retry_after: None, answer: Some(Box::new(Answered { head: out, body })) }
 }
 
 /// Overwrites the chosen key's value, which providers quote in errors.

@@ -1,6 +1,7 @@
-//! Decisions, and nothing else: which provider a model name means (`target`), which key serves it (`draw`), and
-//! how both came about, for an operator (`explain`). Pure; what is random comes in as an argument.
+//! Decisions about where a request goes: pure, with chance and health as arguments.
 
 pub mod draw;
 pub mod explain;
+pub mod health;
+pub mod plan;
 pub mod target;
