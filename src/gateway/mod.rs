@@ -1,6 +1,7 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod attend;
 mod body;
 mod chat;
 mod client_address;
@@ -8,17 +9,21 @@ pub mod coding;
 mod compute;
 mod core;
 mod cors;
+mod due;
 mod exchange;
 mod failure;
 mod fields;
+mod framing;
 mod guard;
 mod mask;
 mod message;
 mod models;
 mod noted;
 mod outgoing;
+mod passage;
 mod relay;
 mod relay_stream;
+mod relay_whole;
 mod reply;
 mod streams;
 
