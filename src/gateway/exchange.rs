@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::client_address::client_address;
 use super::cors::Page;
+use super::kept::Kept;
 use super::noted::Noted;
 use super::trail::Trail;
 use super::{Core, Shared};
@@ -32,6 +33,8 @@ pub(super) struct Exchange<'a> {
     pub(super) id: Uuid,
     timestamp_us: i64,
     began: Instant,
+    /// No attempt begins after it, and only a stream that has begun to go down lasts longer.
+    pub(super) deadline: Instant,
     method: Method,
     minor_version: u8,
     surface: Surface,
@@ -61,6 +64,8 @@ pub(super) struct Exchange<'a> {
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
     pub(super) key: Option<KeyId>,
+    /// The caller's body, when it is long, until an answer begins to go down.
+    pub(super) kept: Option<Kept>,
     /// Sends to providers.
     pub(super) attempts: u32,
     /// The attempts, each with what became of it.
@@ -95,12 +100,14 @@ impl<'a> Exchange<'a> {
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
         let snapshot = core.snapshot();
         let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
+        let deadline = request.began + snapshot.server.request_total_timeout;
         Self {
             core,
             snapshot,
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
+            deadline,
             method: request.head.method,
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
@@ -117,6 +124,7 @@ impl<'a> Exchange<'a> {
             stream: false,
             provider: None,
             key: None,
+            kept: None,
             attempts: 0,
             trail: Trail::default(),
             status: 0,
@@ -165,9 +173,14 @@ impl<'a> Exchange<'a> {
 
     /// Appends the time of the answer's head.
     pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        self.core.write_date(out, self.unix_s());
+    }
+
+    /// The time of [`Exchange::now`], seconds since the epoch.
+    pub(super) fn unix_s(&self) -> i64 {
         let since = self.now.saturating_duration_since(self.began).as_micros();
         let at_us = self.timestamp_us.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
-        self.core.write_date(out, at_us / 1_000_000);
+        at_us / 1_000_000
     }
 
     /// Seconds since the epoch when the request began.
@@ -190,13 +203,21 @@ impl<'a> Exchange<'a> {
         self.id.as_u64_pair().1
     }
 
-    /// Notes whom the next attempt goes to.
+    /// Notes whom an attempt goes to, or whose failure is answered.
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
         }
+    }
+
+    /// Forgets what the attempt before reached, and notes this one, `waited` after it.
+    pub(super) fn begin_attempt(&mut self, attempt: &Attempt<'_>, waited: Duration) {
+        self.trail.begin(attempt, waited);
+        self.status = 0;
+        self.first_token = None;
+        self.usage = None;
     }
 
     /// The chosen provider and key.

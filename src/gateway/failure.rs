@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use super::exchange::Exchange;
+use crate::error::{Error, Kind};
 
 /// Why an attempt did not serve.
 pub(super) struct Failure {
@@ -27,4 +28,30 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, retry_after: None, answer: None }
     }
+}
+
+/// The request's last moment has come, whatever the attempt was waiting for.
+pub(super) fn out_of_time(exchange: &Exchange<'_>) -> Error {
+    let asked = exchange.chosen().0.map_or("no provider", |provider| provider.name.as_str());
+    let message = format!(
+        "no answer in {} s, all attempts together (server.request_total_timeout_seconds); provider {asked} was asked last",
+        exchange.snapshot.server.request_total_timeout.as_secs()
+    );
+    Error::new(Kind::UpstreamTimeout, message)
+}
+
+/// Every key of the chosen provider was refused. `error` is what the provider said; its status would blame the caller's key.
+pub(super) fn exhausted(exchange: &Exchange<'_>, error: &Error) -> Error {
+    let provider = exchange.chosen().0.map_or("", |provider| provider.name.as_str());
+    let message = format!(
+        "provider {provider} refused every key that may serve this model ({}): {}; check the keys' values and the account's state",
+        error.status(),
+        error.message
+    );
+    Error::new(Kind::ProviderCredentialsExhausted, message)
+}
+
+/// A place in the snapshot that a plan named is not there.
+pub(super) fn no_provider() -> Error {
+    Error::new(Kind::Internal, "the chosen provider has left the config")
 }

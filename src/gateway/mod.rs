@@ -1,6 +1,8 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod asked;
+mod attempt;
 mod body;
 mod chat;
 mod client_address;
@@ -12,6 +14,7 @@ mod exchange;
 mod failure;
 mod fields;
 mod guard;
+mod kept;
 mod mask;
 mod message;
 mod models;
@@ -20,6 +23,7 @@ mod outgoing;
 mod relay;
 mod relay_stream;
 mod reply;
+mod retry_after;
 mod streams;
 mod trail;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::compute::compute;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, fields, relay_stream, reply};
+use super::{Core, fields, relay_stream, reply, retry_after};
 use crate::chat::Usage;
 use crate::config::snapshot::Provider;
 use crate::dialect::look::Look;
@@ -208,6 +208,8 @@ async fn failed(
         && exchange.error_shape() != dialect::ErrorShape::Native
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
+    let field = |name: &str| answer.head.field(answer.upstream.head_bytes(), name);
+    let retry_after = retry_after::asked(field, exchange.unix_s());
     mask_key(&mut out, exchange);
     let mut body = Vec::new();
     // An error body that breaks off is still the provider's error.
@@ -228,7 +230,7 @@ async fn failed(
         encode::field(&mut out, "content-type", b"application/json");
     }
     answer.release(core, exchange.now());
-    Failure { error, retry_after: None, answer: Some(Box::new(Answered { head: out, body })) }
+    Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
 }
 
 /// Overwrites the chosen key's value, which providers quote in errors.
