@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
+use super::trail::Outcome;
 use super::{Core, body};
 use crate::config::snapshot::Provider;
 use crate::dialect::look::{self, Members};
@@ -64,11 +65,16 @@ pub(super) async fn serve(
     };
     let (mut plan, mut attempt) = plan(&snapshot, features, &Untroubled, exchange.now(), exchange.seed())?;
     let mut kept: Option<Failure> = None;
+    let mut wait = Duration::ZERO;
     loop {
         exchange.choose(&attempt);
-        let Err(failure) = try_once(core, downstream, request, exchange, &asked, &attempt).await else {
-            return Ok(());
-        };
+        exchange.trail.begin(&attempt, wait);
+        let before = exchange.now();
+        let tried = try_once(core, downstream, request, exchange, &asked, &attempt).await;
+        let outcome =
+            tried.as_ref().map_or_else(|f| Outcome::of(&f.error), |()| Outcome::Status(exchange.status));
+        exchange.trail.end(outcome, exchange.now() - before);
+        let Err(failure) = tried else { return Ok(()) };
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
             return Err(failure.error);
         }
@@ -79,7 +85,7 @@ pub(super) async fn serve(
         }
         match (next.step, kept.take()) {
             (Step::Attempt { attempt: following, after }, failure) => {
-                (attempt, kept) = (following, failure);
+                (attempt, kept, wait) = (following, failure, after);
                 pause(downstream, exchange, after).await?;
             }
             (_, Some(Failure { error, answer: Some(answer), .. })) => {
