@@ -39,6 +39,8 @@ pub(super) struct Noted {
     pub(super) origin: Seen,
     /// `content-type`
     pub(super) content_type: Seen,
+    /// `x-request-id`
+    pub(super) request_id: Seen,
     /// `content-encoding`
     pub(super) content_encoding: Seen,
     /// Whether a `connection` nominates other headers as its own.
@@ -56,6 +58,7 @@ impl Noted {
                 }
                 6 if name.eq_ignore_ascii_case(b"origin") => noted.origin.see(number),
                 12 if name.eq_ignore_ascii_case(b"content-type") => noted.content_type.see(number),
+                12 if name.eq_ignore_ascii_case(b"x-request-id") => noted.request_id.see(number),
                 16 if name.eq_ignore_ascii_case(b"content-encoding") => noted.content_encoding.see(number),
                 _ => {}
             }
