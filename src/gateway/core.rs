@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use uuid::Uuid;
 
+use super::own_fields::node_field;
 use super::{Adopted, ModelsCache, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
@@ -43,6 +44,7 @@ pub struct Core {
     pub streams: Rc<Streams>,
     /// Connections of every core, this one's among them.
     pub spread: Spread,
+    node_field: Box<[u8]>,
     log: Option<Producer>,
     snapshot: RefCell<Shared>,
     loaded_at: Cell<Timestamp>,
@@ -73,6 +75,7 @@ impl Core {
         net.adopt(clients);
         Self {
             index,
+            node_field: node_field(&facts.node),
             facts,
             net,
             cells: Rc::new(Cells::new(index)),
@@ -145,6 +148,11 @@ impl Core {
             *date = (unix_s, encode::date(unix_s));
         }
         encode::field(out, "date", &date.1);
+    }
+
+    /// The header that names this node, with its end of line.
+    pub(super) fn node_field(&self) -> &[u8] {
+        &self.node_field
     }
 
     /// A number in [0, 1).

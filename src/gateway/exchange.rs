@@ -10,6 +10,7 @@ use super::client_address::client_address;
 use super::cors::Page;
 use super::kept::Kept;
 use super::noted::Noted;
+use super::own_fields::REQUEST_ID_BYTES_MAX;
 use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
@@ -40,6 +41,8 @@ pub(super) struct Exchange<'a> {
     surface: Surface,
     /// The fields of its head that decide something.
     pub(super) noted: Noted,
+    /// The caller's `x-request-id`, to be echoed; at most [`REQUEST_ID_BYTES_MAX`].
+    pub(super) request_id: Option<Box<[u8]>>,
     /// The caller's address, for the row.
     client_ip: IpAddr,
     /// The path's label in metrics.
@@ -91,6 +94,8 @@ pub(super) struct Exchange<'a> {
     active: Option<Active>,
     /// When the last wait ended.
     now: Instant,
+    /// When the answer's head was ready, while nothing was waited for since.
+    head_at: Option<Instant>,
     settled: bool,
 }
 
@@ -99,6 +104,9 @@ impl<'a> Exchange<'a> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
         let snapshot = core.snapshot();
+        let noted = Noted::of(request);
+        let request_id =
+            noted.request_id.value(request).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()));
         let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
         let deadline = request.began + snapshot.server.request_total_timeout;
         Self {
@@ -111,7 +119,8 @@ impl<'a> Exchange<'a> {
             method: request.head.method,
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
-            noted: Noted::of(request),
+            noted,
+            request_id: request_id.map(Box::from),
             client_ip,
             path: "other",
             route: None,
@@ -140,6 +149,7 @@ impl<'a> Exchange<'a> {
             truncated: false,
             active: None,
             now: request.began,
+            head_at: None,
             settled: false,
         }
     }
@@ -163,7 +173,34 @@ impl<'a> Exchange<'a> {
     /// Counts a wait that began at `before` and ends now.
     pub(super) fn waited_since(&mut self, before: Instant) {
         self.now = Instant::now();
+        self.head_at = None;
         self.waited += self.now - before;
+    }
+
+    /// The answer's head is about to be written: the one time that it says is now.
+    pub(super) fn reach_head(&mut self) {
+        self.head_at = Some(Instant::now());
+    }
+
+    /// That time, so that the wait for the answer's sending begins with it and no clock is asked again.
+    pub(super) fn take_head_at(&mut self) -> Option<Instant> {
+        self.head_at.take()
+    }
+
+    /// Time spent here so far without waiting on sockets, µs.
+    pub(super) fn overhead_us(&self) -> u64 {
+        let since = self.head_at.unwrap_or(self.now).saturating_duration_since(self.began);
+        micros(since.saturating_sub(self.waited))
+    }
+
+    /// The header that names this node, whole.
+    pub(super) fn node_field(&self) -> &[u8] {
+        self.core.node_field()
+    }
+
+    /// Whether it is a conversation, and not a question about this node.
+    pub(super) fn is_conversation(&self) -> bool {
+        self.dialect().is_some()
     }
 
     /// When the request began.

@@ -20,6 +20,7 @@ mod message;
 mod models;
 mod noted;
 mod outgoing;
+mod own_fields;
 mod relay;
 mod relay_stream;
 mod reply;

@@ -39,6 +39,8 @@ pub(super) struct Noted {
     pub(super) origin: Seen,
     /// `content-type`
     pub(super) content_type: Seen,
+    /// `x-request-id`
+    pub(super) request_id: Seen,
     /// `content-encoding`
     pub(super) content_encoding: Seen,
     /// `x-bf-api-key`
@@ -64,6 +66,7 @@ impl Noted {
                 }
                 6 if name.eq_ignore_ascii_case(b"origin") => noted.origin.see(number),
                 12 if name.eq_ignore_ascii_case(b"content-type") => noted.content_type.see(number),
+                12 if name.eq_ignore_ascii_case(b"x-request-id") => noted.request_id.see(number),
                 16 if name.eq_ignore_ascii_case(b"content-encoding") => noted.content_encoding.see(number),
                 12 if name.eq_ignore_ascii_case(b"x-bf-api-key") => noted.api_key.see(number),
                 15 if name.eq_ignore_ascii_case(b"x-bf-api-key-id") => noted.api_key_id.see(number),
