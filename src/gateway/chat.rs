@@ -1,6 +1,7 @@
 //! A conversation: what the caller asks is read from its body, a provider and a key are chosen, the request goes out as the
 //! provider speaks, and the answer is handed to `relay`.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::compute::compute;
@@ -17,7 +18,6 @@ use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, until};
-use crate::routing::health::Untroubled;
 use crate::routing::plan::{Attempt, Failed, Features, Step, classify, plan};
 
 /// The top-level keys that decide something here; any of them twice is refused.
@@ -62,18 +62,19 @@ pub(super) async fn serve(
         fallbacks: None,
         deadline,
     };
-    let (mut plan, mut attempt) = plan(&snapshot, features, &Untroubled, exchange.now(), exchange.seed())?;
+    let health = Rc::clone(&exchange.health);
+    let (mut plan, mut attempt) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     let mut kept: Option<Failure> = None;
     loop {
         exchange.choose(&attempt);
-        let Err(failure) = try_once(core, downstream, request, exchange, &asked, &attempt).await else {
-            return Ok(());
-        };
+        let served = try_once(core, downstream, request, exchange, &asked, &attempt).await;
+        exchange.end_attempt(core, &served);
+        let Err(failure) = served else { return Ok(()) };
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
             return Err(failure.error);
         }
         let failed = Failed { class: classify(&failure.error), retry_after: failure.retry_after };
-        let next = plan.next(failed, &Untroubled, exchange.now());
+        let next = plan.next(failed, &*health, exchange.now());
         if next.keep || kept.is_none() {
             kept = Some(failure);
         }

@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod fields;
 mod guard;
+mod health;
 mod mask;
 mod message;
 mod models;
