@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
+use super::trail::Outcome;
 use super::{Core, body};
 use crate::config::snapshot::Provider;
 use crate::dialect::look::{self, Members};
@@ -65,11 +66,17 @@ pub(super) async fn serve(
     let health = Rc::clone(&exchange.health);
     let (mut plan, mut attempt) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     let mut kept: Option<Failure> = None;
+    let mut wait = Duration::ZERO;
     loop {
         exchange.choose(&attempt);
-        let served = try_once(core, downstream, request, exchange, &asked, &attempt).await;
-        exchange.end_attempt(core, &served);
-        let Err(failure) = served else { return Ok(()) };
+        exchange.trail.begin(&attempt, wait);
+        let before = exchange.now();
+        let tried = try_once(core, downstream, request, exchange, &asked, &attempt).await;
+        let outcome =
+            tried.as_ref().map_or_else(|f| Outcome::of(&f.error), |()| Outcome::Status(exchange.status));
+        exchange.trail.end(outcome, exchange.now() - before);
+        exchange.end_attempt(core, &tried);
+        let Err(failure) = tried else { return Ok(()) };
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
             return Err(failure.error);
         }
@@ -80,7 +87,7 @@ pub(super) async fn serve(
         }
         match (next.step, kept.take()) {
             (Step::Attempt { attempt: following, after }, failure) => {
-                (attempt, kept) = (following, failure);
+                (attempt, kept, wait) = (following, failure, after);
                 pause(downstream, exchange, after).await?;
             }
             (_, Some(Failure { error, answer: Some(answer), .. })) => {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::client_address::client_address;
 use super::cors::Page;
 use super::noted::Noted;
+use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -68,6 +69,8 @@ pub(super) struct Exchange<'a> {
     pub(super) key: Option<KeyId>,
     /// Sends to providers.
     pub(super) attempts: u32,
+    /// The attempts, each with what became of it.
+    pub(super) trail: Trail,
     /// The status that was answered, 0 until one was.
     pub(super) status: u16,
     /// The last error, ours or the provider's.
@@ -123,6 +126,7 @@ impl<'a> Exchange<'a> {
             provider: None,
             key: None,
             attempts: 0,
+            trail: Trail::default(),
             status: 0,
             error: None,
             usage: None,

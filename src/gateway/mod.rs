@@ -22,6 +22,7 @@ mod relay;
 mod relay_stream;
 mod reply;
 mod streams;
+mod trail;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
