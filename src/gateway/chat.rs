@@ -1,6 +1,7 @@
 //! A conversation: what the caller asks is read from its body, and attempts are made as `routing` plans them, until one
 //! serves or none is left. Once a byte has gone to the caller there is no further one.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::asked::{Asked, KEYS, Wanted};
@@ -11,7 +12,6 @@ use super::{Core, attempt, body, kept, relay};
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::until;
-use crate::routing::health::Untroubled;
 use crate::routing::plan::{Attempt, Failed, Features, Plan, Step, classify, plan};
 
 /// Serves one conversation.
@@ -38,7 +38,8 @@ pub(super) async fn serve(
         fallbacks: asked.fallbacks.as_deref(),
         deadline: exchange.deadline,
     };
-    let (plan, first) = plan(&snapshot, features, &Untroubled, exchange.now(), exchange.seed())?;
+    let health = Rc::clone(&exchange.health);
+    let (plan, first) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     kept::keep(request, exchange);
     match try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await {
         Ok(()) => Ok(()),
@@ -68,7 +69,7 @@ enum Then {
 impl Way<'_> {
     fn failed(&mut self, failure: Failure, exchange: &Exchange<'_>) -> Then {
         let failed = Failed { class: classify(&failure.error), retry_after: failure.retry_after };
-        let next = self.plan.next(failed, &Untroubled, exchange.now());
+        let next = self.plan.next(failed, &*exchange.health, exchange.now());
         if next.keep || self.kept.is_none() {
             self.kept = Some((self.last, failure));
         }
@@ -147,6 +148,7 @@ async fn try_once(
         Err(failure) => Outcome::of(&failure.error),
     };
     exchange.trail.end(outcome, exchange.now() - before);
+    exchange.end_attempt(core, &made);
     made
 }
 

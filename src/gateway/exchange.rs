@@ -2,6 +2,7 @@
 //! ends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -22,6 +23,7 @@ use crate::http::{Framing, Method};
 use crate::net::server::Request;
 use crate::routing::plan::Attempt;
 use crate::routing::target;
+use crate::routing::view::{Running, View};
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
 use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
 
@@ -30,6 +32,10 @@ pub(super) struct Exchange<'a> {
     core: &'a Core,
     /// The config that this request began with.
     pub(super) snapshot: Shared,
+    /// The health of what is in it, as this core sees it.
+    pub(super) health: Rc<View>,
+    /// The attempt under way, as it counts there.
+    pub(super) running: Option<Running>,
     /// UUIDv7, the row's id.
     pub(super) id: Uuid,
     timestamp_us: i64,
@@ -103,7 +109,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin(core: &'a Core, peer: SocketAddr, request: &Request) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
-        let snapshot = core.snapshot();
+        let (snapshot, health) = core.moment();
         let noted = Noted::of(request);
         let request_id =
             noted.request_id.value(request).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()));
@@ -112,6 +118,8 @@ impl<'a> Exchange<'a> {
         Self {
             core,
             snapshot,
+            health,
+            running: None,
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
@@ -251,10 +259,20 @@ impl<'a> Exchange<'a> {
 
     /// Forgets what the attempt before reached, and notes this one, `waited` after it.
     pub(super) fn begin_attempt(&mut self, attempt: &Attempt<'_>, waited: Duration) {
+        self.running = self.health.begin(attempt.provider, attempt.key, self.now);
         self.trail.begin(attempt, waited);
         self.status = 0;
         self.first_token = None;
         self.usage = None;
+        self.error = None;
+    }
+
+    /// Notes that the first content is there, of what was asked for at `sent`.
+    pub(super) fn has_first_token(&mut self, sent: Instant) {
+        self.first_token = Some(self.now);
+        if let Some(running) = &mut self.running {
+            running.first_token(self.now.saturating_duration_since(sent), self.now);
+        }
     }
 
     /// The chosen provider and key.

@@ -14,6 +14,7 @@ mod exchange;
 mod failure;
 mod fields;
 mod guard;
+mod health;
 mod kept;
 mod mask;
 mod message;

@@ -148,7 +148,7 @@ impl<'a> Relay<'a> {
         self.pending.drain(..end);
         self.boundary.consumed(end);
         if exchange.first_token.is_none() && self.passage.has_content() {
-            exchange.first_token = Some(exchange.now());
+            exchange.has_first_token(self.answer.sent);
         }
         result
     }
