@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use super::asked::Asked;
+use super::attend::attend;
 use super::compute::compute;
+use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::kept::{self, Body};
@@ -101,19 +103,20 @@ async fn send(
     translation: Translation,
 ) -> Result<(), Failure> {
     let sent = Instant::now();
-    let deadline = exchange.deadline.min(sent + provider.request_timeout);
-    let answer = client::exchange(&core.net, &provider.origin, &mut outgoing, sent);
-    let answered = race(until(deadline, answer), downstream.gone()).await;
+    let due = Due::of_head(exchange, provider, sent);
+    let answer = until(due.at, client::exchange(&core.net, &provider.origin, &mut outgoing, sent));
+    let policy = provider.on_client_gone;
+    let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
     exchange.attempts += outgoing.sends;
     exchange.waited_since(sent);
     exchange.upstream = Some(exchange.now() - sent);
-    let (upstream, head) = match answered {
-        Raced::First(Some(answered)) => answered?,
-        Raced::First(None) => return Err(relay::timed_out(provider).into()),
-        Raced::Second(()) => return Err(Error::from(Gone).into()),
+    let (upstream, head) = match answered.map_err(Error::from)? {
+        Some(Err(_)) | None if exchange.caller_has_left => return Err(Error::from(Gone).into()),
+        Some(answered) => answered?,
+        None => return Err(due.error(exchange, provider).into()),
     };
     drop(outgoing);
-    let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };
+    let answer = relay::Answer { upstream, head, provider, translation, sent };
     relay::relay(core, downstream, exchange, answer).await
 }
 

@@ -97,9 +97,6 @@ async fn go_on(
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
             return Err(failure.error);
         }
-        if failure.error.kind == Kind::UpstreamTimeout && exchange.now() >= exchange.deadline {
-            failure = failure::out_of_time(exchange).into();
-        }
         let after = match way.failed(failure, exchange) {
             Then::Retry(after) => after,
             Then::GiveUp => return give_up(downstream, exchange, way.kept, false).await,

@@ -20,7 +20,7 @@ use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
 use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
-use crate::net::server::Request;
+use crate::net::server::{Gone, Request};
 use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::routing::view::{Running, View};
@@ -79,6 +79,8 @@ pub(super) struct Exchange<'a> {
     pub(super) attempts: u32,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
+    /// Whether the caller was found to have left while the provider's answer is read to its end all the same.
+    pub(super) caller_has_left: bool,
     /// The status that was answered, 0 until one was.
     pub(super) status: u16,
     /// The last error, ours or the provider's.
@@ -144,6 +146,7 @@ impl<'a> Exchange<'a> {
             kept: None,
             attempts: 0,
             trail: Trail::default(),
+            caller_has_left: false,
             status: 0,
             error: None,
             usage: None,
@@ -319,9 +322,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Keeps what the caller is sent for the row.
+    /// Keeps what the caller is sent, or would have been, for the row.
     pub(super) fn log_output(&mut self, data: &[u8]) {
-        self.response_bytes += data.len() as u64;
+        if !self.caller_has_left {
+            self.response_bytes += data.len() as u64;
+        }
         if !self.logs_content() {
             return;
         }
@@ -448,7 +453,11 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(Kind::ShuttingDown, "the node ended while it served this request"));
+            let error = match self.caller_has_left {
+                true => Gone.into(),
+                false => Error::new(Kind::ShuttingDown, "the node ended while it served this request"),
+            };
+            self.fail(&error);
             self.settle_once();
         }
     }

@@ -30,16 +30,6 @@ impl From<Error> for Failure {
     }
 }
 
-/// The request's last moment has come, whatever the attempt was waiting for.
-pub(super) fn out_of_time(exchange: &Exchange<'_>) -> Error {
-    let asked = exchange.chosen().0.map_or("no provider", |provider| provider.name.as_str());
-    let message = format!(
-        "no answer in {} s, all attempts together (server.request_total_timeout_seconds); provider {asked} was asked last",
-        exchange.snapshot.server.request_total_timeout.as_secs()
-    );
-    Error::new(Kind::UpstreamTimeout, message)
-}
-
 /// Every key of the chosen provider was refused. `error` is what the provider said; its status would blame the caller's key.
 pub(super) fn exhausted(exchange: &Exchange<'_>, error: &Error) -> Error {
     let provider = exchange.chosen().0.map_or("", |provider| provider.name.as_str());
