@@ -56,8 +56,7 @@ impl Due {
     }
 
     fn of_everything(exchange: &Exchange<'_>) -> Self {
-        let at = exchange.began() + exchange.snapshot.server.request_total_timeout;
-        Self { at, setting: Setting::TotalTimeout }
+        Self { at: exchange.deadline, setting: Setting::TotalTimeout }
     }
 
     /// The earlier of two.
@@ -86,7 +85,7 @@ impl Due {
             Setting::TotalTimeout => {
                 let after_s = seconds(exchange.snapshot.server.request_total_timeout);
                 format!(
-                    "the request had no answer after {after_s} s, all attempts together (server.request_total_timeout_seconds)"
+                    "the request had no answer after {after_s} s, all attempts together (server.request_total_timeout_seconds); provider {name} was asked last"
                 )
             }
         };

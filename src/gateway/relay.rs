@@ -7,7 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, fields, mask, relay_stream, relay_whole, reply};
+use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind, UpstreamError};
@@ -105,6 +105,8 @@ async fn failed(
         && exchange.error_shape() != dialect::ErrorShape::Native
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
+    let field = |name: &str| answer.head.field(answer.upstream.head_bytes(), name);
+    let retry_after = retry_after::asked(field, exchange.unix_s());
     mask_key(&mut out, exchange);
     let mut body = Vec::new();
     // An error body that breaks off is still the provider's error.
@@ -125,7 +127,7 @@ async fn failed(
         encode::field(&mut out, "content-type", b"application/json");
     }
     answer.release(core, exchange.now());
-    Failure { error, retry_after: None, answer: Some(Box::new(Answered { head: out, body })) }
+    Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
 }
 
 /// Overwrites the chosen key's value, which providers quote in errors.
@@ -137,9 +139,10 @@ fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
 
 /// The same in an error that came under a status of success; one that has an answer of its own was masked with it.
 fn masked(mut failure: Failure, exchange: &Exchange<'_>) -> Failure {
-    let Some(upstream) = failure.error.upstream.take().filter(|_| failure.answer.is_none()) else {
+    if failure.answer.is_some() {
         return failure;
-    };
+    }
+    let Some(upstream) = failure.error.upstream.take() else { return failure };
     let masked = |text: String| {
         let mut bytes = text.into_bytes();
         mask_key(&mut bytes, exchange);

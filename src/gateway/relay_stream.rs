@@ -177,7 +177,7 @@ impl<'a> Relay<'a> {
 
     fn note_content(&self, exchange: &mut Exchange<'_>) {
         if exchange.first_token.is_none() && self.passage.has_content() {
-            exchange.first_token = Some(exchange.now());
+            exchange.has_first_token(self.answer.sent);
         }
     }
 

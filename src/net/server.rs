@@ -76,6 +76,14 @@ impl Request {
         self.bytes.get(self.head.head_bytes..).unwrap_or_default()
     }
 
+    /// Takes the body away, with what it holds of the core's budget: a buffer, and where in it the body begins. The head
+    /// stays.
+    pub fn take_body(&mut self) -> (Vec<u8>, usize, Hold) {
+        let start = self.head.head_bytes;
+        let head = self.bytes.get(..start).unwrap_or_default().to_vec();
+        (std::mem::replace(&mut self.bytes, head), start, self.hold.take())
+    }
+
     /// What it holds of the core's budget, to be resized when its body is replaced by a longer one.
     pub fn hold(&mut self) -> &mut Hold {
         &mut self.hold
