@@ -61,6 +61,7 @@ pub(super) async fn serve(
         session: None,
         fallbacks: None,
         deadline,
+        record: false,
     };
     let (mut plan, mut attempt) = plan(&snapshot, features, &Untroubled, exchange.now(), exchange.seed())?;
     let mut kept: Option<Failure> = None;

@@ -1,7 +1,12 @@
 //! Decisions about where a request goes: pure, with chance and health as arguments.
 
-pub mod draw;
+mod balance;
+pub mod decision;
 pub mod explain;
 pub mod health;
+mod keys;
+mod legs;
 pub mod plan;
+mod retry;
+pub mod sticky;
 pub mod target;
