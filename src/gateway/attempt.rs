@@ -122,7 +122,7 @@ async fn send(
 
 /// The dialect of a caller is that of its route.
 impl Exchange<'_> {
-    fn caller_dialect(&self) -> Option<Dialect> {
+    pub(super) fn caller_dialect(&self) -> Option<Dialect> {
         match self.route?.endpoint {
             Endpoint::Chat(dialect) => Some(dialect),
             _ => None,

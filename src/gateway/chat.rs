@@ -8,7 +8,7 @@ use super::asked::{Asked, KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::trail::Outcome;
-use super::{Core, attempt, body, kept, relay};
+use super::{Core, attempt, body, kept, relay, session};
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::until;
@@ -34,24 +34,27 @@ pub(super) async fn serve(
         home: exchange.route.and_then(|route| route.home),
         stream: asked.stream,
         pin: wanted.as_ref().map(Wanted::pin),
-        session: None,
+        session: session::of(request, exchange, &asked),
         fallbacks: asked.fallbacks.as_deref(),
         deadline: exchange.deadline,
+        record: exchange.logs(),
     };
     let health = Rc::clone(&exchange.health);
     let (plan, first) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     kept::keep(request, exchange);
-    match try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await {
+    let mut way = Way { plan, last: first, kept: None };
+    let served = match try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await {
         Ok(()) => Ok(()),
         // Boxed: most requests are served at once.
         Err(failure) => {
-            let way = Way { plan, last: first, kept: None };
-            Box::pin(go_on(core, downstream, request, exchange, &asked, (way, failure))).await
+            Box::pin(go_on(core, downstream, request, exchange, &asked, (&mut way, failure))).await
         }
-    }
+    };
+    way.plan.decision(&mut exchange.decision);
+    served
 }
 
-/// A request's way after its first failure.
+/// A request's way.
 struct Way<'a> {
     plan: Plan<'a>,
     last: Attempt<'a>,
@@ -91,7 +94,7 @@ async fn go_on(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
     asked: &Asked,
-    (mut way, mut failure): (Way<'_>, Failure),
+    (way, mut failure): (&mut Way<'_>, Failure),
 ) -> Result<(), Error> {
     loop {
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
@@ -99,8 +102,8 @@ async fn go_on(
         }
         let after = match way.failed(failure, exchange) {
             Then::Retry(after) => after,
-            Then::GiveUp => return give_up(downstream, exchange, way.kept, false).await,
-            Then::CredentialsExhausted => return give_up(downstream, exchange, way.kept, true).await,
+            Then::GiveUp => return give_up(downstream, exchange, way.kept.take(), false).await,
+            Then::CredentialsExhausted => return give_up(downstream, exchange, way.kept.take(), true).await,
         };
         pause(downstream, exchange, after).await?;
         match try_once(core, downstream, request, exchange, asked, (&way.last, after)).await {

@@ -79,6 +79,8 @@ pub(super) struct Exchange<'a> {
     pub(super) attempts: u32,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
+    /// What was decided and by what, as `routing::plan` writes it for the row; empty without one.
+    pub(super) decision: String,
     /// Whether the caller was found to have left while the provider's answer is read to its end all the same.
     pub(super) caller_has_left: bool,
     /// The status that was answered, 0 until one was.
@@ -146,6 +148,7 @@ impl<'a> Exchange<'a> {
             kept: None,
             attempts: 0,
             trail: Trail::default(),
+            decision: String::new(),
             caller_has_left: false,
             status: 0,
             error: None,
@@ -336,7 +339,8 @@ impl<'a> Exchange<'a> {
         output.extend_from_slice(data.get(..room).unwrap_or(data));
     }
 
-    fn logs(&self) -> bool {
+    /// Whether a row is written of it.
+    pub(super) fn logs(&self) -> bool {
         self.snapshot.client.enable_logging && self.core.log().is_some()
     }
 

@@ -31,6 +31,7 @@ mod relay_stream;
 mod relay_whole;
 mod reply;
 mod retry_after;
+mod session;
 mod streams;
 mod trail;
 
