@@ -3,6 +3,8 @@
 mod balance;
 pub mod decision;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 mod keys;
 mod legs;
