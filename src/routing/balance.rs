@@ -98,7 +98,7 @@ pub(super) fn fit(
         Balance::Weighted => {
             let total = if total > 0.0 { total } else { f64::from(count) };
             chosen(drawn(weighed(), total, chance)?, By::Draw)
-        },
+        }
         Balance::LeastBusy => chosen(least(&weighed, |one| one.load() / one.weight, chance)?, By::Busy),
         Balance::Latency => {
             let known = weighed().map(|one| one.standing.latency_us).filter(|latency| *latency > 0.0);
@@ -187,4 +187,113 @@ fn least<'a, I: Iterator<Item = Weighed<'a>>>(
     let tied = || weighed().filter(|one| score(one) <= lowest);
     let index = (chance * tied().count() as f64) as usize;
     tied().nth(index).map(|one| one.candidate.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::snapshot::Snapshot;
+    use crate::routing::fixture::{Sick, provider, three_providers};
+
+    /// What is chosen of provider `three` by these draws; its keys' names without the provider's.
+    fn chosen(snapshot: &Snapshot, health: &Sick, chances: &[f64]) -> Vec<char> {
+        let position = snapshot.providers.iter().position(|provider| provider.name == "three").unwrap();
+        let leg = Leg {
+            number: 0,
+            id: ProviderId(u16::try_from(position).unwrap()),
+            provider: &snapshot.providers[position],
+            model: "m",
+            pinned: None,
+        };
+        let sight = Sight { health, now: Instant::now() };
+        let names = chances.iter().map(|chance| {
+            let chosen = fit(&leg, &|_| true, sight, None, *chance).unwrap();
+            leg.key(chosen.key).unwrap().name.chars().last().unwrap()
+        });
+        names.collect()
+    }
+
+    const CHANCES: [f64; 4] = [0.0, 0.4, 0.8, 0.999_999];
+
+    fn busy(in_flight: u32, latency_us: f64) -> Standing {
+        Standing { in_flight, latency_us, ..Standing::GOOD }
+    }
+
+    fn world(balance: Balance, weights: [f64; 3]) -> Snapshot {
+        let mut snapshot = three_providers();
+        let three = provider(&mut snapshot, "three");
+        three.balance = balance;
+        three.keys.iter_mut().zip(weights).for_each(|(key, weight)| key.weight = weight);
+        snapshot
+    }
+
+    #[test]
+    fn a_draw_goes_by_weight_and_takes_no_weight_only_alone() {
+        let mut health = Sick::default();
+        let snapshot = world(Balance::Weighted, [1.0, 0.0, 1.0]);
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['a', 'a', 'c', 'c']);
+        let open = State::Open { until: Instant::now() };
+        health.set(&snapshot, "three-a", open);
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['c'; 4]);
+        health.set(&snapshot, "three-c", open);
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['b'; 4]);
+        let snapshot = world(Balance::Weighted, [0.0; 3]);
+        assert_eq!(chosen(&snapshot, &Sick::default(), &CHANCES), ['a', 'b', 'c', 'c']);
+    }
+
+    #[test]
+    fn the_least_busy_for_its_weight_is_chosen_and_ties_are_drawn() {
+        let snapshot = world(Balance::LeastBusy, [1.0, 1.0, 4.0]);
+        let mut health = Sick::default();
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['c'; 4]);
+        health.stand(&snapshot, "three-c", busy(3, 0.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['a', 'b', 'c', 'c']);
+        health.stand(&snapshot, "three-c", busy(4, 0.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['a', 'a', 'b', 'b']);
+        let snapshot = world(Balance::LeastBusy, [0.0, 1.0, 1.0]);
+        health.stand(&snapshot, "three-b", busy(9, 0.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['c'; 4]);
+    }
+
+    #[test]
+    fn the_soonest_is_chosen_and_the_unknown_first() {
+        let snapshot = world(Balance::Latency, [1.0, 1.0, 2.0]);
+        let mut health = Sick::default();
+        health.stand(&snapshot, "three-a", busy(0, 900.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['b', 'b', 'c', 'c'], "neither is known");
+        health.stand(&snapshot, "three-b", busy(0, 400.0));
+        health.stand(&snapshot, "three-c", busy(0, 900.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['b'; 4]);
+        health.stand(&snapshot, "three-b", busy(1, 400.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['c'; 4], "450 with its weight, before 800");
+        health.stand(&snapshot, "three-a", busy(0, 0.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['a'; 4], "to be known");
+        health.stand(&snapshot, "three-a", busy(1, 0.0));
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['c'; 4], "it is being tried: 800");
+        let mut health = Sick::default();
+        for (key, in_flight) in [("three-a", 1), ("three-b", 5), ("three-c", 4)] {
+            health.stand(&snapshot, key, busy(in_flight, 0.0));
+        }
+        assert_eq!(chosen(&snapshot, &health, &CHANCES), ['a'; 4], "none is known yet");
+    }
+
+    #[test]
+    fn the_least_bad_is_who_answers_soonest_again() {
+        let now = Instant::now();
+        let later = |seconds| now + std::time::Duration::from_secs(seconds);
+        let states = [
+            State::Passing,
+            State::Cooling { until: later(5) },
+            State::Cooling { until: later(9) },
+            State::Probing,
+            State::Open { until: later(1) },
+            State::Open { until: later(2) },
+        ];
+        let candidate = |weight| Candidate { key: None, id: "", weight };
+        let judged = |state, weight| badness(candidate(weight), Standing { state, ..Standing::GOOD });
+        for pair in states.windows(2) {
+            assert!(judged(pair[0], 0.0) < judged(pair[1], 1.0), "{pair:?}");
+        }
+        assert!(judged(states[1], 1.0) < judged(states[1], 0.0));
+    }
 }

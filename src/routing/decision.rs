@@ -134,7 +134,8 @@ impl Trace {
 
     /// Whether it is news.
     fn learn(&mut self, seen: Seen) -> bool {
-        let known = self.known.iter_mut().find(|known| known.provider == seen.provider && known.key == seen.key);
+        let known =
+            self.known.iter_mut().find(|known| known.provider == seen.provider && known.key == seen.key);
         match known {
             Some(known) if known.standing == seen.standing => false,
             Some(known) => {

@@ -56,8 +56,7 @@ impl<'a> Legs<'a> {
         let target = self.target(number)?;
         let provider = target::served(self.snapshot, &target, self.name(number))?;
         target::permit(provider, self.features.stream)?;
-        let mut leg =
-            Leg { number, id: target.provider, provider, model: target.model, pinned: None };
+        let mut leg = Leg { number, id: target.provider, provider, model: target.model, pinned: None };
         leg.pinned = self.features.pin.map_or(Ok(None), |pin| pinned(&leg, pin))?;
         match leg.candidates().next() {
             Some(_) => Ok(leg),

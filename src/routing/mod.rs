@@ -4,6 +4,8 @@ mod balance;
 pub mod breaker;
 pub mod decision;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 mod keys;
 mod legs;

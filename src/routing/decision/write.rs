@@ -72,8 +72,7 @@ impl Writer<'_> {
         if let Some(session) = features.session {
             let _ = write!(self.out, ",\"session\":\"{session}\"");
         }
-        let pinned = legs.numbers().find_map(|number| legs.leg(number).ok().filter(|leg| leg.pinned.is_some()));
-        if let Some(key) = features.pin.and(pinned).and_then(|leg| leg.key(leg.pinned)) {
+        if let Some(key) = features.pin.and_then(|_| pinned(legs)) {
             self.out.push_str(",\"pin\":");
             self.name(&key.name);
         }
@@ -283,11 +282,13 @@ impl Writer<'_> {
     }
 }
 
-fn key_of<'a>(
-    legs: &Legs<'a>,
-    provider: ProviderId,
-    key: Option<KeyId>,
-) -> Option<(&'a Provider, &'a Key)> {
+/// The key that the caller names: never its own words, which may be a secret in the wrong header.
+fn pinned<'a>(legs: &Legs<'a>) -> Option<&'a Key> {
+    let mut taken = legs.numbers().filter_map(|number| legs.leg(number).ok());
+    taken.find_map(|leg| leg.key(leg.pinned))
+}
+
+fn key_of<'a>(legs: &Legs<'a>, provider: ProviderId, key: Option<KeyId>) -> Option<(&'a Provider, &'a Key)> {
     let provider = legs.snapshot().providers.get(usize::from(provider.0))?;
     Some((provider, provider.keys.get(usize::from(key?.0))?))
 }
