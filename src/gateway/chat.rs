@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
 use super::trail::Outcome;
-use super::{Core, body};
+use super::{Core, body, place};
 use crate::config::snapshot::Provider;
 use crate::dialect::look::{self, Members};
 use crate::dialect::{self, Dialect};
@@ -227,6 +227,7 @@ async fn send(
     mut outgoing: Outgoing,
     translation: Translation,
 ) -> Result<(), Failure> {
+    let place = place::take(core, downstream, exchange, provider).await?;
     let sent = Instant::now();
     let deadline = sent + provider.request_timeout;
     let answer = client::exchange(&core.net, &provider.origin, &mut outgoing, sent);
@@ -240,7 +241,7 @@ async fn send(
         Raced::Second(()) => return Err(Error::from(Gone).into()),
     };
     drop(outgoing);
-    let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };
+    let answer = relay::Answer { upstream, head, provider, translation, sent, deadline, place };
     relay::relay(core, downstream, exchange, answer).await
 }
 

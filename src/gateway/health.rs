@@ -12,7 +12,7 @@ use crate::routing::view::Outcome;
 
 impl Exchange<'_> {
     /// The attempt under way has ended.
-    pub(super) fn end_attempt(&mut self, _core: &Core, served: &Result<(), Failure>) {
+    pub(super) fn end_attempt(&mut self, core: &Core, served: &Result<(), Failure>) {
         let Some(mut running) = self.running.take() else { return };
         let outcome = match served {
             // A stream that broke off after it had begun, or brought an error, is served and has failed.
@@ -22,7 +22,9 @@ impl Exchange<'_> {
         if let (Outcome::Answered, None, Some(elapsed)) = (outcome, self.first_token, self.upstream) {
             running.first_token(elapsed, self.now());
         }
-        running.end(outcome, self.now());
+        if let Some(cooldown) = running.end(outcome, self.now()) {
+            core.neighbours.tell(core.index, cooldown);
+        }
     }
 }
 

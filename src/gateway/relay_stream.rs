@@ -144,6 +144,9 @@ impl<'a> Relay<'a> {
     fn take_events(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         let end = self.boundary.last_end(&self.pending);
         let whole = self.pending.get(..end).unwrap_or_default();
+        if end > 0 {
+            self.answer.place = None;
+        }
         let result = self.passage.take(whole, &mut self.text, &self.listed);
         self.pending.drain(..end);
         self.boundary.consumed(end);
