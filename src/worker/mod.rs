@@ -216,7 +216,7 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
         Message::Sample(reply) => {
             core.cells.body_bytes_held(core.net.budget.held_bytes() as u64);
             core.cells.config(core.snapshot().generation, core.forget_older() as u64);
-            let _ = reply.send(core.cells.sample());
+            let _ = reply.send(core.sample(Instant::now()));
         }
         Message::Drain { deadline: at } => {
             told.deadline.set(Some(at));
