@@ -48,6 +48,8 @@ mod models;
 mod names;
 #[path = "gateway/nginx.rs"]
 mod nginx;
+#[path = "gateway/own_fields.rs"]
+mod own_fields;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use uuid::Uuid;
 
+use super::own_fields::node_field;
 use super::{Adopted, ModelsCache, Neighbours, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
@@ -47,6 +48,7 @@ pub struct Core {
     pub neighbours: Neighbours,
     /// Places with providers that limit them.
     pub places: Places,
+    node_field: Box<[u8]>,
     log: Option<Producer>,
     /// With what this core knows of the health of its keys and origins.
     snapshot: RefCell<(Shared, Rc<View>)>,
@@ -80,6 +82,7 @@ impl Core {
         let places = Places::new(index, Arc::clone(&neighbours.places), &snapshot);
         Self {
             index,
+            node_field: node_field(&facts.node),
             facts,
             net,
             cells: Rc::new(Cells::new(index)),
@@ -165,6 +168,11 @@ impl Core {
             *date = (unix_s, encode::date(unix_s));
         }
         encode::field(out, "date", &date.1);
+    }
+
+    /// The header that names this node, with its end of line.
+    pub(super) fn node_field(&self) -> &[u8] {
+        &self.node_field
     }
 
     /// A number in [0, 1).

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::client_address::client_address;
 use super::cors::Page;
+use super::kept::Kept;
 use super::noted::Noted;
+use super::own_fields::REQUEST_ID_BYTES_MAX;
 use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
@@ -18,7 +20,7 @@ use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
 use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
-use crate::net::server::Request;
+use crate::net::server::{Gone, Request};
 use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::routing::view::{Running, View};
@@ -38,11 +40,15 @@ pub(super) struct Exchange<'a> {
     pub(super) id: Uuid,
     timestamp_us: i64,
     began: Instant,
+    /// No attempt begins after it, and only a stream that has begun to go down lasts longer.
+    pub(super) deadline: Instant,
     method: Method,
     minor_version: u8,
     surface: Surface,
     /// The fields of its head that decide something.
     pub(super) noted: Noted,
+    /// The caller's `x-request-id`, to be echoed; at most [`REQUEST_ID_BYTES_MAX`].
+    pub(super) request_id: Option<Box<[u8]>>,
     /// The caller's address, for the row.
     client_ip: IpAddr,
     /// The path's label in metrics.
@@ -67,10 +73,14 @@ pub(super) struct Exchange<'a> {
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
     pub(super) key: Option<KeyId>,
+    /// The caller's body, when it is long, until an answer begins to go down.
+    pub(super) kept: Option<Kept>,
     /// Sends to providers.
     pub(super) attempts: u32,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
+    /// Whether the caller was found to have left while the provider's answer is read to its end all the same.
+    pub(super) caller_has_left: bool,
     /// The status that was answered, 0 until one was.
     pub(super) status: u16,
     /// The last error, ours or the provider's.
@@ -92,6 +102,8 @@ pub(super) struct Exchange<'a> {
     active: Option<Active>,
     /// When the last wait ended.
     now: Instant,
+    /// When the answer's head was ready, while nothing was waited for since.
+    head_at: Option<Instant>,
     settled: bool,
 }
 
@@ -100,7 +112,11 @@ impl<'a> Exchange<'a> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
         let (snapshot, health) = core.moment();
+        let noted = Noted::of(request);
+        let request_id =
+            noted.request_id.value(request).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()));
         let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
+        let deadline = request.began + snapshot.server.request_total_timeout;
         Self {
             core,
             snapshot,
@@ -109,10 +125,12 @@ impl<'a> Exchange<'a> {
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
+            deadline,
             method: request.head.method,
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
-            noted: Noted::of(request),
+            noted,
+            request_id: request_id.map(Box::from),
             client_ip,
             path: "other",
             route: None,
@@ -125,8 +143,10 @@ impl<'a> Exchange<'a> {
             stream: false,
             provider: None,
             key: None,
+            kept: None,
             attempts: 0,
             trail: Trail::default(),
+            caller_has_left: false,
             status: 0,
             error: None,
             usage: None,
@@ -140,6 +160,7 @@ impl<'a> Exchange<'a> {
             truncated: false,
             active: None,
             now: request.began,
+            head_at: None,
             settled: false,
         }
     }
@@ -163,7 +184,34 @@ impl<'a> Exchange<'a> {
     /// Counts a wait that began at `before` and ends now.
     pub(super) fn waited_since(&mut self, before: Instant) {
         self.now = Instant::now();
+        self.head_at = None;
         self.waited += self.now - before;
+    }
+
+    /// The answer's head is about to be written: the one time that it says is now.
+    pub(super) fn reach_head(&mut self) {
+        self.head_at = Some(Instant::now());
+    }
+
+    /// That time, so that the wait for the answer's sending begins with it and no clock is asked again.
+    pub(super) fn take_head_at(&mut self) -> Option<Instant> {
+        self.head_at.take()
+    }
+
+    /// Time spent here so far without waiting on sockets, µs.
+    pub(super) fn overhead_us(&self) -> u64 {
+        let since = self.head_at.unwrap_or(self.now).saturating_duration_since(self.began);
+        micros(since.saturating_sub(self.waited))
+    }
+
+    /// The header that names this node, whole.
+    pub(super) fn node_field(&self) -> &[u8] {
+        self.core.node_field()
+    }
+
+    /// Whether it is a conversation, and not a question about this node.
+    pub(super) fn is_conversation(&self) -> bool {
+        self.dialect().is_some()
     }
 
     /// When the request began.
@@ -173,9 +221,14 @@ impl<'a> Exchange<'a> {
 
     /// Appends the time of the answer's head.
     pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        self.core.write_date(out, self.unix_s());
+    }
+
+    /// The time of [`Exchange::now`], seconds since the epoch.
+    pub(super) fn unix_s(&self) -> i64 {
         let since = self.now.saturating_duration_since(self.began).as_micros();
         let at_us = self.timestamp_us.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
-        self.core.write_date(out, at_us / 1_000_000);
+        at_us / 1_000_000
     }
 
     /// Seconds since the epoch when the request began.
@@ -198,14 +251,23 @@ impl<'a> Exchange<'a> {
         self.id.as_u64_pair().1
     }
 
-    /// Notes whom the next attempt goes to: it begins.
+    /// Notes whom an attempt goes to, or whose failure is answered.
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
-        self.running = self.health.begin(attempt.provider, attempt.key, self.now);
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
         }
+    }
+
+    /// Forgets what the attempt before reached, and notes this one, `waited` after it.
+    pub(super) fn begin_attempt(&mut self, attempt: &Attempt<'_>, waited: Duration) {
+        self.running = self.health.begin(attempt.provider, attempt.key, self.now);
+        self.trail.begin(attempt, waited);
+        self.status = 0;
+        self.first_token = None;
+        self.usage = None;
+        self.error = None;
     }
 
     /// Notes that the first content is there, of what was asked for at `sent`.
@@ -260,9 +322,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Keeps what the caller is sent for the row.
+    /// Keeps what the caller is sent, or would have been, for the row.
     pub(super) fn log_output(&mut self, data: &[u8]) {
-        self.response_bytes += data.len() as u64;
+        if !self.caller_has_left {
+            self.response_bytes += data.len() as u64;
+        }
         if !self.logs_content() {
             return;
         }
@@ -389,7 +453,11 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(Kind::ShuttingDown, "the node ended while it served this request"));
+            let error = match self.caller_has_left {
+                true => Gone.into(),
+                false => Error::new(Kind::ShuttingDown, "the node ended while it served this request"),
+            };
+            self.fail(&error);
             self.settle_once();
         }
     }

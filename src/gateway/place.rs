@@ -45,8 +45,7 @@ async fn wait(
     waiting: Waiting<'_>,
 ) -> Result<Place, Error> {
     let before = Instant::now();
-    let deadline = exchange.began() + exchange.snapshot.server.request_total_timeout;
-    let placed = race(until(deadline, waiting), downstream.gone()).await;
+    let placed = race(until(exchange.deadline, waiting), downstream.gone()).await;
     exchange.waited_since(before);
     match placed {
         Raced::First(Some(place)) => Ok(place),

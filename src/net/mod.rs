@@ -14,6 +14,7 @@ mod names;
 mod open;
 pub mod places;
 pub mod pool;
+pub mod portion;
 pub mod proxy;
 pub mod server;
 mod session;
