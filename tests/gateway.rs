@@ -32,6 +32,8 @@ mod drain;
 mod edge;
 #[path = "gateway/fairness.rs"]
 mod fairness;
+#[path = "gateway/fallbacks.rs"]
+mod fallbacks;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
@@ -73,6 +75,8 @@ mod reload_watch;
 mod retries;
 #[path = "gateway/review.rs"]
 mod review;
+#[path = "gateway/rotation.rs"]
+mod rotation;
 #[path = "gateway/routing.rs"]
 mod routing;
 #[path = "gateway/script.rs"]
@@ -83,6 +87,8 @@ mod setup;
 mod spread;
 #[path = "gateway/start.rs"]
 mod start;
+#[path = "gateway/sticky.rs"]
+mod sticky;
 #[path = "gateway/streams.rs"]
 mod streams;
 mod support;
