@@ -71,6 +71,8 @@ mod reload_load;
 mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
+#[path = "gateway/resend.rs"]
+mod resend;
 #[path = "gateway/retries.rs"]
 mod retries;
 #[path = "gateway/review.rs"]
