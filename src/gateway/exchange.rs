@@ -10,7 +10,7 @@ use super::client_address::client_address;
 use super::cors::Page;
 use super::noted::Noted;
 use super::own_fields::REQUEST_ID_BYTES_MAX;
-use super::trail::Trail;
+use super::trail::{Outcome, Trail, Tried};
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -22,7 +22,7 @@ use crate::net::server::Request;
 use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
-use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
+use crate::telemetry::record::{self, Attempted, CONTENT_BYTES_MAX, Record};
 
 /// One request's facts.
 pub(super) struct Exchange<'a> {
@@ -66,6 +66,10 @@ pub(super) struct Exchange<'a> {
     pub(super) key: Option<KeyId>,
     /// Sends to providers.
     pub(super) attempts: u32,
+    /// Of the chosen provider: place in the list of fallbacks, from 1; 0: the primary.
+    pub(super) leg: u16,
+    /// What was decided and by what, for the row.
+    pub(super) decision: Option<String>,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
     /// The status that was answered, 0 until one was.
@@ -127,6 +131,8 @@ impl<'a> Exchange<'a> {
             provider: None,
             key: None,
             attempts: 0,
+            leg: 0,
+            decision: None,
             trail: Trail::default(),
             status: 0,
             error: None,
@@ -231,6 +237,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
+        self.leg = attempt.leg;
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
         }
@@ -292,7 +299,8 @@ impl<'a> Exchange<'a> {
         output.extend_from_slice(data.get(..room).unwrap_or(data));
     }
 
-    fn logs(&self) -> bool {
+    /// Whether its row is written.
+    pub(super) fn logs(&self) -> bool {
         self.snapshot.client.enable_logging && self.core.log().is_some()
     }
 
@@ -369,7 +377,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn record(&mut self, dialect: Dialect, latency: Duration) {
-        let (input, output) = (self.input.take(), self.output.take());
+        let (input, output, decision) = (self.input.take(), self.output.take(), self.decision.take());
         let (provider, key) = self.chosen();
         let record = Record {
             id: self.id,
@@ -388,6 +396,9 @@ impl<'a> Exchange<'a> {
             selected_key_name: key.map(|key| key.name.clone()).unwrap_or_default(),
             selected_key_id: key.map(|key| key.id.clone()).unwrap_or_default(),
             attempts: self.attempts,
+            fallback_index: self.leg,
+            trail: self.trail.iter().map(|tried| self.attempted(tried)).collect(),
+            decision,
             latency_us: micros(latency),
             first_token_us: self.first_token_us(),
             overhead_us: micros(latency.saturating_sub(self.waited)),
@@ -401,6 +412,30 @@ impl<'a> Exchange<'a> {
         };
         if let Some(log) = self.core.log() {
             self.core.cells.record_pushed(log.push(record));
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// An attempt as the row has it: names only where they are not the row's own.
+    fn attempted(&self, tried: &Tried) -> Attempted {
+        let is_chosen = (Some(tried.provider), tried.key) == (self.provider, self.key);
+        let named = || {
+            let provider = self.snapshot.providers.get(usize::from(tried.provider.0));
+            let key = provider.zip(tried.key).and_then(|(provider, id)| provider.keys.get(usize::from(id.0)));
+            let name = |name: Option<&String>| name.cloned().unwrap_or_default();
+            Box::new((name(provider.map(|provider| &provider.name)), name(key.map(|key| &key.name))))
+        };
+        Attempted {
+            leg: tried.leg,
+            by: (!is_chosen).then(named),
+            outcome: match tried.outcome {
+                Outcome::UnderWay => record::Outcome::CutOff,
+                Outcome::Status(status) => record::Outcome::Status(status),
+                Outcome::Failed(kind) => record::Outcome::Fault(kind.code()),
+            },
+            wait_us: micros(tried.wait),
+            took_us: micros(tried.took),
         }
     }
 }

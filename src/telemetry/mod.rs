@@ -1,6 +1,7 @@
 //! What is observed of requests: counters per core, one record per request, the log threads and their stores.
 //! It decides nothing about a request and never makes a core wait.
 
+mod attempt_trail;
 pub mod cells;
 mod flusher;
 pub mod histogram;

@@ -52,15 +52,17 @@ CREATE TABLE logs (
     overhead_us bigint NOT NULL,
     content_truncated boolean NOT NULL,
     client_ip text,
+    attempt_trail text,
+    decision text,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (timestamp, id)
 ) PARTITION BY RANGE (timestamp);
-INSERT INTO corelane_schema VALUES ('logs', 2) ON CONFLICT DO NOTHING;
+INSERT INTO corelane_schema VALUES ('logs', 3) ON CONFLICT DO NOTHING;
 ";
 
 /// Columns that tables of earlier versions lack, with their types: each may be NULL, so that nodes of those versions can
 /// write beside us.
-const ADDED: [(&str, &str); 1] = [("client_ip", "text")];
+const ADDED: [(&str, &str); 3] = [("client_ip", "text"), ("attempt_trail", "text"), ("decision", "text")];
 
 /// Makes the table unless it is there, also where it was dropped or renamed since, and adds what it lacks; `false`: a table
 /// of that name is there which is not ours.
@@ -91,7 +93,7 @@ fn add_columns(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     for (column, kind) in missing {
         transaction.batch_execute(&format!("ALTER TABLE logs ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
     }
-    transaction.batch_execute("UPDATE corelane_schema SET version = 2 WHERE part = 'logs' AND version < 2")
+    transaction.batch_execute("UPDATE corelane_schema SET version = 3 WHERE part = 'logs' AND version < 3")
 }
 
 /// Makes the partitions of these days (counted from the epoch, UTC) where they are missing. No default partition: a
