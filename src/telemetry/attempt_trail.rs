@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn parsed(record: &Record) -> Value {
-        serde_json::from_str(&super::json(record).expect("a trail")).expect("JSON")
+        serde_json::from_str(&json(record).expect("a trail")).expect("JSON")
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         );
         assert_eq!(retries(&record.trail), 1);
         record.trail.clear();
-        assert_eq!((super::json(&record), retries(&record.trail)), (None, 0));
+        assert_eq!((json(&record), retries(&record.trail)), (None, 0));
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let mut record = record();
         let by = Some(Box::new(("\u{1}".repeat(256), "k".to_owned())));
         record.trail = vec![Attempted { by, ..attempted(0, Outcome::Status(503)) }; TRAIL_MAX];
-        let text = super::json(&record).expect("a trail");
+        let text = json(&record).expect("a trail");
         assert!(text.len() <= TRAIL_BYTES_MAX, "{}", text.len());
         let parsed = parsed(&record);
         let all = parsed.as_array().expect("a list");
@@ -117,8 +117,7 @@ mod tests {
         record.trail.truncate(TRAIL_MAX);
         record.trail.iter_mut().for_each(|attempted| attempted.by = None);
         assert!(
-            super::json(&record)
-                .is_some_and(|text| text.len() <= TRAIL_BYTES_MAX && !text.contains("left_out"))
+            json(&record).is_some_and(|text| text.len() <= TRAIL_BYTES_MAX && !text.contains("left_out"))
         );
     }
 }
