@@ -16,6 +16,7 @@ use crate::config::snapshot::Snapshot;
 use crate::http::encode;
 use crate::net::Net;
 use crate::net::spread::{Seat, Spread};
+use crate::routing::view::View;
 use crate::telemetry::cells::Cells;
 use crate::telemetry::ring::Producer;
 
@@ -46,7 +47,8 @@ pub struct Core {
     pub spread: Spread,
     node_field: Box<[u8]>,
     log: Option<Producer>,
-    snapshot: RefCell<Shared>,
+    /// With what this core knows of the health of its keys and origins.
+    snapshot: RefCell<(Shared, Rc<View>)>,
     loaded_at: Cell<Timestamp>,
     /// Snapshots before this one that a request may still hold.
     older: RefCell<Vec<Weak<Snapshot>>>,
@@ -73,6 +75,7 @@ impl Core {
         log: Option<Producer>,
     ) -> Self {
         net.adopt(clients);
+        let view = View::new(&snapshot);
         Self {
             index,
             node_field: node_field(&facts.node),
@@ -83,7 +86,7 @@ impl Core {
             streams: Rc::default(),
             spread,
             log,
-            snapshot: RefCell::new(Rc::new(snapshot)),
+            snapshot: RefCell::new((Rc::new(snapshot), Rc::new(view))),
             loaded_at: Cell::new(loaded_at),
             older: RefCell::default(),
             certificates: RefCell::default(),
@@ -98,7 +101,17 @@ impl Core {
 
     /// The snapshot of now; a request keeps the one that it began with.
     pub fn snapshot(&self) -> Shared {
-        Rc::clone(&self.snapshot.borrow())
+        Rc::clone(&self.snapshot.borrow().0)
+    }
+
+    /// The snapshot of now, and the health of what is in it.
+    pub(super) fn moment(&self) -> (Shared, Rc<View>) {
+        self.snapshot.borrow().clone()
+    }
+
+    /// The health of what is in the snapshot of now.
+    pub fn health(&self) -> Rc<View> {
+        Rc::clone(&self.snapshot.borrow().1)
     }
 
     /// When the snapshot of now was read.
@@ -108,12 +121,13 @@ impl Core {
 
     /// Connections that this core serves at most.
     pub fn seats_max(&self) -> u32 {
-        u32::try_from(self.snapshot.borrow().server.connections_per_core_max).unwrap_or(u32::MAX)
+        u32::try_from(self.snapshot.borrow().0.server.connections_per_core_max).unwrap_or(u32::MAX)
     }
 
     /// Requests that come from now on are served by this; those that run keep theirs. Closes nothing, cannot fail.
     pub fn adopt(&self, Adopted { snapshot, clients, loaded_at }: Adopted) {
-        let older = self.snapshot.replace(Rc::new(snapshot));
+        let view = View::succeed(&snapshot, &self.health());
+        let (older, _) = self.snapshot.replace((Rc::new(snapshot), Rc::new(view)));
         self.older.borrow_mut().push(Rc::downgrade(&older));
         drop(older);
         self.loaded_at.set(loaded_at);

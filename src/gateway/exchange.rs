@@ -2,12 +2,14 @@
 //! ends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
 use super::client_address::client_address;
 use super::cors::Page;
+use super::kept::Kept;
 use super::noted::Noted;
 use super::own_fields::REQUEST_ID_BYTES_MAX;
 use super::trail::{Outcome, Trail, Tried};
@@ -18,9 +20,10 @@ use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
 use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
-use crate::net::server::Request;
+use crate::net::server::{Gone, Request};
 use crate::routing::plan::Attempt;
 use crate::routing::target;
+use crate::routing::view::{Running, View};
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
 use crate::telemetry::record::{self, Attempted, CONTENT_BYTES_MAX, Record};
 
@@ -29,10 +32,16 @@ pub(super) struct Exchange<'a> {
     core: &'a Core,
     /// The config that this request began with.
     pub(super) snapshot: Shared,
+    /// The health of what is in it, as this core sees it.
+    pub(super) health: Rc<View>,
+    /// The attempt under way, as it counts there.
+    pub(super) running: Option<Running>,
     /// UUIDv7, the row's id.
     pub(super) id: Uuid,
     timestamp_us: i64,
     began: Instant,
+    /// No attempt begins after it, and only a stream that has begun to go down lasts longer.
+    pub(super) deadline: Instant,
     method: Method,
     minor_version: u8,
     surface: Surface,
@@ -64,6 +73,8 @@ pub(super) struct Exchange<'a> {
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
     pub(super) key: Option<KeyId>,
+    /// The caller's body, when it is long, until an answer begins to go down.
+    pub(super) kept: Option<Kept>,
     /// Sends to providers.
     pub(super) attempts: u32,
     /// Of the chosen provider: place in the list of fallbacks, from 1; 0: the primary.
@@ -72,6 +83,8 @@ pub(super) struct Exchange<'a> {
     pub(super) decision: Option<String>,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
+    /// Whether the caller was found to have left while the provider's answer is read to its end all the same.
+    pub(super) caller_has_left: bool,
     /// The status that was answered, 0 until one was.
     pub(super) status: u16,
     /// The last error, ours or the provider's.
@@ -102,17 +115,21 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin(core: &'a Core, peer: SocketAddr, request: &Request) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
-        let snapshot = core.snapshot();
+        let (snapshot, health) = core.moment();
         let noted = Noted::of(request);
         let request_id =
             noted.request_id.value(request).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()));
         let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
+        let deadline = request.began + snapshot.server.request_total_timeout;
         Self {
             core,
             snapshot,
+            health,
+            running: None,
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
+            deadline,
             method: request.head.method,
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
@@ -130,10 +147,12 @@ impl<'a> Exchange<'a> {
             stream: false,
             provider: None,
             key: None,
+            kept: None,
             attempts: 0,
             leg: 0,
             decision: None,
             trail: Trail::default(),
+            caller_has_left: false,
             status: 0,
             error: None,
             usage: None,
@@ -208,9 +227,14 @@ impl<'a> Exchange<'a> {
 
     /// Appends the time of the answer's head.
     pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        self.core.write_date(out, self.unix_s());
+    }
+
+    /// The time of [`Exchange::now`], seconds since the epoch.
+    pub(super) fn unix_s(&self) -> i64 {
         let since = self.now.saturating_duration_since(self.began).as_micros();
         let at_us = self.timestamp_us.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
-        self.core.write_date(out, at_us / 1_000_000);
+        at_us / 1_000_000
     }
 
     /// Seconds since the epoch when the request began.
@@ -233,13 +257,31 @@ impl<'a> Exchange<'a> {
         self.id.as_u64_pair().1
     }
 
-    /// Notes whom the next attempt goes to.
+    /// Notes whom an attempt goes to, or whose failure is answered.
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
         self.leg = attempt.leg;
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
+        }
+    }
+
+    /// Forgets what the attempt before reached, and notes this one, `waited` after it.
+    pub(super) fn begin_attempt(&mut self, attempt: &Attempt<'_>, waited: Duration) {
+        self.running = self.health.begin(attempt.provider, attempt.key, self.now);
+        self.trail.begin(attempt, waited);
+        self.status = 0;
+        self.first_token = None;
+        self.usage = None;
+        self.error = None;
+    }
+
+    /// Notes that the first content is there, of what was asked for at `sent`.
+    pub(super) fn has_first_token(&mut self, sent: Instant) {
+        self.first_token = Some(self.now);
+        if let Some(running) = &mut self.running {
+            running.first_token(self.now.saturating_duration_since(sent), self.now);
         }
     }
 
@@ -287,9 +329,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Keeps what the caller is sent for the row.
+    /// Keeps what the caller is sent, or would have been, for the row.
     pub(super) fn log_output(&mut self, data: &[u8]) {
-        self.response_bytes += data.len() as u64;
+        if !self.caller_has_left {
+            self.response_bytes += data.len() as u64;
+        }
         if !self.logs_content() {
             return;
         }
@@ -444,7 +488,11 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(Kind::ShuttingDown, "the node ended while it served this request"));
+            let error = match self.caller_has_left {
+                true => Gone.into(),
+                false => Error::new(Kind::ShuttingDown, "the node ended while it served this request"),
+            };
+            self.fail(&error);
             self.settle_once();
         }
     }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use super::exchange::Exchange;
+use crate::error::{Error, Kind};
 
 /// Why an attempt did not serve.
 pub(super) struct Failure {
@@ -27,4 +28,20 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, retry_after: None, answer: None }
     }
+}
+
+/// Every key of the chosen provider was refused. `error` is what the provider said; its status would blame the caller's key.
+pub(super) fn exhausted(exchange: &Exchange<'_>, error: &Error) -> Error {
+    let provider = exchange.chosen().0.map_or("", |provider| provider.name.as_str());
+    let message = format!(
+        "provider {provider} refused every key that may serve this model ({}): {}; check the keys' values and the account's state",
+        error.status(),
+        error.message
+    );
+    Error::new(Kind::ProviderCredentialsExhausted, message)
+}
+
+/// A place in the snapshot that a plan named is not there.
+pub(super) fn no_provider() -> Error {
+    Error::new(Kind::Internal, "the chosen provider has left the config")
 }

@@ -1,6 +1,9 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod asked;
+mod attempt;
+mod attend;
 mod body;
 mod chat;
 mod client_address;
@@ -8,19 +11,26 @@ pub mod coding;
 mod compute;
 mod core;
 mod cors;
+mod due;
 mod exchange;
 mod failure;
 mod fields;
+mod framing;
 mod guard;
+mod health;
+mod kept;
 mod mask;
 mod message;
 mod models;
 mod noted;
 mod outgoing;
 mod own_fields;
+mod passage;
 mod relay;
 mod relay_stream;
+mod relay_whole;
 mod reply;
+mod retry_after;
 mod streams;
 mod trail;
 

@@ -84,6 +84,8 @@ pub(super) async fn timed_send(
     bytes: Vec<u8>,
 ) -> Result<Vec<u8>, Gone> {
     let before = exchange.take_head_at().unwrap_or_else(Instant::now);
+    // From here on there is no further attempt.
+    exchange.kept = None;
     let sent = downstream.send(bytes, before).await;
     exchange.waited_since(before);
     sent
@@ -121,7 +123,7 @@ pub(super) async fn error(
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
     match error.kind {
-        Kind::Overloaded => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
+        Kind::Overloaded | Kind::RequestDropped => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
         Kind::MethodNotAllowed => encode::field(&mut out, "allow", exchange.allow.as_bytes()),
         Kind::OriginNotAllowed => encode::field(&mut out, "vary", b"Origin"),
         Kind::UnsupportedMediaType if error.param.as_deref() == Some("content-encoding") => {

@@ -13,6 +13,7 @@ pub mod mailbox;
 mod names;
 mod open;
 pub mod pool;
+pub mod portion;
 pub mod proxy;
 pub mod server;
 mod session;
