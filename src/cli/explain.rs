@@ -2,6 +2,7 @@
 //! `routing::explain`'s; nothing is connected to.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -12,8 +13,9 @@ use super::place::ConfigPlace;
 use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
 use crate::config::{Printable, nearest};
 use crate::error::Error;
-use crate::routing::draw::draw;
 use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
+use crate::routing::health::Untroubled;
+use crate::routing::plan::{Features, plan};
 
 /// Providers not tried that words name; JSON names all.
 const OTHERS_MAX: usize = 10;
@@ -119,11 +121,28 @@ impl View<'_> {
         key.and_then(|key| self.key(explanation, key)).map_or("(none)", |key| key.name.as_str())
     }
 
+    /// The request that is explained.
+    fn features(&self, now: Instant) -> Features<'_> {
+        let Explain { model, home, stream, .. } = self.arguments;
+        Features {
+            model,
+            home: home.as_deref(),
+            stream: *stream,
+            pin: None,
+            session: None,
+            fallbacks: None,
+            deadline: now + self.snapshot.server.request_total_timeout,
+            record: false,
+        }
+    }
+
     fn drawn<'d>(&'d self, explanation: &'d Explanation<'_>) -> Option<Drawn<'d>> {
-        let chance = fastrand::Rng::with_seed(self.arguments.seed?).f64();
-        let draw = draw(self.provider(explanation)?, explanation.target.model, chance).ok()?;
-        let key = draw.key.and_then(|key| self.key(explanation, key));
-        Some(Drawn { chance, key, wire_model: draw.wire_model })
+        let seed = self.arguments.seed?;
+        let chance = fastrand::Rng::with_seed(seed).f64();
+        let now = Instant::now();
+        let (_, first) = plan(self.snapshot, self.features(now), &Untroubled, now, seed).ok()?;
+        let key = first.key.and_then(|key| self.key(explanation, key));
+        Some(Drawn { chance, key, wire_model: first.wire_model })
     }
 
     fn text(&self, explained: &Explained<'_>) -> String {
@@ -262,7 +281,7 @@ impl View<'_> {
         let rejected = explanation.rejected.iter().map(|rejected| {
             let reasons = rejected.reasons.iter().map(|reason| {
                 let words = self.words(explanation, rejected.key, *reason);
-                json!({ "code": code(*reason), "words": words })
+                json!({ "code": reason.code(), "words": words })
             });
             let name = self.key_name(explanation, Some(rejected.key));
             json!({ "key": name, "reasons": reasons.collect::<Vec<_>>() })
@@ -319,16 +338,6 @@ fn because(because: Because) -> &'static str {
         Because::Prefix => "prefix",
         Because::Home => "home",
         Because::OnlyListing => "only_listing",
-    }
-}
-
-fn code(reason: Reason<'_>) -> &'static str {
-    match reason {
-        Reason::Disabled => "disabled",
-        Reason::NoValue(_) => "no_value",
-        Reason::Denied(_) => "denied",
-        Reason::NotListed => "not_listed",
-        Reason::WeightZero => "weight_zero",
     }
 }
 

@@ -37,18 +37,21 @@ pub(super) async fn serve(
         session: None,
         fallbacks: asked.fallbacks.as_deref(),
         deadline: exchange.deadline,
+        record: exchange.logs(),
     };
     let health = Rc::clone(&exchange.health);
     let (plan, first) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     kept::keep(request, exchange);
-    match try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await {
-        Ok(()) => Ok(()),
-        // Boxed: most requests are served at once.
-        Err(failure) => {
-            let way = Way { plan, last: first, kept: None };
-            Box::pin(go_on(core, downstream, request, exchange, &asked, (way, failure))).await
-        }
-    }
+    let Err(failure) = try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await
+    else {
+        exchange.note_decision(&plan);
+        return Ok(());
+    };
+    // Boxed: most requests are served at once.
+    let mut way = Way { plan, last: first, kept: None };
+    let served = Box::pin(go_on(core, downstream, request, exchange, &asked, (&mut way, failure))).await;
+    exchange.note_decision(&way.plan);
+    served
 }
 
 /// A request's way after its first failure.
@@ -91,7 +94,7 @@ async fn go_on(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
     asked: &Asked,
-    (mut way, mut failure): (Way<'_>, Failure),
+    (way, mut failure): (&mut Way<'_>, Failure),
 ) -> Result<(), Error> {
     loop {
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
@@ -99,8 +102,8 @@ async fn go_on(
         }
         let after = match way.failed(failure, exchange) {
             Then::Retry(after) => after,
-            Then::GiveUp => return give_up(downstream, exchange, way.kept, false).await,
-            Then::CredentialsExhausted => return give_up(downstream, exchange, way.kept, true).await,
+            Then::GiveUp => return give_up(downstream, exchange, way.kept.take(), false).await,
+            Then::CredentialsExhausted => return give_up(downstream, exchange, way.kept.take(), true).await,
         };
         pause(downstream, exchange, after).await?;
         match try_once(core, downstream, request, exchange, asked, (&way.last, after)).await {

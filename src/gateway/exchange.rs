@@ -21,7 +21,7 @@ use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
 use crate::net::server::{Gone, Request};
-use crate::routing::plan::Attempt;
+use crate::routing::plan::{Attempt, Plan};
 use crate::routing::target;
 use crate::routing::view::{Running, View};
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
@@ -318,6 +318,13 @@ impl<'a> Exchange<'a> {
             self.status = error.status();
         }
         self.error = Some(error.clone());
+    }
+
+    /// Keeps what was decided for the row, if there is one.
+    pub(super) fn note_decision(&mut self, plan: &Plan<'_>) {
+        if self.logs() {
+            plan.decision(self.decision.get_or_insert_default());
+        }
     }
 
     /// Keeps the caller's body for the row.

@@ -2,7 +2,7 @@
 //! drawn and how likely each is, and why the others are not. It says what `target` and `draw` decide and decides nothing
 //! itself; a test holds it to them. One attempt is made for a request in this version.
 
-use super::draw::{keys, no_key, wire_model};
+use super::keys::{keys, no_key, wire_model};
 use super::target::{Target, permit, resolve};
 use crate::config::Whence;
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
@@ -91,6 +91,19 @@ pub enum Reason<'a> {
     WeightZero,
 }
 
+impl Reason<'_> {
+    /// Its word in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::NoValue(_) => "no_value",
+            Self::Denied(_) => "denied",
+            Self::NotListed => "not_listed",
+            Self::WeightZero => "weight_zero",
+        }
+    }
+}
+
 /// Explains a request. Errors: what the caller is answered when the name means no provider.
 pub fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
     let target = resolve(snapshot, asked.name, asked.home)?;
@@ -154,7 +167,7 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
 }
 
 /// All that speaks against a key for itself.
-fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
+pub(super) fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
     let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
     let denied = key.denial(model).map(Reason::Denied);
@@ -166,7 +179,8 @@ fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::draw::draw;
+    use super::super::health::Untroubled;
+    use super::super::plan::{Features, plan};
     use super::*;
     use crate::config::snapshot::Secret;
 
@@ -262,7 +276,25 @@ mod tests {
         let explained = explain(&snapshot, asked("anthropic/gpt")).unwrap();
         let provider = &snapshot.providers[usize::from(explained.target.provider.0)];
         assert_eq!(explained.attempts, []);
-        assert_eq!(explained.error, Some(draw(provider, "gpt", 0.5).unwrap_err()));
+        assert_eq!(explained.error, Some(no_key(provider, "gpt")));
+        assert_eq!(explained.error, drawn(&snapshot, "anthropic/gpt", 1).err());
+    }
+
+    /// What a plan begins with.
+    fn drawn<'a>(snapshot: &'a Snapshot, model: &'a str, seed: u64) -> Result<(Option<u16>, &'a str), Error> {
+        let now = std::time::Instant::now();
+        let features = Features {
+            model,
+            home: None,
+            stream: false,
+            pin: None,
+            session: None,
+            fallbacks: None,
+            deadline: now,
+            record: false,
+        };
+        let (_, first) = plan(snapshot, features, &Untroubled, now, seed)?;
+        Ok((first.key.map(|key| key.0), first.wire_model))
     }
 
     const DRAWS: u32 = 20_000;
@@ -307,32 +339,26 @@ mod tests {
         for round in 0..100 {
             snapshot.providers[1] = random_provider(&template, &mut random);
             let explained = explain(&snapshot, asked("openai/best")).unwrap();
-            let mut drawn: HashMap<Option<u16>, u32> = HashMap::new();
+            let mut counts: HashMap<Option<u16>, u32> = HashMap::new();
             for seed in 0..u64::from(DRAWS) {
-                let chance = fastrand::Rng::with_seed(seed).f64();
-                match draw(&snapshot.providers[1], "best", chance) {
-                    Ok(draw) => {
-                        let key = draw.key.map(|key| key.0);
-                        *drawn.entry(key).or_default() += 1;
+                match drawn(&snapshot, "openai/best", seed) {
+                    Ok((key, wire_model)) => {
+                        *counts.entry(key).or_default() += 1;
                         let mut candidates = explained.attempts.iter().flat_map(|one| &one.candidates);
-                        let candidate = candidates.find(|one| one.key == draw.key);
-                        assert_eq!(
-                            candidate.map(|one| one.wire_model),
-                            Some(draw.wire_model),
-                            "round {round}"
-                        );
+                        let candidate = candidates.find(|one| one.key.map(|key| key.0) == key);
+                        assert_eq!(candidate.map(|one| one.wire_model), Some(wire_model), "round {round}");
                     }
                     Err(error) => assert_eq!(explained.error, Some(error), "round {round}"),
                 }
             }
             let candidates = explained.attempts.iter().flat_map(|attempt| &attempt.candidates);
             for candidate in candidates {
-                let count = drawn.remove(&candidate.key.map(|key| key.0)).unwrap_or_default();
+                let count = counts.remove(&candidate.key.map(|key| key.0)).unwrap_or_default();
                 let frequency = f64::from(count) / f64::from(DRAWS);
                 let difference = (frequency - candidate.probability).abs();
                 assert!(difference < TOLERANCE, "round {round}: {candidate:?} drawn {count} times");
             }
-            assert_eq!(drawn, HashMap::new(), "round {round}: none but candidates are drawn");
+            assert_eq!(counts, HashMap::new(), "round {round}: none but candidates are drawn");
             let known = explained.attempts.iter().map(|attempt| attempt.candidates.len()).sum::<usize>()
                 + explained.rejected.len();
             let provider = &snapshot.providers[1];

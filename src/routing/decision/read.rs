@@ -1,0 +1,1 @@
+//! A record of a decision as it is read again.
