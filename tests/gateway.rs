@@ -36,6 +36,8 @@ mod fairness;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/held.rs"]
+mod held;
 #[path = "gateway/idle.rs"]
 mod idle;
 #[path = "gateway/listener_tls.rs"]

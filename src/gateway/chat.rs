@@ -8,7 +8,7 @@ use super::asked::{Asked, KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::trail::Outcome;
-use super::{Core, attempt, body, kept, relay};
+use super::{Core, attempt, body, kept, relay, session};
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::until;
@@ -34,7 +34,7 @@ pub(super) async fn serve(
         home: exchange.route.and_then(|route| route.home),
         stream: asked.stream,
         pin: wanted.as_ref().map(Wanted::pin),
-        session: None,
+        session: session::of(request, exchange, &asked),
         fallbacks: asked.fallbacks.as_deref(),
         deadline: exchange.deadline,
         record: exchange.logs(),
@@ -42,19 +42,19 @@ pub(super) async fn serve(
     let health = Rc::clone(&exchange.health);
     let (plan, first) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     kept::keep(request, exchange);
-    let Err(failure) = try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await
-    else {
-        exchange.note_decision(&plan);
-        return Ok(());
-    };
-    // Boxed: most requests are served at once.
     let mut way = Way { plan, last: first, kept: None };
-    let served = Box::pin(go_on(core, downstream, request, exchange, &asked, (&mut way, failure))).await;
-    exchange.note_decision(&way.plan);
+    let served = match try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await {
+        Ok(()) => Ok(()),
+        // Boxed: most requests are served at once.
+        Err(failure) => {
+            Box::pin(go_on(core, downstream, request, exchange, &asked, (&mut way, failure))).await
+        }
+    };
+    way.plan.decision(&mut exchange.decision);
     served
 }
 
-/// A request's way after its first failure.
+/// A request's way.
 struct Way<'a> {
     plan: Plan<'a>,
     last: Attempt<'a>,

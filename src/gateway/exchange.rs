@@ -21,7 +21,7 @@ use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
 use crate::net::server::{Gone, Request};
-use crate::routing::plan::{Attempt, Plan};
+use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::routing::view::{Running, View};
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
@@ -79,10 +79,10 @@ pub(super) struct Exchange<'a> {
     pub(super) attempts: u32,
     /// Of the chosen provider: place in the list of fallbacks, from 1; 0: the primary.
     pub(super) leg: u16,
-    /// What was decided and by what, for the row.
-    pub(super) decision: Option<String>,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
+    /// What was decided and by what, as `routing::plan` writes it for the row; empty without one.
+    pub(super) decision: String,
     /// Whether the caller was found to have left while the provider's answer is read to its end all the same.
     pub(super) caller_has_left: bool,
     /// The status that was answered, 0 until one was.
@@ -150,8 +150,8 @@ impl<'a> Exchange<'a> {
             kept: None,
             attempts: 0,
             leg: 0,
-            decision: None,
             trail: Trail::default(),
+            decision: String::new(),
             caller_has_left: false,
             status: 0,
             error: None,
@@ -320,13 +320,6 @@ impl<'a> Exchange<'a> {
         self.error = Some(error.clone());
     }
 
-    /// Keeps what was decided for the row, if there is one.
-    pub(super) fn note_decision(&mut self, plan: &Plan<'_>) {
-        if self.logs() {
-            plan.decision(self.decision.get_or_insert_default());
-        }
-    }
-
     /// Keeps the caller's body for the row.
     pub(super) fn log_input(&mut self, body: &[u8]) {
         self.request_bytes = body.len() as u64;
@@ -350,7 +343,7 @@ impl<'a> Exchange<'a> {
         output.extend_from_slice(data.get(..room).unwrap_or(data));
     }
 
-    /// Whether its row is written.
+    /// Whether a row is written of it.
     pub(super) fn logs(&self) -> bool {
         self.snapshot.client.enable_logging && self.core.log().is_some()
     }
@@ -428,7 +421,8 @@ impl<'a> Exchange<'a> {
     }
 
     fn record(&mut self, dialect: Dialect, latency: Duration) {
-        let (input, output, decision) = (self.input.take(), self.output.take(), self.decision.take());
+        let (input, output) = (self.input.take(), self.output.take());
+        let decision = Some(std::mem::take(&mut self.decision)).filter(|decision| !decision.is_empty());
         let (provider, key) = self.chosen();
         let record = Record {
             id: self.id,

@@ -22,15 +22,18 @@ mod kept;
 mod mask;
 mod message;
 mod models;
+mod neighbours;
 mod noted;
 mod outgoing;
 mod own_fields;
 mod passage;
+mod place;
 mod relay;
 mod relay_stream;
 mod relay_whole;
 mod reply;
 mod retry_after;
+mod session;
 mod streams;
 mod trail;
 
@@ -38,6 +41,7 @@ pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
 pub use message::{Adopted, Adoption, Arrival, LiveStream, LiveStreams, Message};
 pub use models::ModelsCache;
+pub use neighbours::{Neighbours, OFFERED_MAX};
 pub use streams::{STREAMS_LISTED_MAX, Streams};
 
 use std::rc::Rc;
