@@ -94,3 +94,5 @@ mod upstream_pool;
 mod upstream_proxy;
 #[path = "gateway/upstream_tls.rs"]
 mod upstream_tls;
+#[path = "gateway/ways.rs"]
+mod ways;

@@ -12,7 +12,7 @@ use super::cors::Page;
 use super::kept::Kept;
 use super::noted::Noted;
 use super::own_fields::REQUEST_ID_BYTES_MAX;
-use super::trail::{Outcome, Trail, Tried};
+use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -24,8 +24,8 @@ use crate::net::server::{Gone, Request};
 use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::routing::view::{Running, View};
-use crate::telemetry::cells::{Active, InferenceObservation, Observation};
-use crate::telemetry::record::{self, Attempted, CONTENT_BYTES_MAX, Record};
+use crate::telemetry::cells::{Active, Cells, InferenceObservation, Observation};
+use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
 
 /// One request's facts.
 pub(super) struct Exchange<'a> {
@@ -210,6 +210,11 @@ impl<'a> Exchange<'a> {
         micros(since.saturating_sub(self.waited))
     }
 
+    /// Its core's counters.
+    pub(super) fn cells(&self) -> &Cells {
+        &self.core.cells
+    }
+
     /// The header that names this node, whole.
     pub(super) fn node_field(&self) -> &[u8] {
         self.core.node_field()
@@ -380,6 +385,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         let latency = self.now.saturating_duration_since(self.began);
+        self.tally();
         self.observe(latency);
         if let Some(dialect) = self.dialect()
             && self.logs()
@@ -398,6 +404,9 @@ impl<'a> Exchange<'a> {
             request_type: self.request_type(),
             key_id: key.map_or("", |key| key.id.as_str()),
             key_name: key.map_or("", |key| key.name.as_str()),
+            fallback_index: self.leg,
+            retries: self.retries(),
+            is_at_once: self.is_served_at_once(),
             is_success: self.error.is_none(),
             error_kind: self.error.as_ref().map_or("", |error| error.kind.code()),
             upstream_latency_us: self.upstream.map(micros),
@@ -461,30 +470,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Exchange<'_> {
-    /// An attempt as the row has it: names only where they are not the row's own.
-    fn attempted(&self, tried: &Tried) -> Attempted {
-        let is_chosen = (Some(tried.provider), tried.key) == (self.provider, self.key);
-        let named = || {
-            let provider = self.snapshot.providers.get(usize::from(tried.provider.0));
-            let key = provider.zip(tried.key).and_then(|(provider, id)| provider.keys.get(usize::from(id.0)));
-            let name = |name: Option<&String>| name.cloned().unwrap_or_default();
-            Box::new((name(provider.map(|provider| &provider.name)), name(key.map(|key| &key.name))))
-        };
-        Attempted {
-            leg: tried.leg,
-            by: (!is_chosen).then(named),
-            outcome: match tried.outcome {
-                Outcome::UnderWay => record::Outcome::CutOff,
-                Outcome::Status(status) => record::Outcome::Status(status),
-                Outcome::Failed(kind) => record::Outcome::Fault(kind.code()),
-            },
-            wait_us: micros(tried.wait),
-            took_us: micros(tried.took),
-        }
-    }
-}
-
 impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
@@ -499,6 +484,7 @@ impl Drop for Exchange<'_> {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+/// Whole µs.
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
