@@ -1,6 +1,7 @@
 //! A conversation: what the caller asks is read from its body, a provider and a key are chosen, the request goes out as the
 //! provider speaks, and the answer is handed to `relay`.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::compute::compute;
@@ -8,7 +9,8 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, body};
+use super::trail::Outcome;
+use super::{Core, body, place};
 use crate::config::snapshot::Provider;
 use crate::dialect::look::{self, Members};
 use crate::dialect::{self, Dialect};
@@ -17,7 +19,6 @@ use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, until};
-use crate::routing::health::Untroubled;
 use crate::routing::plan::{Attempt, Failed, Features, Step, classify, plan};
 
 /// The top-level keys that decide something here; any of them twice is refused.
@@ -63,24 +64,31 @@ pub(super) async fn serve(
         deadline,
         record: false,
     };
-    let (mut plan, mut attempt) = plan(&snapshot, features, &Untroubled, exchange.now(), exchange.seed())?;
+    let health = Rc::clone(&exchange.health);
+    let (mut plan, mut attempt) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
     let mut kept: Option<Failure> = None;
+    let mut wait = Duration::ZERO;
     loop {
         exchange.choose(&attempt);
-        let Err(failure) = try_once(core, downstream, request, exchange, &asked, &attempt).await else {
-            return Ok(());
-        };
+        exchange.trail.begin(&attempt, wait);
+        let before = exchange.now();
+        let tried = try_once(core, downstream, request, exchange, &asked, &attempt).await;
+        let outcome =
+            tried.as_ref().map_or_else(|f| Outcome::of(&f.error), |()| Outcome::Status(exchange.status));
+        exchange.trail.end(outcome, exchange.now() - before);
+        exchange.end_attempt(core, &tried);
+        let Err(failure) = tried else { return Ok(()) };
         if failure.error.kind == Kind::ClientGone || downstream.has_started() {
             return Err(failure.error);
         }
         let failed = Failed { class: classify(&failure.error), retry_after: failure.retry_after };
-        let next = plan.next(failed, &Untroubled, exchange.now());
+        let next = plan.next(failed, &*health, exchange.now());
         if next.keep || kept.is_none() {
             kept = Some(failure);
         }
         match (next.step, kept.take()) {
             (Step::Attempt { attempt: following, after }, failure) => {
-                (attempt, kept) = (following, failure);
+                (attempt, kept, wait) = (following, failure, after);
                 pause(downstream, exchange, after).await?;
             }
             (_, Some(Failure { error, answer: Some(answer), .. })) => {
@@ -220,6 +228,7 @@ async fn send(
     mut outgoing: Outgoing,
     translation: Translation,
 ) -> Result<(), Failure> {
+    let place = place::take(core, downstream, exchange, provider).await?;
     let sent = Instant::now();
     let deadline = sent + provider.request_timeout;
     let answer = client::exchange(&core.net, &provider.origin, &mut outgoing, sent);
@@ -233,7 +242,7 @@ async fn send(
         Raced::Second(()) => return Err(Error::from(Gone).into()),
     };
     drop(outgoing);
-    let answer = relay::Answer { upstream, head, provider, translation, sent, deadline };
+    let answer = relay::Answer { upstream, head, provider, translation, sent, deadline, place };
     relay::relay(core, downstream, exchange, answer).await
 }
 

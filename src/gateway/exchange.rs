@@ -2,6 +2,7 @@
 //! ends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::client_address::client_address;
 use super::cors::Page;
 use super::noted::Noted;
+use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -19,6 +21,7 @@ use crate::http::{Framing, Method};
 use crate::net::server::Request;
 use crate::routing::plan::Attempt;
 use crate::routing::target;
+use crate::routing::view::{Running, View};
 use crate::telemetry::cells::{Active, InferenceObservation, Observation};
 use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
 
@@ -27,6 +30,10 @@ pub(super) struct Exchange<'a> {
     core: &'a Core,
     /// The config that this request began with.
     pub(super) snapshot: Shared,
+    /// The health of what is in it, as this core sees it.
+    pub(super) health: Rc<View>,
+    /// The attempt under way, as it counts there.
+    pub(super) running: Option<Running>,
     /// UUIDv7, the row's id.
     pub(super) id: Uuid,
     timestamp_us: i64,
@@ -62,6 +69,8 @@ pub(super) struct Exchange<'a> {
     pub(super) key: Option<KeyId>,
     /// Sends to providers.
     pub(super) attempts: u32,
+    /// The attempts, each with what became of it.
+    pub(super) trail: Trail,
     /// The status that was answered, 0 until one was.
     pub(super) status: u16,
     /// The last error, ours or the provider's.
@@ -90,11 +99,13 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin(core: &'a Core, peer: SocketAddr, request: &Request) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
-        let snapshot = core.snapshot();
+        let (snapshot, health) = core.moment();
         let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
         Self {
             core,
             snapshot,
+            health,
+            running: None,
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
@@ -115,6 +126,7 @@ impl<'a> Exchange<'a> {
             provider: None,
             key: None,
             attempts: 0,
+            trail: Trail::default(),
             status: 0,
             error: None,
             usage: None,
@@ -186,12 +198,21 @@ impl<'a> Exchange<'a> {
         self.id.as_u64_pair().1
     }
 
-    /// Notes whom the next attempt goes to.
+    /// Notes whom the next attempt goes to: it begins.
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
+        self.running = self.health.begin(attempt.provider, attempt.key, self.now);
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
+        }
+    }
+
+    /// Notes that the first content is there, of what was asked for at `sent`.
+    pub(super) fn has_first_token(&mut self, sent: Instant) {
+        self.first_token = Some(self.now);
+        if let Some(running) = &mut self.running {
+            running.first_token(self.now.saturating_duration_since(sent), self.now);
         }
     }
 

@@ -12,20 +12,25 @@ mod exchange;
 mod failure;
 mod fields;
 mod guard;
+mod health;
 mod mask;
 mod message;
 mod models;
+mod neighbours;
 mod noted;
 mod outgoing;
+mod place;
 mod relay;
 mod relay_stream;
 mod reply;
 mod streams;
+mod trail;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
 pub use message::{Adopted, Adoption, Arrival, LiveStream, LiveStreams, Message};
 pub use models::ModelsCache;
+pub use neighbours::{Neighbours, OFFERED_MAX};
 pub use streams::{STREAMS_LISTED_MAX, Streams};
 
 use std::rc::Rc;

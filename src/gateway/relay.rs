@@ -16,6 +16,7 @@ use crate::http::chunked::{LAST_CHUNK, write_chunk};
 use crate::http::encode;
 use crate::http::{Framing, ResponseHead};
 use crate::net::client::{Progress, Upstream};
+use crate::net::places::Place;
 use crate::net::server::{Downstream, Gone};
 use crate::net::{Raced, race, until};
 
@@ -62,6 +63,8 @@ pub(super) struct Answer<'a> {
     pub(super) sent: Instant,
     /// When a whole answer must be here.
     pub(super) deadline: Instant,
+    /// Its place with the provider, where that has a limit: given back when the answer is at hand, or its first event.
+    pub(super) place: Option<Place>,
 }
 
 /// Moves the answer to the caller. A failure before its first byte went there is the attempt's alone; after it, nothing is
@@ -184,6 +187,7 @@ async fn translated(
         hold.resize(body.len())?;
     }
     answer.check_end()?;
+    answer.place = None;
     let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
     let length = body.len();
     let work = move || dialect::translate_response(from, to, &body, created_s);

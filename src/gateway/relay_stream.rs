@@ -144,11 +144,14 @@ impl<'a> Relay<'a> {
     fn take_events(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         let end = self.boundary.last_end(&self.pending);
         let whole = self.pending.get(..end).unwrap_or_default();
+        if end > 0 {
+            self.answer.place = None;
+        }
         let result = self.passage.take(whole, &mut self.text, &self.listed);
         self.pending.drain(..end);
         self.boundary.consumed(end);
         if exchange.first_token.is_none() && self.passage.has_content() {
-            exchange.first_token = Some(exchange.now());
+            exchange.has_first_token(self.answer.sent);
         }
         result
     }

@@ -120,7 +120,7 @@ pub(super) async fn error(
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
     match error.kind {
-        Kind::Overloaded => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
+        Kind::Overloaded | Kind::RequestDropped => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
         Kind::MethodNotAllowed => encode::field(&mut out, "allow", exchange.allow.as_bytes()),
         Kind::OriginNotAllowed => encode::field(&mut out, "vary", b"Origin"),
         Kind::UnsupportedMediaType if error.param.as_deref() == Some("content-encoding") => {

@@ -1,6 +1,7 @@
 //! Decisions about where a request goes: pure, with chance and health as arguments.
 
 mod balance;
+pub mod breaker;
 pub mod decision;
 pub mod explain;
 #[cfg(test)]
@@ -12,3 +13,4 @@ pub mod plan;
 mod retry;
 pub mod sticky;
 pub mod target;
+pub mod view;
