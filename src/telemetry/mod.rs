@@ -6,6 +6,7 @@ pub mod cells;
 mod flusher;
 pub mod histogram;
 mod labels;
+pub mod lookup;
 pub mod metrics;
 mod observation;
 pub mod postgres;

@@ -81,11 +81,9 @@ pub(super) fn make_table(transaction: &mut Transaction<'_>) -> Result<bool, Erro
 
 /// Asks the catalogue rather than our version: a table may be restored, or made again by a node of an earlier version.
 fn add_columns(transaction: &mut Transaction<'_>) -> Result<(), Error> {
-    let present = transaction.simple_query(
-        "SELECT attname FROM pg_attribute WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped",
-    )?;
-    let present: Vec<&str> = present.iter().filter_map(first_field).collect();
-    let missing: Vec<_> = ADDED.iter().filter(|(column, _)| !present.contains(column)).collect();
+    let present = columns(transaction)?;
+    let is_missing = |column: &str| !present.iter().any(|one| one == column);
+    let missing: Vec<_> = ADDED.iter().filter(|(column, _)| is_missing(column)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -94,6 +92,14 @@ fn add_columns(transaction: &mut Transaction<'_>) -> Result<(), Error> {
         transaction.batch_execute(&format!("ALTER TABLE logs ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
     }
     transaction.batch_execute("UPDATE corelane_schema SET version = 3 WHERE part = 'logs' AND version < 3")
+}
+
+/// The names of the table's columns. Errors: there is no table.
+pub(super) fn columns(transaction: &mut Transaction<'_>) -> Result<Vec<String>, Error> {
+    let present = transaction.simple_query(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped",
+    )?;
+    Ok(present.iter().filter_map(first_field).map(str::to_owned).collect())
 }
 
 /// Makes the partitions of these days (counted from the epoch, UTC) where they are missing. No default partition: a
@@ -153,7 +159,8 @@ fn exists(transaction: &mut Transaction<'_>, table: &str) -> Result<bool, Error>
     Ok(answer.iter().find_map(first_field).is_some())
 }
 
-fn first_field(message: &SimpleQueryMessage) -> Option<&str> {
+/// The first field of a row of an answer.
+pub(super) fn first_field(message: &SimpleQueryMessage) -> Option<&str> {
     match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
