@@ -42,6 +42,8 @@ mod headers;
 mod held;
 #[path = "gateway/idle.rs"]
 mod idle;
+#[path = "gateway/leaving.rs"]
+mod leaving;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]
