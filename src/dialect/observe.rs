@@ -180,7 +180,7 @@ fn begins_content(data: &[u8]) -> bool {
 }
 
 /// What follows a key that ends at `at`: the value's first byte and on.
-fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
+pub(super) fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
     data.get(at..)?.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start)
 }
 

@@ -40,7 +40,11 @@ pub(super) async fn relay(
     }
     answer.check_end()?;
     exchange.usage = match is_checked(&answer) {
-        true => dialect::check_answer(answer.translation.from, &body)?,
+        true => {
+            // One that ends by closing may have been cut at any byte.
+            let is_framed = answer.head.framing != Framing::Close;
+            dialect::check_answer(answer.translation.from, &body, is_framed)?
+        }
         false => None,
     };
     exchange.status = answer.head.status;
