@@ -73,10 +73,14 @@ mod reload_load;
 mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
+#[path = "gateway/retries.rs"]
+mod retries;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]
 mod routing;
+#[path = "gateway/script.rs"]
+mod script;
 #[path = "gateway/setup.rs"]
 mod setup;
 #[path = "gateway/spread.rs"]

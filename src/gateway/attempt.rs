@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure};
+use super::{Core, failure, place};
 use crate::api::Endpoint;
 use crate::config::snapshot::Provider;
 use crate::dialect::look;
@@ -102,6 +102,7 @@ async fn send(
     mut outgoing: Outgoing,
     translation: Translation,
 ) -> Result<(), Failure> {
+    let place = place::take(core, downstream, exchange, provider).await?;
     let sent = Instant::now();
     let due = Due::of_head(exchange, provider, sent);
     let answer = until(due.at, client::exchange(&core.net, &provider.origin, &mut outgoing, sent));
@@ -116,7 +117,7 @@ async fn send(
         None => return Err(due.error(exchange, provider).into()),
     };
     drop(outgoing);
-    let answer = relay::Answer { upstream, head, provider, translation, sent };
+    let answer = relay::Answer { upstream, head, provider, translation, sent, place };
     relay::relay(core, downstream, exchange, answer).await
 }
 

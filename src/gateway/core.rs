@@ -1,5 +1,5 @@
 //! What one core owns: its snapshot, its sockets, its counters, its way to the log. Nothing in it is shared with another
-//! thread but the count of its connections.
+//! thread but the count of its connections, and the places with a provider that limits them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -11,11 +11,12 @@ use rustls::ServerConfig;
 use uuid::Uuid;
 
 use super::own_fields::node_field;
-use super::{Adopted, ModelsCache, Shared, Streams};
+use super::{Adopted, ModelsCache, Neighbours, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
 use crate::net::Net;
-use crate::net::spread::{Seat, Spread};
+use crate::net::places::Places;
+use crate::net::spread::Seat;
 use crate::routing::view::View;
 use crate::telemetry::cells::Cells;
 use crate::telemetry::ring::Producer;
@@ -43,8 +44,10 @@ pub struct Core {
     pub models: ModelsCache,
     /// Streams under way.
     pub streams: Rc<Streams>,
-    /// Connections of every core, this one's among them.
-    pub spread: Spread,
+    /// What it has in common with the other cores.
+    pub neighbours: Neighbours,
+    /// Places with providers that limit them.
+    pub places: Places,
     node_field: Box<[u8]>,
     log: Option<Producer>,
     /// With what this core knows of the health of its keys and origins.
@@ -71,11 +74,12 @@ impl Core {
         facts: Facts,
         Adopted { snapshot, clients, loaded_at }: Adopted,
         net: Net,
-        spread: Spread,
+        neighbours: Neighbours,
         log: Option<Producer>,
     ) -> Self {
         net.adopt(clients);
         let view = View::new(&snapshot);
+        let places = Places::new(index, Arc::clone(&neighbours.places), &snapshot);
         Self {
             index,
             node_field: node_field(&facts.node),
@@ -84,7 +88,8 @@ impl Core {
             cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
             streams: Rc::default(),
-            spread,
+            neighbours,
+            places,
             log,
             snapshot: RefCell::new((Rc::new(snapshot), Rc::new(view))),
             loaded_at: Cell::new(loaded_at),
@@ -127,6 +132,7 @@ impl Core {
     /// Requests that come from now on are served by this; those that run keep theirs. Closes nothing, cannot fail.
     pub fn adopt(&self, Adopted { snapshot, clients, loaded_at }: Adopted) {
         let view = View::succeed(&snapshot, &self.health());
+        self.places.adopt(&snapshot);
         let (older, _) = self.snapshot.replace((Rc::new(snapshot), Rc::new(view)));
         self.older.borrow_mut().push(Rc::downgrade(&older));
         drop(older);
@@ -195,13 +201,13 @@ impl Core {
     /// Begins the drain, and wakes every connection to see it. Other cores hand nothing to this one any more.
     pub fn drain(&self) {
         self.draining.set(true);
-        self.spread.close(usize::from(self.index));
+        self.neighbours.spread.close(usize::from(self.index));
         self.wake_all();
     }
 
     /// Connections that are open now, or on their way here from another core.
     pub fn open_connections(&self) -> u32 {
-        self.spread.seats(usize::from(self.index))
+        self.neighbours.spread.seats(usize::from(self.index))
     }
 
     /// Whether every connection must end now, whatever it serves.

@@ -1,18 +1,21 @@
-//! What the end of an attempt says of its key and its origin, told to this core's view of their health. What follows from it
-//! for the request is `routing`'s to say.
+//! What the end of an attempt says of its key and its origin, told to this core's view of their health, and that view as
+//! numbers. What follows from it for the request is `routing`'s to say.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::exchange::Exchange;
 use super::failure::Failure;
+use crate::config::snapshot::{KeyId, Provider, ProviderId};
 use crate::error::{Error, Kind};
+use crate::routing::health::State;
 use crate::routing::plan::{Class, classify};
-use crate::routing::view::Outcome;
+use crate::routing::view::{Outcome, View};
+use crate::telemetry::sample::{BreakerState, KeyHealth, OriginHealth, QueueSample, Sample};
 
 impl Exchange<'_> {
     /// The attempt under way has ended.
-    pub(super) fn end_attempt(&mut self, _core: &Core, served: &Result<(), Failure>) {
+    pub(super) fn end_attempt(&mut self, core: &Core, served: &Result<(), Failure>) {
         let Some(mut running) = self.running.take() else { return };
         let outcome = match served {
             // A stream that broke off after it had begun, or brought an error, is served and has failed.
@@ -22,7 +25,61 @@ impl Exchange<'_> {
         if let (Outcome::Answered, None, Some(elapsed)) = (outcome, self.first_token, self.upstream) {
             running.first_token(elapsed, self.now());
         }
-        running.end(outcome, self.now());
+        if let Some(cooldown) = running.end(outcome, self.now()) {
+            core.neighbours.tell(core.index, cooldown);
+        }
+    }
+}
+
+impl Core {
+    /// Its counters, and what it knows of keys, origins and queues.
+    pub fn sample(&self, now: Instant) -> Sample {
+        let (snapshot, view) = self.moment();
+        let mut sample = self.cells.sample();
+        for (id, provider) in (0..).map(ProviderId).zip(&snapshot.providers) {
+            // One that is not served is never asked.
+            if provider.dialect.is_some() {
+                sample.keys.extend(keys(&view, id, provider, now));
+                sample.origins.extend(view.origin(id, now).map(|state| OriginHealth {
+                    provider: provider.name.as_str().into(),
+                    breaker: breaker(state),
+                }));
+            }
+        }
+        let queue = |(provider, taken, waiting): (String, u32, u32)| QueueSample {
+            provider: provider.into(),
+            taken,
+            waiting,
+        };
+        sample.queues = self.places.counts().into_iter().map(queue).collect();
+        sample
+    }
+}
+
+fn keys(view: &View, id: ProviderId, provider: &Provider, now: Instant) -> Vec<KeyHealth> {
+    let health = |key: Option<KeyId>, key_name: &str, key_id: &str| {
+        let alone = view.key(id, key, now)?;
+        Some(KeyHealth {
+            provider: provider.name.as_str().into(),
+            key_name: key_name.into(),
+            key_id: key_id.into(),
+            breaker: breaker(alone.breaker),
+            cooling_ms: u64::try_from(alone.cooling.as_millis()).unwrap_or(u64::MAX),
+            in_flight: alone.in_flight,
+        })
+    };
+    if provider.key_less {
+        return health(None, "", "").into_iter().collect();
+    }
+    let keys = (0..).map(KeyId).zip(&provider.keys);
+    keys.filter_map(|(key_id, key)| health(Some(key_id), &key.name, &key.id)).collect()
+}
+
+fn breaker(state: State) -> BreakerState {
+    match state {
+        State::Passing | State::Cooling { .. } => BreakerState::Closed,
+        State::HalfOpen | State::Probing => BreakerState::HalfOpen,
+        State::Open { .. } => BreakerState::Open,
     }
 }
 

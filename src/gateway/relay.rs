@@ -13,6 +13,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind, UpstreamError};
 use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
+use crate::net::places::Place;
 use crate::net::server::{Downstream, Gone};
 use crate::net::until;
 
@@ -51,6 +52,8 @@ pub(super) struct Answer<'a> {
     pub(super) translation: Translation,
     /// When the request was sent.
     pub(super) sent: Instant,
+    /// Its place with the provider, where that has a limit: given back when the answer is at hand, or its first event.
+    pub(super) place: Option<Place>,
 }
 
 /// Moves the answer to the caller. A failure before its first byte went there is the attempt's alone; after it, nothing is

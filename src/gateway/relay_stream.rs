@@ -231,6 +231,9 @@ impl<'a> Relay<'a> {
     fn take_events(&mut self, exchange: &Exchange<'_>) -> Result<(), Error> {
         let end = self.boundary.last_end(&self.pending);
         let whole = self.pending.get(..end).unwrap_or_default();
+        if end > 0 {
+            self.answer.place = None;
+        }
         let mut count = 0;
         let is_open = self.is_open();
         let result = self.passage.take(whole, &mut self.text, is_open, &mut count);

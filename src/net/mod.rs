@@ -12,6 +12,7 @@ pub mod listen_tls;
 pub mod mailbox;
 mod names;
 mod open;
+pub mod places;
 pub mod pool;
 pub mod portion;
 pub mod proxy;

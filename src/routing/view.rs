@@ -67,6 +67,17 @@ pub struct Cooldown {
     pub until: Instant,
 }
 
+/// A key by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alone {
+    /// Its breaker's state; never `Cooling`.
+    pub breaker: State,
+    /// How much longer its cooldown lasts; zero: it has none.
+    pub cooling: Duration,
+    /// Requests of this core that are under way by it.
+    pub in_flight: u32,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -137,6 +148,19 @@ impl View {
             later(&key.cooling_until, cooldown.until);
             later(&key.told_until, cooldown.until);
         }
+    }
+
+    /// What is known of a key by itself, its origin left out.
+    pub fn key(&self, provider: ProviderId, key: Option<KeyId>, now: Instant) -> Option<Alone> {
+        let (key, _) = self.find(provider, key)?;
+        Some(Alone {
+            breaker: key.breaker.state(now),
+            cooling: key
+                .cooling_until
+                .get()
+                .map_or(Duration::ZERO, |until| until.saturating_duration_since(now)),
+            in_flight: key.in_flight.get(),
+        })
     }
 
     /// The state of the provider's origin alone.

@@ -213,6 +213,9 @@ impl Cells {
             records_queued: self.records_queued.get(),
             records_refused: self.records_refused.get(),
             contents_dropped: self.contents_dropped.get(),
+            keys: Vec::new(),
+            origins: Vec::new(),
+            queues: Vec::new(),
         }
     }
 

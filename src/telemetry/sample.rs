@@ -83,6 +83,54 @@ impl Arriving {
     pub const COUNT: usize = Self::Unannounced as usize + 1;
 }
 
+/// A key of the config that new requests begin with, as one core sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHealth {
+    /// The provider's name.
+    pub provider: Box<str>,
+    /// The key's name; empty: the provider has none.
+    pub key_name: Box<str>,
+    /// The key's id; empty likewise.
+    pub key_id: Box<str>,
+    /// Its own breaker, without its origin's.
+    pub breaker: BreakerState,
+    /// How much longer its cooldown lasts, ms; 0: it has none.
+    pub cooling_ms: u64,
+    /// Requests of the core that are under way by it.
+    pub in_flight: u32,
+}
+
+/// A provider's origin, as one core sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginHealth {
+    /// The provider's name. Providers with equal origins have one breaker, which is listed for each.
+    pub provider: Box<str>,
+    /// Its breaker.
+    pub breaker: BreakerState,
+}
+
+/// Of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BreakerState {
+    /// Requests pass.
+    Closed,
+    /// One request probes, or may.
+    HalfOpen,
+    /// It is chosen only when nobody else can serve.
+    Open,
+}
+
+/// A provider with `concurrency_and_buffer_size`, on the whole node: every core reports the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSample {
+    /// The provider's name.
+    pub provider: Box<str>,
+    /// Places taken.
+    pub taken: u32,
+    /// Requests that wait for one.
+    pub waiting: u32,
+}
+
 /// One core's counters at one moment: plain data for another thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -114,4 +162,10 @@ pub struct Sample {
     pub records_refused: u64,
     /// Log records whose bodies the ring's byte bound took since the start.
     pub contents_dropped: u64,
+    /// Keys, in the config's order.
+    pub keys: Vec<KeyHealth>,
+    /// Origins, by provider.
+    pub origins: Vec<OriginHealth>,
+    /// Queues for places, by provider.
+    pub queues: Vec<QueueSample>,
 }
