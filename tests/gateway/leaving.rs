@@ -1,16 +1,19 @@
 //! Callers that leave, at each point of their request: all that is done for them ends within 100 ms, or, where the config
 //! says so, is read to its end for the row.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::admin::run;
 use crate::caller::{Caller, request};
 use crate::setup::{
     ANSWER, ASK, ASK_CLAUDE_STREAM, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both,
     with_network,
 };
 use crate::support::node::{Node, eventually};
+use crate::support::tls::{BOTH, Certificates, TlsCaller};
 use crate::support::upstream::{Gate, Line, Upstream};
 
 /// What is promised.
@@ -250,5 +253,66 @@ fn what_is_read_to_its_end_still_has_its_deadlines() {
             eventually("the provider's connection ends", || (upstream.ended() == number + 1).then_some(()));
         }
         assert_eq!(upstream.requests().len(), 4);
+    });
+}
+
+#[test]
+fn a_caller_behind_tls_is_missed_as_soon() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            if let Some(request) = line.receive() {
+                advance(line, point_of(request.text()));
+                line.silence();
+            }
+        });
+        let certificates = Certificates::new();
+        let mut config = config(upstream.address);
+        config["server"]["tls"] = certificates.server_tls();
+        let node = Node::start(&config.to_string(), driver);
+        for point in ["head", "whole", "held", "stream"] {
+            for says_so in [false, true] {
+                let mut times = (0..TRIES).map(|_| {
+                    let (asked, ended) = (upstream.requests().len(), upstream.ended());
+                    let mut caller = TlsCaller::connect(node.address, &certificates, BOTH);
+                    caller.write_all(&request(CHAT, "", ask_at(point))).unwrap();
+                    upstream.request(asked);
+                    std::thread::sleep(Duration::from_millis(30));
+                    let left = Instant::now();
+                    if says_so {
+                        caller.close_notify();
+                    }
+                    drop(caller);
+                    eventually("the provider's connection ends", || (upstream.ended() > ended).then_some(()));
+                    left.elapsed()
+                });
+                let time = times.find(|time| *time < CANCEL_TIMEOUT);
+                println!("{driver}: {point} behind TLS, says so {says_so}: {time:?}");
+                assert!(time.is_some(), "{driver} {point}: never within {CANCEL_TIMEOUT:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_nodes_end_ends_what_is_read_for_nobody() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            if let Some(request) = line.receive() {
+                advance(line, point_of(request.text()));
+                line.silence();
+            }
+        });
+        let mut node = Node::start_on(&finishing(&upstream).to_string(), driver, 1);
+        for (number, point) in ["head", "stream"].into_iter().enumerate() {
+            let mut caller = Caller::new(&node);
+            caller.send(request(CHAT, "", ask_at(point)));
+            arrive(&mut caller, &upstream, number, point);
+            drop(caller);
+        }
+        std::thread::sleep(CANCEL_TIMEOUT);
+        run(&node, &["drain", "--deadline", "1s"]).well();
+        node.wait();
+        let rows = rows(&node, 2);
+        assert!(rows.iter().all(|row| row.status_code == 499 && row.error_kind == "client_gone"), "{rows:?}");
     });
 }
