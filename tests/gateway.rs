@@ -32,6 +32,8 @@ mod drain;
 mod edge;
 #[path = "gateway/fairness.rs"]
 mod fairness;
+#[path = "gateway/first_content.rs"]
+mod first_content;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
@@ -40,6 +42,8 @@ mod headers;
 mod held;
 #[path = "gateway/idle.rs"]
 mod idle;
+#[path = "gateway/leaving.rs"]
+mod leaving;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]
@@ -69,10 +73,14 @@ mod reload_load;
 mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
+#[path = "gateway/retries.rs"]
+mod retries;
 #[path = "gateway/review.rs"]
 mod review;
 #[path = "gateway/routing.rs"]
 mod routing;
+#[path = "gateway/script.rs"]
+mod script;
 #[path = "gateway/setup.rs"]
 mod setup;
 #[path = "gateway/spread.rs"]
