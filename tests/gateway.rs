@@ -34,6 +34,8 @@ mod edge;
 mod fairness;
 #[path = "gateway/fallbacks.rs"]
 mod fallbacks;
+#[path = "gateway/first_content.rs"]
+mod first_content;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
@@ -42,6 +44,8 @@ mod headers;
 mod held;
 #[path = "gateway/idle.rs"]
 mod idle;
+#[path = "gateway/leaving.rs"]
+mod leaving;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]
@@ -106,3 +110,5 @@ mod upstream_pool;
 mod upstream_proxy;
 #[path = "gateway/upstream_tls.rs"]
 mod upstream_tls;
+#[path = "gateway/ways.rs"]
+mod ways;
