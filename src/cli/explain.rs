@@ -173,13 +173,17 @@ impl View<'_> {
 
     /// What is tried on a leg, and what follows there.
     fn leg(&self, leg: &Leg<'_>) -> String {
+        if let Some(error) = &leg.error {
+            let which = match leg.number {
+                0 => "what it means".to_owned(),
+                number => format!("fallback {number}, {},", printable(leg.name)),
+            };
+            return format!("{which} is skipped ({})\n  {}\n", error.kind.code(), error.message);
+        }
         let whose = match leg.number {
             0 => "first".to_owned(),
-            number => format!("when that fails, fallback {number}: {}", printable(leg.name)),
+            number => format!("then fallback {number}, {}", printable(leg.name)),
         };
-        if let Some(error) = &leg.error {
-            return format!("{whose}, is skipped ({})\n  {}\n", error.kind.code(), error.message);
-        }
         let Some(provider) = self.provider(leg.provider) else { return String::new() };
         let by = match provider.balance {
             _ if leg.candidates.iter().any(|candidate| candidate.key.is_none()) => "without a key",
@@ -362,7 +366,7 @@ fn follows(provider: &Provider, leg: &Leg<'_>) -> String {
     let others = leg.candidates.len() + leg.rejected.iter().filter(|rejected| is_reserve(rejected)).count();
     match others {
         ..=1 => format!("  {retries}\n"),
-        _ => format!("  a key that is refused or at its limit gives way to another at once; {retries}\n"),
+        _ => format!("  a key that is refused or at its limit gives way to another at once\n  {retries}\n"),
     }
 }
 
@@ -407,7 +411,7 @@ fn because(because: Because) -> &'static str {
 /// A share with one decimal; none is said to be 0 or all when it is not.
 fn percent(probability: f64) -> String {
     match probability * 100.0 {
-        percent if percent < 0.05 => "< 0.1 %".to_owned(),
+        percent if percent > 0.0 && percent < 0.05 => "< 0.1 %".to_owned(),
         percent if percent > 99.95 && percent < 100.0 => "> 99.9 %".to_owned(),
         percent => format!("{percent:.1} %"),
     }
@@ -443,6 +447,7 @@ mod tests {
             (1.0, "100.0 %"),
             (0.75, "75.0 %"),
             (1.0 / 3.0, "33.3 %"),
+            (0.0, "0.0 %"),
             (1e-12, "< 0.1 %"),
             (1.0 - 1e-12, "> 99.9 %"),
         ] {
