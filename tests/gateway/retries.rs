@@ -1,12 +1,14 @@
 //! The same again after a while: which failures are retried, how often, with what wait, and what the caller gets when none
 //! of it helps. Whole and streamed, both vendors' callers.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::caller::{Answer, Caller, request};
-use crate::script::{Act, CLAUDE, acting, nobody, provider, providers};
+use crate::script::{Act, CLAUDE, JSON, acting, judging, nobody, provider, providers};
 use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, MESSAGES_STREAM, OPENAI_CHAT, answer, on_both};
 use crate::support::node::{Node, eventually};
 use crate::support::upstream::Upstream;
@@ -22,50 +24,65 @@ fn attempts(answer: &Answer) -> &str {
     answer.value("x-corelane-attempts").unwrap()
 }
 
+/// Each closes its connection: on a kept one that is reset, a request goes out again without being another attempt.
+const CLOSES: &str = "connection: close\r\n";
+
 /// Failures that are retried, and what the caller is told of the last of them.
 fn broken() -> Vec<(&'static str, Act, u16, &'static str)> {
-    let page = answer(502, "content-type: text/html\r\n", "<html><title>Bad Gateway</title></html>");
+    let page = answer(502, &format!("content-type: text/html\r\n{CLOSES}"), "<title>Bad Gateway</title>");
+    let half = b"HTTP/1.1 200 OK\r\ncontent-".to_vec();
+    let (unreachable, invalid) = ("upstream_unreachable", "upstream_invalid_response");
     let mut broken = vec![
-        ("reset before the head", Act::Reset(vec![]), 502, "upstream_unreachable"),
-        ("closed before the head", Act::Close(vec![]), 502, "upstream_unreachable"),
-        (
-            "reset inside the head",
-            Act::Reset(b"HTTP/1.1 200 OK\r\ncontent-".to_vec()),
-            502,
-            "upstream_invalid_response",
-        ),
-        (
-            "closed inside the head",
-            Act::Close(b"HTTP/1.1 200 OK\r\ncontent-".to_vec()),
-            502,
-            "upstream_invalid_response",
-        ),
-        ("no HTTP", Act::Close(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()), 502, "upstream_invalid_response"),
+        ("reset before the head", Act::Reset(vec![]), 502, unreachable),
+        ("closed before the head", Act::Close(vec![]), 502, unreachable),
+        ("reset inside the head", Act::Reset(half.clone()), 502, invalid),
+        ("closed inside the head", Act::Close(half), 502, invalid),
+        ("no HTTP", Act::Close(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()), 502, invalid),
         ("a web page", Act::Answer(page), 502, ""),
     ];
     for status in [500, 502, 503, 504, 529] {
-        broken.push(("a status", Act::error(status), status, "c"));
+        broken.push(("a status", Act::error_with(status, CLOSES), status, "c"));
     }
     broken
+}
+
+/// Fails the request whose text is `case N` in the way of that number, and serves it when it comes again, if it `serves`.
+fn breaking(serves: bool) -> Upstream {
+    let seen = Mutex::new(HashSet::new());
+    judging(move |request| {
+        let ask: Value = serde_json::from_slice(&request.body).unwrap();
+        let case = ask["messages"][0]["content"].as_str().unwrap().to_owned();
+        let number: usize = case.strip_prefix("case ").unwrap().parse().unwrap();
+        let is_first = seen.lock().unwrap().insert((case, ask["stream"].as_bool()));
+        match (serves && !is_first, ask["stream"] == true) {
+            (false, _) => broken().swap_remove(number).1,
+            (true, false) => Act::Answer(answer(200, &format!("{JSON}{CLOSES}"), ANSWER)),
+            (true, true) => Act::stream().last(),
+        }
+    })
+}
+
+fn case(ask: &str, number: usize) -> String {
+    ask.replace("hi", &format!("case {number}"))
 }
 
 #[test]
 fn a_broken_answer_is_followed_by_another_attempt() {
     on_both(|driver| {
-        for (what, act, ..) in broken() {
-            // Two providers: on a kept connection that is reset, a request goes out again without being another attempt.
-            let (upstream, streaming) = (acting([act.clone(), Act::good()]), acting([act, Act::stream()]));
-            let whole = Caller::new(&node(&upstream, 1, driver)).post(CHAT, ASK);
-            assert_eq!((whole.status, whole.text(), attempts(&whole)), (200, ANSWER, "2"), "{what}");
-            let ask = ASK_STREAM.replace("openai/", "");
-            let stream = Caller::new(&node(&streaming, 1, driver)).post(OPENAI_CHAT, ask);
-            assert_eq!((stream.status, attempts(&stream), stream.is_whole), (200, "2", true), "{what}");
-            assert!(stream.text().contains("two") && stream.text().ends_with("data: [DONE]\n\n"), "{what}");
-            for asked in [upstream.requests(), streaming.requests()] {
-                assert_eq!(
-                    (asked.len(), &asked[0].head, &asked[0].body),
-                    (2, &asked[1].head, &asked[1].body)
-                );
+        for (ask, is_stream) in [(ASK, false), (ASK_STREAM, true)] {
+            let upstream = breaking(true);
+            let node = node(&upstream, 1, driver);
+            for (number, (what, ..)) in broken().into_iter().enumerate() {
+                let path = if number % 2 == 0 { CHAT } else { OPENAI_CHAT };
+                let answer = Caller::new(&node).post(path, case(ask, number));
+                assert_eq!((answer.status, attempts(&answer), answer.is_whole), (200, "2", true), "{what}");
+                match is_stream {
+                    true => assert!(answer.text().contains("two") && answer.text().ends_with("[DONE]\n\n")),
+                    false => assert_eq!(answer.text(), ANSWER, "{what}"),
+                }
+                let asked = upstream.requests().split_off(2 * number);
+                assert_eq!(asked.len(), 2, "{what}");
+                assert_eq!((&asked[0].head, &asked[0].body), (&asked[1].head, &asked[1].body), "{what}");
             }
         }
     });
@@ -75,20 +92,20 @@ fn a_broken_answer_is_followed_by_another_attempt() {
 fn retries_are_as_many_as_the_config_allows() {
     on_both(|driver| {
         for retries in [0, 1, 2] {
-            for (what, act, status, code) in broken() {
-                let upstream = acting([act]);
-                let node = node(&upstream, retries, driver);
-                let mut caller = Caller::new(&node);
-                let before = Instant::now();
-                let answer = caller.post(CHAT, ASK);
+            let upstream = breaking(false);
+            let node = node(&upstream, retries, driver);
+            let mut caller = Caller::new(&node);
+            for (number, (what, _, status, code)) in broken().into_iter().enumerate() {
+                let (before, asked) = (Instant::now(), upstream.requests().len());
+                let answer = caller.post(CHAT, case(ASK, number));
                 // 100 ms and 200 ms, each less a fifth.
                 let least = [0, 80, 240][retries as usize];
                 assert!(before.elapsed() >= Duration::from_millis(least), "{what}: {:?}", before.elapsed());
                 assert_eq!((answer.status, &*answer.code()), (status, code), "{what}: {}", answer.text());
                 assert_eq!(attempts(&answer), (retries + 1).to_string(), "{what}");
-                assert_eq!(upstream.requests().len() as u32, retries + 1, "{what}");
-                assert_eq!(caller.get("/health").status, 200, "{what}: the connection serves on");
+                assert_eq!(upstream.requests().len() - asked, retries as usize + 1, "{what}");
             }
+            assert_eq!(caller.get("/health").status, 200, "the connection serves on");
         }
     });
 }
@@ -143,19 +160,25 @@ fn silence_is_a_failure_when_its_time_is_over() {
         let stream = [Act::Silence(vec![]), slow_head];
         let asks = whole.map(|act| (act, Act::good(), ASK)).into_iter();
         for (act, good, ask) in asks.chain(stream.map(|act| (act, Act::stream(), ASK_STREAM))) {
-            let upstream = acting([act.clone(), good, act]);
+            let upstream = acting([act.clone(), good, act.clone()]);
             let mut config = providers(&[("openai", provider(upstream.address, &["one"], 1))]);
             config["providers"]["openai"]["network_config"]["default_request_timeout_in_seconds"] = json!(1);
             let node = Node::start(&config.to_string(), driver);
-            let mut caller = Caller::new(&node);
-            let answer = caller.post(CHAT, ask);
+            let mut callers = [Caller::new(&node), Caller::new(&node)];
+            let answer = callers[0].post(CHAT, ask);
             assert_eq!((answer.status, attempts(&answer)), (200, "2"), "{}", answer.text());
+            if !matches!(&act, Act::Silence(bytes) if bytes.is_empty()) {
+                continue;
+            }
             // The time counts anew for each attempt.
-            let answer = caller.post(CHAT, ask);
-            let expected = (504, "request_timed_out".to_owned(), "2");
-            assert_eq!((answer.status, answer.code(), attempts(&answer)), expected);
-            assert!(answer.text().contains("provider openai"), "{}", answer.text());
-            eventually("all connections end", || (upstream.ended() >= 3).then_some(()));
+            callers.iter_mut().for_each(|caller| caller.send(request(CHAT, "", ask)));
+            for caller in &mut callers {
+                let answer = caller.answer();
+                let expected = (504, "request_timed_out".to_owned(), "2");
+                assert_eq!((answer.status, answer.code(), attempts(&answer)), expected);
+                assert!(answer.text().contains("provider openai"), "{}", answer.text());
+            }
+            eventually("all connections end", || (upstream.ended() >= 4).then_some(()));
         }
     });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::setup::{ANSWER, answer, chunk, event, ok};
+use crate::setup::{ANSWER, STREAM_HEAD, answer, chunk, event, ok};
 use crate::support::upstream::{Line, Received, Upstream};
 
 /// What a provider does with one request.
@@ -34,8 +34,15 @@ impl Act {
     /// OpenAI's usual stream.
     pub(crate) fn stream() -> Self {
         let events = [event("one"), event("two"), "data: [DONE]\n\n".to_owned()].concat();
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        Self::Answer([head.as_bytes(), &chunk(events), b"0\r\n\r\n"].concat())
+        Self::Answer([STREAM_HEAD.as_bytes(), &chunk(events), b"0\r\n\r\n"].concat())
+    }
+
+    /// The same, on a connection that it ends.
+    pub(crate) fn last(self) -> Self {
+        match self {
+            Self::Answer(bytes) => Self::Close(bytes),
+            other => other,
+        }
     }
 
     /// Anthropic's usual answer.
