@@ -8,7 +8,6 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::config::snapshot::{KeyId, Provider, ProviderId};
 use crate::error::{Error, Kind};
-use crate::net::places::Count;
 use crate::routing::health::State;
 use crate::routing::plan::{Class, classify};
 use crate::routing::view::{Outcome, View};
@@ -47,9 +46,10 @@ impl Core {
                 }));
             }
         }
-        let queue = |Count { provider, taken, waiting, waits, waited }: Count| {
-            let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-            QueueSample { provider: provider.into(), taken, waiting, waits, waited_us }
+        let queue = |(provider, taken, waiting): (String, u32, u32)| QueueSample {
+            provider: provider.into(),
+            taken,
+            waiting,
         };
         sample.queues = self.places.counts().into_iter().map(queue).collect();
         sample

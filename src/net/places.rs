@@ -9,7 +9,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use crate::config::snapshot::Snapshot;
 pub use queue::{Bell, Place, Queue};
@@ -36,36 +35,11 @@ struct Named {
 pub struct Places {
     core: u16,
     registry: Arc<Registry>,
-    /// Of the newest config; few.
-    limited: RefCell<Vec<Limited>>,
+    /// Of the newest config, by the provider's name; few.
+    limited: RefCell<Vec<(String, Arc<Queue>)>>,
     next_ticket: Cell<u64>,
     /// Requests of this core that wait, by ticket.
     slots: RefCell<HashMap<u64, Slot>>,
-}
-
-/// A provider with a limit.
-#[derive(Clone)]
-struct Limited {
-    provider: String,
-    queue: Arc<Queue>,
-    /// Requests of this core that waited here, and how long all together.
-    waits: u64,
-    waited: Duration,
-}
-
-/// What a core knows of a provider with a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// The provider's name.
-    pub provider: String,
-    /// Places taken, by all cores.
-    pub taken: u32,
-    /// Requests that wait, of all cores.
-    pub waiting: u32,
-    /// Requests of this core that have waited, whatever became of them, since the limit was set.
-    pub waits: u64,
-    /// How long, all together.
-    pub waited: Duration,
 }
 
 enum Slot {
@@ -103,17 +77,17 @@ impl Registry {
 
     /// The queues that `snapshot` wants, its limits in force from now on; each core does this, to the same end. A queue that it
     /// does not want has no limit any more, so that whoever waits there goes on.
-    fn adopt(&self, snapshot: &Snapshot) -> Vec<Limited> {
+    fn adopt(&self, snapshot: &Snapshot) -> Vec<(String, Arc<Queue>)> {
         let limits = snapshot.providers.iter().filter_map(|provider| Some((provider, provider.concurrency?)));
         let limited: Vec<_> = limits
             .map(|(provider, limit)| {
                 let queue = self.of(&provider.name);
                 queue.limit(limit.requests_max);
-                Limited { provider: provider.name.clone(), queue, waits: 0, waited: Duration::ZERO }
+                (provider.name.clone(), queue)
             })
             .collect();
         let all = std::iter::successors(self.first.get(), |named| named.next.get());
-        for named in all.filter(|named| limited.iter().all(|limited| limited.provider != named.name)) {
+        for named in all.filter(|named| limited.iter().all(|(name, _)| *name != named.name)) {
             named.queue.limit(u32::MAX);
         }
         limited
@@ -143,14 +117,8 @@ impl Places {
 
     /// Its limits hold from now on; those who are under way stay counted.
     pub fn adopt(&self, snapshot: &Snapshot) {
-        let mut limited = self.registry.adopt(snapshot);
-        let mut before = self.limited.borrow_mut();
-        for Limited { provider, waits, waited, .. } in &mut limited {
-            if let Some(known) = before.iter().find(|known| known.provider == *provider) {
-                (*waits, *waited) = (known.waits, known.waited);
-            }
-        }
-        *before = limited;
+        let limited = self.registry.adopt(snapshot);
+        *self.limited.borrow_mut() = limited;
     }
 
     /// Takes a place with a provider, or a turn in its line, where at most `waiting_max` and [`WAITING_MAX`] wait.
@@ -173,32 +141,16 @@ impl Places {
         }
     }
 
-    /// Counts a wait that has ended, however it did.
-    pub fn waited(&self, provider: &str, waited: Duration) {
-        let mut limited = self.limited.borrow_mut();
-        if let Some(limited) = limited.iter_mut().find(|limited| limited.provider == provider) {
-            limited.waits += 1;
-            limited.waited += waited;
-        }
-    }
-
-    /// Each provider with a limit.
-    pub fn counts(&self) -> Vec<Count> {
+    /// For each provider with a limit: its name, its places taken, and how many wait, of all cores together.
+    pub fn counts(&self) -> Vec<(String, u32, u32)> {
         let limited = self.limited.borrow();
-        let count = |limited: &Limited| Count {
-            provider: limited.provider.clone(),
-            taken: limited.queue.taken(),
-            waiting: limited.queue.waiting(),
-            waits: limited.waits,
-            waited: limited.waited,
-        };
+        let count = |(name, queue): &(String, Arc<Queue>)| (name.clone(), queue.taken(), queue.waiting());
         limited.iter().map(count).collect()
     }
 
     fn find(&self, provider: &str) -> Option<Arc<Queue>> {
         let limited = self.limited.borrow();
-        let found = limited.iter().find(|limited| limited.provider == provider);
-        found.map(|limited| Arc::clone(&limited.queue))
+        limited.iter().find(|(name, _)| name == provider).map(|(_, queue)| Arc::clone(queue))
     }
 
     fn wait(&self, queue: Arc<Queue>) -> Waiting<'_> {
@@ -291,10 +243,6 @@ mod tests {
         }
     }
 
-    fn counts(core: &Places) -> Vec<(String, u32, u32)> {
-        core.counts().into_iter().map(|count| (count.provider, count.taken, count.waiting)).collect()
-    }
-
     #[test]
     fn cores_share_the_places_and_the_line() {
         let (cores, mail) = cores(&snapshot(&[("openai", 1)]));
@@ -303,7 +251,7 @@ mod tests {
         let (mut first, mut second) = (waiting(&cores[1]), waiting(&cores[0]));
         let gone = waiting(&cores[1]);
         assert!(matches!(cores[0].enter("openai", 3), Entered::Full));
-        assert_eq!(counts(&cores[0]), [("openai".to_owned(), 1, 3)]);
+        assert_eq!(cores[0].counts(), [("openai".to_owned(), 1, 3)]);
         drop(held);
         deliver(&cores, &mail);
         assert!(poll(&mut second).is_none());
@@ -313,7 +261,7 @@ mod tests {
         // Granted, and its caller leaves before he sees it.
         deliver(&cores, &mail);
         drop(second);
-        assert_eq!(counts(&cores[1]), [("openai".to_owned(), 0, 0)]);
+        assert_eq!(cores[1].counts(), [("openai".to_owned(), 0, 0)]);
         assert!(cores.iter().all(|core| core.slots.borrow().is_empty()));
         drop(placed(&cores[1]));
     }
@@ -323,14 +271,11 @@ mod tests {
         let (cores, mail) = cores(&snapshot(&[("openai", 1), ("anthropic", 7)]));
         let held = placed(&cores[0]);
         let (mut first, mut second) = (waiting(&cores[1]), waiting(&cores[1]));
-        cores[0].waited("openai", Duration::from_secs(2));
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("openai", 2)])));
         deliver(&cores, &mail);
         let (held_first, none) = (poll(&mut first), poll(&mut second));
         assert!(held_first.is_some() && none.is_none());
-        assert_eq!(counts(&cores[0]), [("openai".to_owned(), 2, 1)]);
-        let Count { waits, waited, .. } = cores[0].counts().remove(0);
-        assert_eq!((waits, waited, cores[1].counts()[0].waits), (1, Duration::from_secs(2), 0));
+        assert_eq!(cores[0].counts(), [("openai".to_owned(), 2, 1)]);
         // The limit goes, and who waits goes on; it comes back, and all are counted.
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("anthropic", 7)])));
         deliver(&cores, &mail);
@@ -339,7 +284,7 @@ mod tests {
         assert!(matches!(cores[0].enter("openai", 1), Entered::Free));
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("openai", 1)])));
         let mut third = waiting(&cores[0]);
-        assert_eq!(counts(&cores[0]), [("openai".to_owned(), 3, 1)]);
+        assert_eq!(cores[0].counts(), [("openai".to_owned(), 3, 1)]);
         drop((held, held_first));
         deliver(&cores, &mail);
         assert!(poll(&mut third).is_none(), "it drains");

@@ -164,7 +164,7 @@ pub enum BreakerState {
     Open,
 }
 
-/// A provider with `concurrency_and_buffer_size`. Places and who waits are the whole node's: every core reports the same.
+/// A provider with `concurrency_and_buffer_size`, on the whole node: every core reports the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSample {
     /// The provider's name.
@@ -173,10 +173,6 @@ pub struct QueueSample {
     pub taken: u32,
     /// Requests that wait for one.
     pub waiting: u32,
-    /// Requests of this core that have waited, whatever became of them, since the limit was set.
-    pub waits: u64,
-    /// How long, all together, µs.
-    pub waited_us: u64,
 }
 
 /// One core's counters at one moment: plain data for another thread.
