@@ -133,7 +133,7 @@ pub struct Plan<'a> {
     done: u32,
     /// Waits on this leg.
     retries: u32,
-    /// Keys of this leg that had their 429 in this round, and how long each asks for.
+    /// Keys of this leg that had their 429 since its last wait, and how long each asks for.
     limited: Vec<(Option<KeyId>, Duration)>,
     /// Keys that were refused in this request.
     refused: Vec<(ProviderId, Option<KeyId>)>,
@@ -340,14 +340,14 @@ impl<'a> Plan<'a> {
         let then = sight.in_a_while(after);
         let chosen = match then.standing(self.leg.id, self.last.key).is_fit() {
             true => Some(Chosen { key: self.last.key, by: By::Same }),
-            false => self.fit(then, chance, true),
+            false => self.fit(then, chance, false),
         };
         let chosen = match chosen {
             Some(chosen) => chosen,
             None if self.is_fit_elsewhere(sight) => return None,
             None => self.least_bad(then, false)?,
         };
-        self.retries += 1;
+        self.begin_round();
         Some(Taken { leg: self.leg, chosen, because: Move::Retry, chance, after })
     }
 
@@ -371,9 +371,14 @@ impl<'a> Plan<'a> {
         if is_fit_elsewhere && matches!(state, State::Open { .. } | State::Probing) {
             return None;
         }
+        self.begin_round();
+        Some(Taken { leg, chosen, because: Move::Round, chance, after })
+    }
+
+    /// With each wait, of which a leg has as many as it has retries, its keys may be tried again.
+    fn begin_round(&mut self) {
         self.limited.clear();
         self.retries += 1;
-        Some(Taken { leg, chosen, because: Move::Round, chance, after })
     }
 
     fn fit(&self, sight: Sight<'_>, chance: f64, in_round: bool) -> Option<Chosen> {
