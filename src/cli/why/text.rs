@@ -180,7 +180,7 @@ fn candidates(out: &mut String, leg: &Leg, steps: &[Step]) {
 fn at_first(steps: &[Step], leg: u16, provider: &str, key: Option<&str>) -> String {
     let Some(at) = steps.iter().position(|step| step.leg == Some(leg)) else { return String::new() };
     let is_it = |seen: &&Seen| !seen.later && seen.provider == provider && seen.key.as_deref() == key;
-    let known = steps.iter().take(at + 1).flat_map(|step| &step.seen).filter(is_it).last();
+    let known = steps.iter().take(at + 1).flat_map(|step| &step.seen).rfind(is_it);
     let at_ns = steps.get(at).map(|step| step.at_ns).unwrap_or_default();
     format!(", {}", known.map_or_else(|| "fit".to_owned(), |seen| standing(seen, at_ns)))
 }
