@@ -10,6 +10,9 @@ use super::Told;
 use crate::config::Printable;
 use crate::routing::decision::read::{Decision, Leg, Seen, Step};
 
+/// Characters of an error's message that are told.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
 /// An attempt as the column `attempt_trail` has it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Attempt {
@@ -333,8 +336,17 @@ fn answer(out: &mut String, told: &Told) {
         ["/error/message", "/message"].into_iter().find_map(|place| details.pointer(place)?.as_str());
     if let Some(message) = message {
         out.push_str("\nwhat was answered\n");
-        line(out, "  ", &Printable(message).to_string());
+        line(out, "  ", &one_line(message));
     }
+}
+
+/// A provider's sentence: what a terminal would obey is escaped.
+fn one_line(message: &str) -> String {
+    let escaped = message.chars().take(MESSAGE_CHARS_MAX).map(|char| match char.is_control() {
+        true => char.escape_default().to_string(),
+        false => char.to_string(),
+    });
+    escaped.collect()
 }
 
 fn ms(ms: f64) -> String {
