@@ -21,6 +21,7 @@ impl Exchange<'_> {
         let outcome = match served {
             // A stream that broke off after it had begun, or brought an error, is served and has failed.
             Ok(()) => self.error.as_ref().map_or(Outcome::Answered, |error| outcome(error, None)),
+            Err(failure) if self.was_cut_short(&failure.error) => Outcome::Neutral,
             Err(failure) => outcome(&failure.error, failure.retry_after),
         };
         if let (Outcome::Answered, None, Some(elapsed)) = (outcome, self.first_token, self.upstream) {
@@ -29,6 +30,17 @@ impl Exchange<'_> {
         if let Some(cooldown) = running.end(outcome, self.now()) {
             core.neighbours.tell(core.index, cooldown);
         }
+    }
+}
+
+impl Exchange<'_> {
+    /// The request's own time ran out, and the provider had less than half of it: that says nothing of the provider. Were it a
+    /// failure, requests that waited long for a place would open the breaker of one that serves as well as it can.
+    fn was_cut_short(&self, error: &Error) -> bool {
+        let total = self.snapshot.server.request_total_timeout;
+        error.kind == Kind::UpstreamTimeout
+            && self.now() >= self.deadline
+            && self.upstream.unwrap_or_default() < total / 2
     }
 }
 
