@@ -32,6 +32,10 @@ mod drain;
 mod edge;
 #[path = "gateway/fairness.rs"]
 mod fairness;
+#[path = "gateway/fallbacks.rs"]
+mod fallbacks;
+#[path = "gateway/first_content.rs"]
+mod first_content;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
@@ -42,6 +46,8 @@ mod health;
 mod held;
 #[path = "gateway/idle.rs"]
 mod idle;
+#[path = "gateway/leaving.rs"]
+mod leaving;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]
@@ -73,16 +79,26 @@ mod reload_load;
 mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
+#[path = "gateway/resend.rs"]
+mod resend;
+#[path = "gateway/retries.rs"]
+mod retries;
 #[path = "gateway/review.rs"]
 mod review;
+#[path = "gateway/rotation.rs"]
+mod rotation;
 #[path = "gateway/routing.rs"]
 mod routing;
+#[path = "gateway/script.rs"]
+mod script;
 #[path = "gateway/setup.rs"]
 mod setup;
 #[path = "gateway/spread.rs"]
 mod spread;
 #[path = "gateway/start.rs"]
 mod start;
+#[path = "gateway/sticky.rs"]
+mod sticky;
 #[path = "gateway/streams.rs"]
 mod streams;
 mod support;
@@ -98,3 +114,5 @@ mod upstream_pool;
 mod upstream_proxy;
 #[path = "gateway/upstream_tls.rs"]
 mod upstream_tls;
+#[path = "gateway/ways.rs"]
+mod ways;

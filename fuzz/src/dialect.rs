@@ -30,7 +30,10 @@ pub fn translation(bytes: &[u8]) {
         check_body(bytes, &answer.body);
     }
     for dialect in DIALECTS {
-        let _ = check_answer(dialect, bytes);
+        let checked = check_answer(dialect, bytes, false);
+        if let Ok(Some(_)) = checked {
+            assert_eq!(check_answer(dialect, bytes, true), checked, "told by its end");
+        }
         let _ = decode_models(dialect, bytes);
         check_error(&Error::upstream(decode_error(dialect, 429, bytes)));
     }

@@ -1,10 +1,13 @@
 //! A whole answer that passes through in the provider's own dialect: is it one JSON object, does it say that something
-//! failed, and how many tokens does it report? It is looked at as its bytes come in, never parsed as a whole.
+//! failed, and how many tokens does it report? It is looked at as its bytes come in, or told by its end; it is never parsed
+//! as a whole.
 
+use memchr::memrchr_iter;
 use serde::Deserialize;
 
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
+use super::observe::value_at;
 use super::{Dialect, anthropic, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
@@ -73,11 +76,64 @@ impl AnswerLook {
     }
 }
 
-/// [`AnswerLook`] over an answer that is here as a whole.
-pub fn check_answer(dialect: Dialect, body: &[u8]) -> Result<Option<Usage>, Error> {
+/// [`AnswerLook`] over an answer that is here as a whole. One that `is_framed`, so that its bytes are known to be all that were
+/// sent, is told by its end where it has one: that of an object whose last members are its usage and few more.
+pub fn check_answer(dialect: Dialect, body: &[u8], is_framed: bool) -> Result<Option<Usage>, Error> {
+    if is_framed && let Some(usage) = usage_at_end(dialect, body) {
+        return Ok(Some(usage));
+    }
     let mut look = AnswerLook::new(dialect);
     look.push(body)?;
     look.finish(body)
+}
+
+const USAGE_KEY: &[u8] = b"\"usage\"";
+
+/// How much may stand behind the usage at an answer's end, bytes; providers send it last or nearly so.
+const END_BYTES_MAX: usize = 512;
+
+/// The usage of an object that ends with it. An answer that was cut has lost it, and what is no answer has none, so that to
+/// find it is to know both, at a fraction of what the look costs.
+fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    match dialect {
+        Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
+        Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
+    }
+}
+
+/// The last `usage` is the outermost object's when what follows it ends one object (a tool's arguments may hold a `usage` of
+/// their own).
+fn read_at_end<T: Counts>(body: &[u8]) -> Option<T> {
+    let starts = memrchr_iter(b'u', body).filter_map(|at| at.checked_sub(1));
+    let at = starts.into_iter().find(|&at| body.get(at..).is_some_and(|rest| rest.starts_with(USAGE_KEY)))?;
+    // Behind a backslash the quote is part of a text.
+    let is_key = at.checked_sub(1).and_then(|before| body.get(before)) != Some(&b'\\');
+    let value = value_at(body, at + USAGE_KEY.len()).filter(|_| is_key)?;
+    let (usage, behind) = counts::read(value)?;
+    let behind = behind.trim_ascii_end();
+    (behind.len() <= END_BYTES_MAX && closing(behind)? + 1 == behind.len()).then_some(usage)
+}
+
+/// Where the bracket stands that closes what was opened before `bytes`, which begin outside a string.
+fn closing(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut is_string, mut is_escaped) = (1_u32, false, false);
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'{' | b'[' if !is_string => depth = depth.saturating_add(1),
+            b'}' | b']' if !is_string => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return (byte == b'}').then_some(at);
+        }
+    }
+    None
 }
 
 /// Some gateways answer 200 with an error's body.
@@ -105,7 +161,7 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
 
 fn read<T: Counts + for<'a> Deserialize<'a>>(value: &[u8]) -> Option<T> {
     match counts::read(value) {
-        Some((counts, rest)) if rest.is_empty() => Some(counts),
+        Some((counts, [])) => Some(counts),
         _ => serde_json::from_slice::<Option<T>>(value).ok().flatten(),
     }
 }
@@ -117,7 +173,7 @@ mod tests {
     const ANSWER: &str = r#"{"id":"c","choices":[{"message":{"content":"a \"usage\": {","tool_calls":[{"function":{"arguments":"{\"usage\":{\"total_tokens\":9}}"}}]}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#;
 
     fn kind(body: &str) -> Option<Kind> {
-        check_answer(Dialect::OpenAi, body.as_bytes()).err().map(|error| error.kind)
+        check_answer(Dialect::OpenAi, body.as_bytes(), false).err().map(|error| error.kind)
     }
 
     #[test]
@@ -134,9 +190,9 @@ mod tests {
         look.push(ANSWER.as_bytes()).unwrap();
         assert_eq!(total(look.usage_in(&ANSWER.as_bytes()[150..], 150)), Some(7));
         let odd = r#"{"content":[],"usage":{"input_tokens":2,"output_tokens":1,"x":[1.5]}}"#;
-        assert_eq!(total(check_answer(Dialect::Anthropic, odd.as_bytes()).unwrap()), Some(3));
+        assert_eq!(total(check_answer(Dialect::Anthropic, odd.as_bytes(), true).unwrap()), Some(3));
         for none in [r#"{"choices":[]}"#, r#"{"choices":[],"usage":null}"#, r#"{"usage":7}"#] {
-            assert_eq!(check_answer(Dialect::OpenAi, none.as_bytes()), Ok(None), "{none}");
+            assert_eq!(check_answer(Dialect::OpenAi, none.as_bytes(), true), Ok(None), "{none}");
         }
     }
 
@@ -156,6 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_told_by_its_end_only_where_it_has_it() {
+        let end = |body: &str| usage_at_end(Dialect::OpenAi, body.as_bytes()).map(|usage| usage.total_tokens);
+        assert_eq!(end(ANSWER), Some(7));
+        assert_eq!(end(r#" {"usage":{"total_tokens":7},"service_tier":"}","x":[{}]} "#), Some(7));
+        for cut in 0..ANSWER.len() {
+            assert_eq!(end(&ANSWER[..cut]), None, "cut at {cut}");
+            let framed = check_answer(Dialect::OpenAi, &ANSWER.as_bytes()[..cut], true);
+            assert_eq!(framed.unwrap_err().kind, Kind::UpstreamInvalidResponse, "cut at {cut}");
+        }
+        for other in [
+            r#"[{"usage":{"total_tokens":7}}]"#,
+            r#"{"x":{"usage":{"total_tokens":7}}}"#,
+            r#"{"x":["usage",{"total_tokens":7}]}"#,
+            r#"{"usage":{"total_tokens":7}]"#,
+            r#"{"usage":{"total_tokens":7}}}"#,
+            r#"{"usage":{"total_tokens":7}},"#,
+            r#"{"a":"\"usage\":{}"}"#,
+            &format!(r#"{{"usage":{{"total_tokens":7}},"x":"{}"}}"#, "y".repeat(600)),
+        ] {
+            assert_eq!(end(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn what_the_look_does_not_count_passes() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
         let many = format!(r#"{{"a":[{}1]}}"#, "1,".repeat(1_000_001));
@@ -168,7 +248,7 @@ mod tests {
     #[test]
     fn an_error_in_place_of_an_answer_has_its_words_status() {
         let status = |dialect, body: &str| {
-            let error = check_answer(dialect, body.as_bytes()).err()?;
+            let error = check_answer(dialect, body.as_bytes(), true).err()?;
             assert_eq!(error.kind, Kind::UpstreamStatus);
             Some(error.status())
         };

@@ -143,7 +143,8 @@ fn anthropic_name(data: &[u8]) -> Option<&[u8]> {
 }
 
 /// What a chunk says something by; without the opening quote, so that `reasoning_content` is met, too.
-const OPENAI_CONTENT: [&[u8]; 8] = [
+/// Some providers say it elsewhere than in OpenAI's places.
+const OPENAI_CONTENT: [&[u8]; 10] = [
     b"content\"",
     b"tool_calls\"",
     b"reasoning\"",
@@ -152,6 +153,8 @@ const OPENAI_CONTENT: [&[u8]; 8] = [
     b"function_call\"",
     b"audio\"",
     b"images\"",
+    b"thinking\"",
+    b"text\"",
 ];
 
 /// Whether one of these fields is neither null nor empty. Asked until the first yes.
@@ -180,7 +183,7 @@ fn begins_content(data: &[u8]) -> bool {
 }
 
 /// What follows a key that ends at `at`: the value's first byte and on.
-fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
+pub(super) fn value_at(data: &[u8], at: usize) -> Option<&[u8]> {
     data.get(at..)?.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start)
 }
 

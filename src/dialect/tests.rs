@@ -145,7 +145,11 @@ fn lists_of_models() {
 
 #[test]
 fn usage_of_a_whole_answer_is_the_outermost() {
-    let checked = |body: &str| check_answer(Dialect::OpenAi, body.as_bytes());
+    let checked = |body: &str| {
+        let usage = check_answer(Dialect::OpenAi, body.as_bytes(), false);
+        assert_eq!(usage, check_answer(Dialect::OpenAi, body.as_bytes(), true), "{body}");
+        usage
+    };
     let usage = |body: &str| checked(body).unwrap().map(|usage| usage.total_tokens);
     assert_eq!(
         usage(r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2},"service_tier":"default"}"#),
@@ -391,7 +395,11 @@ fn deep_events_do_not_exhaust_the_stack() {
         let event = format!(r#"{{"type":"ping","x":{deep}}}"#);
         let _ = pushed(&[START, &event]);
         let body = format!(r#"{{"x":{deep},"usage":{{"total_tokens":7}},"y":{deep}}}"#);
-        assert_eq!(check_answer(Dialect::OpenAi, body.as_bytes()), Ok(None), "no more than the look counts");
+        assert_eq!(
+            check_answer(Dialect::OpenAi, body.as_bytes(), false),
+            Ok(None),
+            "no more than the look counts"
+        );
         let _ = decode_error(Dialect::OpenAi, 500, &event.as_bytes()[..60_000]);
         let request = format!(r#"{{"messages":[{{"role":"user","content":{deep}}}],"z":{deep}}}"#);
         assert!(

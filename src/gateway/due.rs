@@ -16,17 +16,17 @@ pub(super) struct Due {
 
 #[derive(Clone, Copy)]
 enum Setting {
-    RequestTimeout,
-    FirstTokenTimeout,
-    StreamIdleTimeout,
-    TotalTimeout,
+    Request,
+    FirstToken,
+    StreamIdle,
+    Total,
 }
 
 impl Due {
     /// A whole answer, to a request that was sent at `sent`.
     pub(super) fn of_answer(exchange: &Exchange<'_>, provider: &Provider, sent: Instant) -> Self {
         let at = sent + provider.request_timeout;
-        Self { at, setting: Setting::RequestTimeout }.or(Self::of_everything(exchange))
+        Self { at, setting: Setting::Request }.or(Self::of_everything(exchange))
     }
 
     /// An answer's head. That of a stream is due when its first content is, if that is sooner.
@@ -48,15 +48,15 @@ impl Due {
 
     /// What comes next of a stream.
     pub(super) fn of_event(provider: &Provider, before: Instant) -> Self {
-        Self { at: before + provider.stream_idle_timeout, setting: Setting::StreamIdleTimeout }
+        Self { at: before + provider.stream_idle_timeout, setting: Setting::StreamIdle }
     }
 
     fn of_first_token(provider: &Provider, sent: Instant) -> Self {
-        Self { at: sent + provider.first_token_timeout, setting: Setting::FirstTokenTimeout }
+        Self { at: sent + provider.first_token_timeout, setting: Setting::FirstToken }
     }
 
     fn of_everything(exchange: &Exchange<'_>) -> Self {
-        Self { at: exchange.deadline, setting: Setting::TotalTimeout }
+        Self { at: exchange.deadline, setting: Setting::Total }
     }
 
     /// The earlier of two.
@@ -68,21 +68,21 @@ impl Due {
     pub(super) fn error(self, exchange: &Exchange<'_>, provider: &Provider) -> Error {
         let name = &provider.name;
         let message = match self.setting {
-            Setting::RequestTimeout => {
+            Setting::Request => {
                 let after_s = seconds(provider.request_timeout);
                 format!(
                     "provider {name} did not answer in {after_s} s (network_config.default_request_timeout_in_seconds)"
                 )
             }
-            Setting::FirstTokenTimeout => {
+            Setting::FirstToken => {
                 let after_s = seconds(provider.first_token_timeout);
                 format!("provider {name} sent no content in {after_s} s (network_config.first_token_timeout)")
             }
-            Setting::StreamIdleTimeout => {
+            Setting::StreamIdle => {
                 let after_s = seconds(provider.stream_idle_timeout);
                 format!("the provider's stream was silent for {after_s} s")
             }
-            Setting::TotalTimeout => {
+            Setting::Total => {
                 let after_s = seconds(exchange.snapshot.server.request_total_timeout);
                 format!(
                     "the request had no answer after {after_s} s, all attempts together (server.request_total_timeout_seconds); provider {name} was asked last"

@@ -31,9 +31,7 @@ impl Exchange<'_> {
             core.neighbours.tell(core.index, cooldown);
         }
     }
-}
 
-impl Exchange<'_> {
     /// The request's own time ran out, and the provider had less than half of it: that says nothing of the provider. Were it a
     /// failure, requests that waited long for a place would open the breaker of one that serves as well as it can.
     fn was_cut_short(&self, error: &Error) -> bool {
@@ -59,10 +57,8 @@ impl Core {
                 }));
             }
         }
-        let queue = |Count { provider, taken, waiting, waits, waited }: Count| {
-            let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-            QueueSample { provider: provider.into(), taken, waiting, waits, waited_us }
-        };
+        let queue =
+            |Count { provider, taken, waiting }| QueueSample { provider: provider.into(), taken, waiting };
         sample.queues = self.places.counts().into_iter().map(queue).collect();
         sample
     }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::Core;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, micros};
 use crate::config::snapshot::Provider;
 use crate::error::{Error, Kind};
 use crate::net::places::{Entered, Place, WAITING_MAX, Waiting};
@@ -25,9 +25,7 @@ pub(super) async fn take(
     match core.places.enter(&provider.name, waiting_max) {
         Entered::Free => Ok(None),
         Entered::Placed(place) => Ok(Some(place)),
-        Entered::Waiting(waiting) => {
-            Box::pin(wait(core, downstream, exchange, provider, waiting)).await.map(Some)
-        }
+        Entered::Waiting(waiting) => Box::pin(wait(downstream, exchange, provider, waiting)).await.map(Some),
         Entered::Full => {
             let message = format!(
                 "provider {} serves {} requests at a time, and as many wait as may \
@@ -41,7 +39,6 @@ pub(super) async fn take(
 
 /// In line, until the request's deadline or until its caller leaves.
 async fn wait(
-    core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
     provider: &Provider,
@@ -50,7 +47,7 @@ async fn wait(
     let before = Instant::now();
     let placed = race(until(exchange.deadline, waiting), downstream.gone()).await;
     exchange.waited_since(before);
-    core.places.waited(&provider.name, exchange.now() - before);
+    exchange.cells().queue_waited(&provider.name, micros(exchange.now() - before));
     match placed {
         Raced::First(Some(place)) => Ok(place),
         Raced::First(None) => {

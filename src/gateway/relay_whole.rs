@@ -40,7 +40,11 @@ pub(super) async fn relay(
     }
     answer.check_end()?;
     exchange.usage = match is_checked(&answer) {
-        true => dialect::check_answer(answer.translation.from, &body)?,
+        true => {
+            // One that ends by closing may have been cut at any byte.
+            let is_framed = answer.head.framing != Framing::Close;
+            dialect::check_answer(answer.translation.from, &body, is_framed)?
+        }
         false => None,
     };
     exchange.status = answer.head.status;
@@ -87,6 +91,8 @@ async fn long(
 ) -> Result<(), Error> {
     let mut held = Held { look: AnswerLook::new(answer.translation.from), hold: core.net.budget.hold() };
     let mut seen = 0;
+    // So that it is not copied while it grows.
+    body.reserve_exact(announced_bytes(&answer).min(HELD_BYTES_MAX).saturating_sub(body.len()));
     while is_checked(&answer) && held.may_hold(&answer, body.len()) {
         held.look.push(body.get(seen..).unwrap_or_default())?;
         seen = body.len();
@@ -112,12 +118,16 @@ struct Held {
 impl Held {
     /// Whether it may be held on: it is not said to be too long, is not, and the bodies of this core leave room for it.
     fn may_hold(&mut self, answer: &Answer<'_>, bytes: usize) -> bool {
-        let announced = match answer.head.framing {
-            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-            _ => 0,
-        };
         let counted = bytes.saturating_sub(PIECE_BYTES_MAX);
-        bytes.max(announced) <= HELD_BYTES_MAX && self.hold.resize(counted).is_ok()
+        bytes.max(announced_bytes(answer)) <= HELD_BYTES_MAX && self.hold.resize(counted).is_ok()
+    }
+}
+
+/// How long it is said to be; 0: nothing is said.
+fn announced_bytes(answer: &Answer<'_>) -> usize {
+    match answer.head.framing {
+        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        _ => 0,
     }
 }
 

@@ -9,7 +9,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use crate::config::snapshot::Snapshot;
 pub use queue::{Bell, Place, Queue};
@@ -44,28 +43,20 @@ pub struct Places {
 }
 
 /// A provider with a limit.
-#[derive(Clone)]
 struct Limited {
     provider: String,
     queue: Arc<Queue>,
-    /// Requests of this core that waited here, and how long all together.
-    waits: u64,
-    waited: Duration,
 }
 
-/// What a core knows of a provider with a limit.
+/// A provider with a limit, on the whole node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
     /// The provider's name.
     pub provider: String,
-    /// Places taken, by all cores.
+    /// Places taken.
     pub taken: u32,
-    /// Requests that wait, of all cores.
+    /// Requests that wait.
     pub waiting: u32,
-    /// Requests of this core that have waited, whatever became of them, since the limit was set.
-    pub waits: u64,
-    /// How long, all together.
-    pub waited: Duration,
 }
 
 enum Slot {
@@ -109,7 +100,7 @@ impl Registry {
             .map(|(provider, limit)| {
                 let queue = self.of(&provider.name);
                 queue.limit(limit.requests_max);
-                Limited { provider: provider.name.clone(), queue, waits: 0, waited: Duration::ZERO }
+                Limited { provider: provider.name.clone(), queue }
             })
             .collect();
         let all = std::iter::successors(self.first.get(), |named| named.next.get());
@@ -143,14 +134,8 @@ impl Places {
 
     /// Its limits hold from now on; those who are under way stay counted.
     pub fn adopt(&self, snapshot: &Snapshot) {
-        let mut limited = self.registry.adopt(snapshot);
-        let mut before = self.limited.borrow_mut();
-        for Limited { provider, waits, waited, .. } in &mut limited {
-            if let Some(known) = before.iter().find(|known| known.provider == *provider) {
-                (*waits, *waited) = (known.waits, known.waited);
-            }
-        }
-        *before = limited;
+        let limited = self.registry.adopt(snapshot);
+        *self.limited.borrow_mut() = limited;
     }
 
     /// Takes a place with a provider, or a turn in its line, where at most `waiting_max` and [`WAITING_MAX`] wait.
@@ -173,15 +158,6 @@ impl Places {
         }
     }
 
-    /// Counts a wait that has ended, however it did.
-    pub fn waited(&self, provider: &str, waited: Duration) {
-        let mut limited = self.limited.borrow_mut();
-        if let Some(limited) = limited.iter_mut().find(|limited| limited.provider == provider) {
-            limited.waits += 1;
-            limited.waited += waited;
-        }
-    }
-
     /// Each provider with a limit.
     pub fn counts(&self) -> Vec<Count> {
         let limited = self.limited.borrow();
@@ -189,8 +165,6 @@ impl Places {
             provider: limited.provider.clone(),
             taken: limited.queue.taken(),
             waiting: limited.queue.waiting(),
-            waits: limited.waits,
-            waited: limited.waited,
         };
         limited.iter().map(count).collect()
     }
@@ -323,14 +297,11 @@ mod tests {
         let (cores, mail) = cores(&snapshot(&[("openai", 1), ("anthropic", 7)]));
         let held = placed(&cores[0]);
         let (mut first, mut second) = (waiting(&cores[1]), waiting(&cores[1]));
-        cores[0].waited("openai", Duration::from_secs(2));
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("openai", 2)])));
         deliver(&cores, &mail);
         let (held_first, none) = (poll(&mut first), poll(&mut second));
         assert!(held_first.is_some() && none.is_none());
         assert_eq!(counts(&cores[0]), [("openai".to_owned(), 2, 1)]);
-        let Count { waits, waited, .. } = cores[0].counts().remove(0);
-        assert_eq!((waits, waited, cores[1].counts()[0].waits), (1, Duration::from_secs(2), 0));
         // The limit goes, and who waits goes on; it comes back, and all are counted.
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("anthropic", 7)])));
         deliver(&cores, &mail);
