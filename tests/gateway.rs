@@ -32,6 +32,8 @@ mod drain;
 mod edge;
 #[path = "gateway/fairness.rs"]
 mod fairness;
+#[path = "gateway/fallbacks.rs"]
+mod fallbacks;
 #[path = "gateway/first_content.rs"]
 mod first_content;
 #[path = "gateway/gone.rs"]
@@ -73,10 +75,14 @@ mod reload_load;
 mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
+#[path = "gateway/resend.rs"]
+mod resend;
 #[path = "gateway/retries.rs"]
 mod retries;
 #[path = "gateway/review.rs"]
 mod review;
+#[path = "gateway/rotation.rs"]
+mod rotation;
 #[path = "gateway/routing.rs"]
 mod routing;
 #[path = "gateway/script.rs"]
@@ -87,6 +93,8 @@ mod setup;
 mod spread;
 #[path = "gateway/start.rs"]
 mod start;
+#[path = "gateway/sticky.rs"]
+mod sticky;
 #[path = "gateway/streams.rs"]
 mod streams;
 mod support;
@@ -102,3 +110,5 @@ mod upstream_pool;
 mod upstream_proxy;
 #[path = "gateway/upstream_tls.rs"]
 mod upstream_tls;
+#[path = "gateway/ways.rs"]
+mod ways;

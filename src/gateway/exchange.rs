@@ -24,7 +24,7 @@ use crate::net::server::{Gone, Request};
 use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::routing::view::{Running, View};
-use crate::telemetry::cells::{Active, InferenceObservation, Observation};
+use crate::telemetry::cells::{Active, Cells, InferenceObservation, Observation};
 use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
 
 /// One request's facts.
@@ -77,6 +77,8 @@ pub(super) struct Exchange<'a> {
     pub(super) kept: Option<Kept>,
     /// Sends to providers.
     pub(super) attempts: u32,
+    /// Of the chosen provider: place in the list of fallbacks, from 1; 0: the primary.
+    pub(super) leg: u16,
     /// The attempts, each with what became of it.
     pub(super) trail: Trail,
     /// What was decided and by what, as `routing::plan` writes it for the row; empty without one.
@@ -147,6 +149,7 @@ impl<'a> Exchange<'a> {
             key: None,
             kept: None,
             attempts: 0,
+            leg: 0,
             trail: Trail::default(),
             decision: String::new(),
             caller_has_left: false,
@@ -207,6 +210,11 @@ impl<'a> Exchange<'a> {
         micros(since.saturating_sub(self.waited))
     }
 
+    /// Its core's counters.
+    pub(super) fn cells(&self) -> &Cells {
+        &self.core.cells
+    }
+
     /// The header that names this node, whole.
     pub(super) fn node_field(&self) -> &[u8] {
         self.core.node_field()
@@ -258,6 +266,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
+        self.leg = attempt.leg;
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
         }
@@ -376,6 +385,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         let latency = self.now.saturating_duration_since(self.began);
+        self.tally();
         self.observe(latency);
         if let Some(dialect) = self.dialect()
             && self.logs()
@@ -394,6 +404,9 @@ impl<'a> Exchange<'a> {
             request_type: self.request_type(),
             key_id: key.map_or("", |key| key.id.as_str()),
             key_name: key.map_or("", |key| key.name.as_str()),
+            fallback_index: self.leg,
+            retries: self.retries(),
+            is_at_once: self.is_served_at_once(),
             is_success: self.error.is_none(),
             error_kind: self.error.as_ref().map_or("", |error| error.kind.code()),
             upstream_latency_us: self.upstream.map(micros),
@@ -418,6 +431,7 @@ impl<'a> Exchange<'a> {
 
     fn record(&mut self, dialect: Dialect, latency: Duration) {
         let (input, output) = (self.input.take(), self.output.take());
+        let decision = Some(std::mem::take(&mut self.decision)).filter(|decision| !decision.is_empty());
         let (provider, key) = self.chosen();
         let record = Record {
             id: self.id,
@@ -436,6 +450,9 @@ impl<'a> Exchange<'a> {
             selected_key_name: key.map(|key| key.name.clone()).unwrap_or_default(),
             selected_key_id: key.map(|key| key.id.clone()).unwrap_or_default(),
             attempts: self.attempts,
+            fallback_index: self.leg,
+            trail: self.trail.iter().map(|tried| self.attempted(tried)).collect(),
+            decision,
             latency_us: micros(latency),
             first_token_us: self.first_token_us(),
             overhead_us: micros(latency.saturating_sub(self.waited)),
@@ -467,6 +484,7 @@ impl Drop for Exchange<'_> {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+/// Whole µs.
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

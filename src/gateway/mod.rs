@@ -35,6 +35,7 @@ mod reply;
 mod retry_after;
 mod session;
 mod streams;
+mod tally;
 mod trail;
 
 pub use self::core::{Core, Facts};

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::Core;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, micros};
 use crate::config::snapshot::Provider;
 use crate::error::{Error, Kind};
 use crate::net::places::{Entered, Place, WAITING_MAX, Waiting};
@@ -47,6 +47,7 @@ async fn wait(
     let before = Instant::now();
     let placed = race(until(exchange.deadline, waiting), downstream.gone()).await;
     exchange.waited_since(before);
+    exchange.cells().queue_waited(&provider.name, micros(exchange.now() - before));
     match placed {
         Raced::First(Some(place)) => Ok(place),
         Raced::First(None) => {

@@ -20,7 +20,7 @@ const PREFIX_BYTES_MAX: usize = 64 * 1024;
 const MARKED_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What Anthropic caches, in the order in which it does (its prompt caching guide).
 const CACHED: [&str; 3] = ["tools", "system", "messages"];
-/// The mark behind which nothing need be cached.
+/// The mark of a block up to whose end all is cached.
 const MARK: &[u8] = b"\"cache_control\"";
 
 /// The number of the request's session; `None`: it has none, does not want one, or the provider that its model means has
@@ -61,7 +61,7 @@ fn named(body: &[u8], name: Range<usize>) -> Option<u64> {
     Some(sticky::session_of(name.get(..PREFIX_BYTES_MAX).unwrap_or(name)))
 }
 
-/// By the prefix up to Anthropic's first `cache_control`. A mark at the body's top level stands behind everything, and the
+/// By the prefix up to the end of what bears Anthropic's first `cache_control`. A mark at the body's top level stands behind everything, and the
 /// prefix would be another with each turn.
 fn marked(body: &[u8]) -> Option<u64> {
     if body.len() > MARKED_BODY_BYTES_MAX || memmem::find(body, MARK).is_none() {
@@ -73,15 +73,35 @@ fn marked(body: &[u8]) -> Option<u64> {
     let mut prefix = Vec::new();
     for index in 0..CACHED.len() {
         let value = members.value(index).and_then(|span| body.get(span)).unwrap_or_default();
-        let mark = memmem::find(value, MARK);
-        let piece = mark.and_then(|mark| value.get(..mark)).unwrap_or(value);
         let room = PREFIX_BYTES_MAX - prefix.len();
-        prefix.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        let mark = memmem::find(value, MARK);
+        let piece = value.get(..room).unwrap_or(value);
+        let end = mark.map_or(piece.len(), |mark| end_of_object(piece, mark));
+        prefix.extend_from_slice(piece.get(..end).unwrap_or(piece));
         if mark.is_some() {
             return Some(sticky::session_of(&prefix));
         }
     }
     None
+}
+
+/// Where the object ends of which a key begins at `key`, or `json`: some write their keys in alphabetical order, a block's
+/// text behind its mark.
+fn end_of_object(json: &[u8], key: usize) -> usize {
+    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+    for (at, byte) in json.iter().enumerate().skip(key) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    json.len()
 }
 
 #[cfg(test)]
@@ -97,7 +117,11 @@ mod tests {
         let body = |tools: &str, system: &str, messages: &str| {
             format!(r#"{{"messages":[{messages}],"model":"m","system":[{system}],"tools":[{tools}]}}"#)
         };
+        let first = r#"{"type":"text","cache_control":{"type":"ephemeral"},"text":"b }\" \\"}"#;
         let mark = r#"{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}"#;
+        let by_text = |text: &str| session(&body("1", &first.replace('b', text), "2"));
+        assert_ne!(by_text("b"), by_text("c"), "what is marked counts, wherever its mark stands");
+        assert_eq!(by_text("b"), session(&body("1", first, "3")));
         let first = session(&body("1", mark, "2"));
         assert!(first.is_some());
         assert_eq!(first, session(&body("1", mark, "3,4")), "what is behind it does not");
@@ -117,7 +141,9 @@ mod tests {
             r#"{"tools":1,"tools":{"cache_control":1}}"#,
             r#"{"tools":{"cache_control":1}"#,
         ] {
-            let expected = (body.contains("[\"cache_control\"]")).then(|| sticky::session_of(b"["));
+            // A word of the caller's may look like a mark; that is no harm.
+            let word = br#"["cache_control""#;
+            let expected = body.contains(r#"["cache_control"]"#).then(|| sticky::session_of(word));
             assert_eq!(session(body), expected, "{body}");
         }
         let long =

@@ -1,7 +1,7 @@
 //! The choice of one among a leg's candidates: by the caller's session, by weight, by load or by latency; and the least bad
 //! when none is fit. It makes no draw of its own and remembers nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::health::{Health, Standing, State};
 use super::keys::{Candidate, Leg};
@@ -54,6 +54,11 @@ pub(super) struct Badness {
 }
 
 impl Sight<'_> {
+    /// What is known now of a later moment: who is cooling until then will be fit.
+    pub(super) fn in_a_while(self, after: Duration) -> Self {
+        Self { now: self.now + after, ..self }
+    }
+
     pub(super) fn standing(&self, provider: ProviderId, key: Option<KeyId>) -> Standing {
         self.health.standing(provider, key, self.now)
     }
@@ -280,7 +285,7 @@ mod tests {
     #[test]
     fn the_least_bad_is_who_answers_soonest_again() {
         let now = Instant::now();
-        let later = |seconds| now + std::time::Duration::from_secs(seconds);
+        let later = |seconds| now + Duration::from_secs(seconds);
         let states = [
             State::Passing,
             State::Cooling { until: later(5) },

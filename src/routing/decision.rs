@@ -15,7 +15,7 @@ use crate::config::snapshot::{Balance, KeyId, ProviderId, Snapshot};
 pub use write::DECISION_BYTES_MAX;
 pub(super) use write::write;
 
-/// Standings noted of one step, and steps noted of one request: more do not fit the record.
+/// Standings noted of one step, then of all, and steps noted of one request: more do not fit the record.
 const SEEN_MAX: usize = 64;
 const STEPS_MAX: usize = 64;
 
@@ -39,29 +39,52 @@ pub(super) enum Move {
 pub(super) struct Seen {
     provider: ProviderId,
     key: Option<KeyId>,
+    /// It was asked for the end of the wait, not for the moment.
+    is_later: bool,
     standing: Standing,
 }
 
-/// A health view that notes what it is asked.
+/// A health view that notes what it says otherwise than before.
 pub(super) struct Noting<'h> {
     health: &'h dyn Health,
-    seen: RefCell<Vec<Seen>>,
+    snapshot: &'h Snapshot,
+    now: Instant,
+    trace: &'h Trace,
+    news: RefCell<Vec<Seen>>,
 }
 
 impl<'h> Noting<'h> {
-    pub(super) fn over(health: &'h dyn Health) -> Self {
-        Self { health, seen: RefCell::default() }
+    /// Over `health`, for a decision at `now`.
+    pub(super) fn over(
+        health: &'h dyn Health,
+        snapshot: &'h Snapshot,
+        now: Instant,
+        trace: &'h Trace,
+    ) -> Self {
+        Self { health, snapshot, now, trace, news: RefCell::default() }
+    }
+
+    /// What was noted.
+    pub(super) fn news(self) -> Vec<Seen> {
+        self.news.into_inner()
     }
 }
 
 impl Health for Noting<'_> {
     fn standing(&self, provider: ProviderId, key: Option<KeyId>, now: Instant) -> Standing {
         let standing = self.health.standing(provider, key, now);
-        let mut seen = self.seen.borrow_mut();
-        let is_noted = |one: &Seen| one.provider == provider && one.key == key;
+        let mut seen = Seen { provider, key, is_later: now > self.now, standing };
+        seen.leave_out_what_decides_nothing(self.snapshot);
+        if self.trace.is_full() {
+            return standing;
+        }
+        let mut news = self.news.borrow_mut();
         // One more than fits, so that it is known that there was more.
-        if seen.len() <= SEEN_MAX && !seen.iter().any(is_noted) {
-            seen.push(Seen { provider, key, standing });
+        if news.len() <= SEEN_MAX
+            && self.trace.is_news(&seen)
+            && !news.iter().any(|one| one.is_of_same(&seen))
+        {
+            news.push(seen);
         }
         standing
     }
@@ -82,7 +105,7 @@ struct Noted {
     at: Instant,
     /// What it answered; `None`: it is the first.
     failed: Option<Failed>,
-    /// What health said otherwise than before.
+    /// What health said otherwise than before; of the end of a wait, all that does not stand well then.
     seen: Vec<Seen>,
     /// `None`: the request gave up.
     choice: Option<Choice>,
@@ -106,20 +129,18 @@ impl Trace {
     /// Notes a decision.
     pub(super) fn note(
         &mut self,
-        snapshot: &Snapshot,
-        noting: Noting<'_>,
+        mut seen: Vec<Seen>,
         at: Instant,
         failed: Option<Failed>,
         taken: Option<&Taken<'_>>,
     ) {
-        if self.steps.len() >= STEPS_MAX {
+        if self.is_full() {
             self.left_out += 1;
             return;
         }
-        let mut all = noting.seen.into_inner();
-        self.left_out += u32::from(all.len() > SEEN_MAX);
-        all.iter_mut().for_each(|seen| seen.leave_out_what_decides_nothing(snapshot));
-        let seen = all.into_iter().filter(|seen| self.learn(*seen)).collect();
+        self.left_out += u32::from(seen.len() > SEEN_MAX);
+        seen.truncate(SEEN_MAX);
+        seen.iter().filter(|seen| !seen.is_later).for_each(|seen| self.learn(*seen));
         let choice = taken.map(|taken| Choice {
             leg: taken.leg.number,
             provider: taken.leg.id,
@@ -132,26 +153,30 @@ impl Trace {
         self.steps.push(Noted { at, failed, seen, choice });
     }
 
-    /// Whether it is news.
-    fn learn(&mut self, seen: Seen) -> bool {
-        let known =
-            self.known.iter_mut().find(|known| known.provider == seen.provider && known.key == seen.key);
-        match known {
-            Some(known) if known.standing == seen.standing => false,
-            Some(known) => {
-                known.standing = seen.standing;
-                true
-            }
-            None if seen.standing == Standing::GOOD => false,
-            None => {
-                self.known.push(seen);
-                true
-            }
+    /// Whether no more is noted.
+    fn is_full(&self) -> bool {
+        self.steps.len() >= STEPS_MAX || self.known.len() >= SEEN_MAX
+    }
+
+    fn is_news(&self, seen: &Seen) -> bool {
+        let known = self.known.iter().find(|known| known.is_of_same(seen));
+        known.map_or(Standing::GOOD, |known| known.standing) != seen.standing
+    }
+
+    fn learn(&mut self, seen: Seen) {
+        match self.known.iter_mut().find(|known| known.is_of_same(&seen)) {
+            Some(known) => *known = seen,
+            None => self.known.push(seen),
         }
     }
 }
 
 impl Seen {
+    fn is_of_same(&self, other: &Self) -> bool {
+        let what = |seen: &Self| (seen.provider, seen.key, seen.is_later);
+        what(self) == what(other)
+    }
+
     /// Load and latency matter only where they are balanced by.
     fn leave_out_what_decides_nothing(&mut self, snapshot: &Snapshot) {
         let provider = snapshot.providers.get(usize::from(self.provider.0));
@@ -196,3 +221,6 @@ const CLASSES: [(Class, &str); 5] = [
 fn word<T: PartialEq>(words: &[(T, &'static str)], wanted: &T) -> &'static str {
     words.iter().find(|(one, _)| one == wanted).map(|(_, word)| *word).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

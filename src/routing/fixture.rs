@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::health::{Health, Standing, State};
-use super::plan::{Attempt, Class, Failed, Features};
+use super::plan::{Attempt, Features};
 use crate::config;
 use crate::config::snapshot::{KeyId, Provider, ProviderId, Retry, Snapshot};
 
@@ -61,11 +61,6 @@ pub(super) fn asked(model: &str, now: Instant) -> Features<'_> {
 /// Names as a caller's fallbacks.
 pub(super) fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// A failure that asks for nothing.
-pub(super) fn failed(class: Class) -> Failed {
-    Failed { class, retry_after: None }
 }
 
 /// A health of which only what is wrong is said.

@@ -64,7 +64,8 @@ impl<'a> Legs<'a> {
         }
     }
 
-    fn target(&self, number: u16) -> Result<Target<'a>, Error> {
+    /// What a leg's name means. Errors: it means no provider.
+    pub(super) fn target(&self, number: u16) -> Result<Target<'a>, Error> {
         if number == 0 {
             return Ok(self.primary.clone());
         }

@@ -133,7 +133,7 @@ pub struct Plan<'a> {
     done: u32,
     /// Waits on this leg.
     retries: u32,
-    /// Keys of this leg that had their 429 in this round, and how long each asks for.
+    /// Keys of this leg that had their 429 since its last wait, and how long each asks for.
     limited: Vec<(Option<KeyId>, Duration)>,
     /// Keys that were refused in this request.
     refused: Vec<(ProviderId, Option<KeyId>)>,
@@ -170,10 +170,11 @@ pub fn plan<'a>(
         let first = plan.last;
         return Ok((plan, first));
     }
-    let noting = Noting::over(health);
-    let (mut plan, taken) = begin(legs, Sight { health: &noting, now }, seed)?;
     let mut trace = Box::new(Trace::begin(now));
-    trace.note(snapshot, noting, now, None, Some(&taken));
+    let noting = Noting::over(health, snapshot, now, &trace);
+    let (mut plan, taken) = begin(legs, Sight { health: &noting, now }, seed)?;
+    let news = noting.news();
+    trace.note(news, now, None, Some(&taken));
     plan.trace = Some(trace);
     let first = plan.last;
     Ok((plan, first))
@@ -300,9 +301,10 @@ impl<'a> Plan<'a> {
 
     fn follow_noting(&mut self, failed: Failed, sight: Sight<'_>) -> Option<Taken<'a>> {
         let Some(mut trace) = self.trace.take() else { return self.follow(failed, sight) };
-        let noting = Noting::over(sight.health);
+        let noting = Noting::over(sight.health, self.legs.snapshot(), sight.now, &trace);
         let taken = self.follow(failed, Sight { health: &noting, now: sight.now });
-        trace.note(self.legs.snapshot(), noting, sight.now, Some(failed), taken.as_ref());
+        let news = noting.news();
+        trace.note(news, sight.now, Some(failed), taken.as_ref());
         self.trace = Some(trace);
         taken
     }
@@ -331,20 +333,21 @@ impl<'a> Plan<'a> {
         elsewhere(&self.legs, &mut self.done, &self.refused, sight, chance)
     }
 
-    /// The same key again, after a while; another one when it is no longer fit; another leg when none of this one is.
+    /// The same key again, after a while; another one when it is not fit by then; another leg when none of this one is.
     fn retry(&mut self, retry_after: Option<Duration>, sight: Sight<'_>) -> Option<Taken<'a>> {
         let chance = self.random.f64();
-        let is_fit = sight.standing(self.leg.id, self.last.key).is_fit();
-        let chosen = match is_fit {
+        let after = self.wait(retry_after, sight.now)?;
+        let then = sight.in_a_while(after);
+        let chosen = match then.standing(self.leg.id, self.last.key).is_fit() {
             true => Some(Chosen { key: self.last.key, by: By::Same }),
-            false => self.fit(sight, chance, true),
+            false => self.fit(then, chance, false),
         };
         let chosen = match chosen {
             Some(chosen) => chosen,
             None if self.is_fit_elsewhere(sight) => return None,
-            None => self.least_bad(sight, false)?,
+            None => self.least_bad(then, false)?,
         };
-        let after = self.wait(retry_after, sight.now)?;
+        self.begin_round();
         Some(Taken { leg: self.leg, chosen, because: Move::Retry, chance, after })
     }
 
@@ -357,19 +360,25 @@ impl<'a> Plan<'a> {
             next = self.least_bad(sight, true);
         }
         let leg = self.leg;
-        let taken = |chosen, because, after| Taken { leg, chosen, because, chance, after };
         if let Some(chosen) = next {
-            return Some(taken(chosen, Move::Rotation, Duration::ZERO));
+            return Some(Taken { leg, chosen, because: Move::Rotation, chance, after: Duration::ZERO });
         }
         let retry_after = self.limited.iter().map(|(_, after)| *after).min()?;
-        let chosen = self.fit(sight, chance, false).or_else(|| self.least_bad(sight, false))?;
-        let state = sight.standing(leg.id, chosen.key).state;
+        let after = self.wait(Some(retry_after), sight.now)?;
+        let then = sight.in_a_while(after);
+        let chosen = self.fit(then, chance, false).or_else(|| self.least_bad(then, false))?;
+        let state = then.standing(leg.id, chosen.key).state;
         if is_fit_elsewhere && matches!(state, State::Open { .. } | State::Probing) {
             return None;
         }
-        let after = self.wait(Some(retry_after), sight.now)?;
+        self.begin_round();
+        Some(Taken { leg, chosen, because: Move::Round, chance, after })
+    }
+
+    /// With each wait, of which a leg has as many as it has retries, its keys may be tried again.
+    fn begin_round(&mut self) {
         self.limited.clear();
-        Some(taken(chosen, Move::Round, after))
+        self.retries += 1;
     }
 
     fn fit(&self, sight: Sight<'_>, chance: f64, in_round: bool) -> Option<Chosen> {
@@ -398,19 +407,14 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The next wait of this leg, which counts as one of its retries; `None` when there are no more, or when it would
-    /// last until the deadline.
+    /// The next wait of this leg; `None` when there are no more retries, or when it would last until the deadline.
     fn wait(&mut self, retry_after: Option<Duration>, now: Instant) -> Option<Duration> {
         let retry = &self.leg.provider.retry;
         if self.retries >= retry.retries_max {
             return None;
         }
         let wait = wait(retry, self.retries + 1, self.random.f64(), retry_after);
-        if now + wait >= self.legs.features().deadline {
-            return None;
-        }
-        self.retries += 1;
-        Some(wait)
+        (now + wait < self.legs.features().deadline).then_some(wait)
     }
 
     fn take(&mut self, taken: &Taken<'a>) -> Attempt<'a> {

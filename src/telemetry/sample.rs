@@ -27,6 +27,8 @@ pub struct InferenceLabels {
     pub key_id: Box<str>,
     /// Key's name.
     pub key_name: Box<str>,
+    /// Place in the list of fallbacks, from 1; 0: the primary.
+    pub fallback_index: u16,
 }
 
 /// What is counted per HTTP label set.
@@ -45,6 +47,10 @@ pub struct HttpSample {
 pub struct InferenceSample {
     /// Requests that ended well.
     pub successes: u64,
+    /// Of these, those that had one attempt.
+    pub served_at_once: u64,
+    /// Attempts after the first of a request, fallbacks' first ones not counted.
+    pub retries: HistogramSample,
     /// Requests that did not, by status and kind.
     pub errors: Vec<(u16, &'static str, u64)>,
     /// Upstream latency of the successes, µs.
@@ -61,6 +67,44 @@ pub struct InferenceSample {
     pub completion_tokens: u64,
     /// See `prompt_tokens`.
     pub cached_read_tokens: u64,
+}
+
+/// The ways that requests took on one core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaysSample {
+    /// By provider.
+    pub providers: Vec<(Box<str>, WaySample)>,
+    /// Moves from one key to another.
+    pub rotations: Vec<(RotationLabels, u64)>,
+}
+
+/// What is counted per provider. Requests that were served by their first attempt are not among it: they are
+/// [`InferenceSample::served_at_once`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaySample {
+    /// Attempts by outcome.
+    pub attempts: Vec<(&'static str, u64)>,
+    /// Attempts after the first of a request on it.
+    pub retries: u64,
+    /// Requests that came to it as a fallback.
+    pub fallbacks: u64,
+    /// Waits for a place, µs, of those who waited.
+    pub queue_wait_us: HistogramSample,
+}
+
+/// Labels of a move from one key to another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RotationLabels {
+    /// Provider's name.
+    pub provider: Box<str>,
+    /// Model, or `other`.
+    pub model: Box<str>,
+    /// Id of the key that failed.
+    pub key_id: Box<str>,
+    /// Its name.
+    pub key_name: Box<str>,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// What a core counts of the connections that come to it, beside those that it serves.
@@ -140,6 +184,10 @@ pub struct Sample {
     pub http: Vec<(HttpLabels, HttpSample)>,
     /// Inference counters.
     pub inference: Vec<(InferenceLabels, InferenceSample)>,
+    /// Attempts and what led to them.
+    pub ways: WaysSample,
+    /// Requests to models whose caller left.
+    pub cancelled: u64,
     /// Requests now under way, by request type.
     pub active: Vec<(&'static str, u64)>,
     /// Downstream connections now open.

@@ -159,6 +159,9 @@ impl Writer<'_> {
             State::Open { until } => ("open", Some(until)),
             State::Cooling { until } => ("cooling", Some(until)),
         };
+        if seen.is_later {
+            self.out.push_str(",\"later\":true");
+        }
         let _ = write!(self.out, ",\"state\":\"{state}\"");
         if let Some(until) = until {
             self.nanoseconds(",\"until_ns\":", until.saturating_duration_since(trace.began));

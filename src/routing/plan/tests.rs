@@ -3,6 +3,7 @@
 use super::*;
 use crate::routing::fixture::*;
 use crate::routing::health::Standing;
+use crate::routing::view::{Outcome, View};
 
 /// A request's way, driven by hand.
 struct Way<'a> {
@@ -116,6 +117,26 @@ fn a_retry_leaves_a_key_that_is_no_longer_fit() {
     way.open(second);
     let line = way.fails(Transient, None);
     assert_eq!(key(&line), first, "none is fit: the one whose time is over sooner");
+}
+
+#[test]
+fn a_key_that_is_fit_when_the_wait_is_over_is_waited_for() {
+    let snapshot = snapshot_with_retries(1);
+    let fallbacks = names(&["two/m"]);
+    let features = Features { fallbacks: Some(&fallbacks), ..asked("one/m", Instant::now()) };
+    for (asked_for_ms, leg) in [(300, 0), (1_001, 1)] {
+        let view = View::new(&snapshot);
+        let asked_for = Duration::from_millis(asked_for_ms);
+        let mut way = Way::begin(&snapshot, features, Sick::default());
+        let now = way.now;
+        let running = view.begin(way.last.provider, way.last.key, now).unwrap();
+        running.end(Outcome::Failed { retry_after: Some(asked_for) }, now);
+        let failed = Failed { class: Transient, retry_after: Some(asked_for) };
+        let Step::Attempt { attempt, .. } = way.plan.next(failed, &view, now).step else {
+            panic!("no attempt")
+        };
+        assert_eq!(attempt.leg, leg);
+    }
 }
 
 #[test]
