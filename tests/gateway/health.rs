@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, request};
 use crate::reload::{changed, file, replace, runs};
 use crate::setup::{ANSWER, ASK, CHAT, answer, config, ok, on_both};
-use crate::support::node::{Node, eventually};
-use crate::support::upstream::Upstream;
+use crate::support::node::{Node, eventually, pause};
+use crate::support::upstream::{Gate, Upstream};
 
 /// OpenAI with a key that is drawn nearly always, and one that is drawn nearly never.
 fn two_keys(upstream: &Upstream) -> Value {
@@ -105,7 +105,7 @@ fn a_breaker_keeps_a_failing_key_off_and_a_probe_brings_it_back() {
         let began = Instant::now();
         let mut ask = || caller.post(CHAT, ASK).status;
         assert_eq!((ask(), ask()), (500, 500));
-        // The origin's breaker has opened as well, and there is nobody else: the key in between has the better standing.
+        // The origin is both vendors' here, and its breaker goes by what the first of them says: ten.
         assert_eq!(ask(), 200);
         let is_soon = began.elapsed() < Duration::from_secs(1);
         assert!(!is_soon || keys(&upstream) == ["hot", "hot", "cold"], "{:?}", keys(&upstream));
@@ -114,5 +114,50 @@ fn a_breaker_keeps_a_failing_key_off_and_a_probe_brings_it_back() {
             (keys(&upstream).iter().filter(|key| *key == "hot").count() > 2).then_some(())
         });
         assert!(began.elapsed() >= Duration::from_secs(1));
+    });
+}
+
+/// A request that spent its time in the queue is late by no fault of the provider that got the rest of it.
+#[test]
+fn a_request_that_waited_too_long_is_not_held_against_the_key() {
+    on_both(|driver| {
+        let gate = Gate::default();
+        let passing = gate.clone();
+        let upstream = Upstream::start(move |line| {
+            while let Some(request) = line.receive() {
+                match request.text() {
+                    text if text.contains("held") => assert!(passing.pass()),
+                    text if text.contains("late") => {
+                        line.silence();
+                        return;
+                    }
+                    _ => {}
+                }
+                line.send(ok(ANSWER));
+            }
+        });
+        let mut config = two_keys(&upstream);
+        config["providers"]["openai"]["concurrency_and_buffer_size"] =
+            json!({ "concurrency": 1, "buffer_size": 9 });
+        config["providers"]["openai"]["breaker"] = json!({ "failures_in_a_row": 1, "open_seconds": 600 });
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        let mut held = Caller::new(&node);
+        held.send(request(CHAT, "", ASK.replace("hi", "held")));
+        upstream.request(0);
+        config["server"]["request_total_timeout_seconds"] = 2.into();
+        replace(&file(&node), &config.to_string());
+        node.signal("HUP");
+        runs(&node, 2);
+        let (mut late, began) = (Caller::new(&node), Instant::now());
+        late.send(request(CHAT, "", ASK.replace("hi", "late")));
+        while began.elapsed() < Duration::from_millis(1500) {
+            pause();
+        }
+        gate.open();
+        assert_eq!(held.answer().status, 200);
+        let late = late.answer();
+        assert!([(504, "request_timed_out"), (503, "queue_timeout")].contains(&(late.status, &late.code())));
+        assert_eq!(held.post(CHAT, ASK).status, 200);
+        assert_eq!(keys(&upstream).last().unwrap(), "hot", "its breaker is closed");
     });
 }
