@@ -53,7 +53,8 @@ pub(super) async fn make(
         let translation = Translation { from: to, to: from, include_usage: asked.include_usage, dropped };
         (outgoing::whole(head, body), translation)
     };
-    send(core, downstream, exchange, provider, outgoing, translation).await
+    let sent = send(core, downstream, exchange, provider, outgoing, translation).await;
+    sent.map_err(|failure| failure::named(failure, provider))
 }
 
 /// The caller's body in the provider's dialect; the caller's own stays.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::exchange::Exchange;
+use crate::config::snapshot::Provider;
 use crate::error::{Error, Kind};
 
 /// Why an attempt did not serve.
@@ -28,6 +29,18 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, retry_after: None, answer: None }
     }
+}
+
+/// The same, its sentence beginning with the provider's name where `net`, which knows hosts, worded it.
+pub(super) fn named(mut failure: Failure, provider: &Provider) -> Failure {
+    let is_worded_by_net = matches!(
+        failure.error.kind,
+        Kind::UpstreamUnreachable | Kind::UpstreamAddressRefused | Kind::UpstreamInvalidResponse
+    );
+    if is_worded_by_net && !failure.error.message.starts_with("provider ") {
+        failure.error.message = format!("provider {}: {}", provider.name, failure.error.message).into();
+    }
+    failure
 }
 
 /// Every key of the chosen provider was refused. `error` is what the provider said; its status would blame the caller's key.

@@ -83,8 +83,8 @@ pub enum Class {
     Limited,
     /// Another key at once, and not this one again for this request: 401, 402, 403.
     Refused,
-    /// A fallback, and no retry: other statuses (404, 410), no place in the provider's queue, an address that must not be
-    /// connected to.
+    /// A fallback, and no retry: other statuses (404, 410), no place in the provider's queue, no connection free, an address
+    /// that must not be connected to.
     Elsewhere,
     /// The answer that the caller gets: its own fault (400, 413, 415, 422), or ours. Of a fallback it is no more than the
     /// fallback's word: the next one is tried, since it may know more parameters or have a larger window.

@@ -15,7 +15,9 @@ pub fn classify(error: &Error) -> Class {
     match error.kind {
         Kind::UpstreamUnreachable | Kind::UpstreamTimeout | Kind::UpstreamInvalidResponse => Class::Transient,
         Kind::UpstreamStatus => classify_status(error.status()),
-        Kind::UpstreamAddressRefused
+        // Ours, but a fallback needs other connections, and perhaps no translation.
+        Kind::Overloaded
+        | Kind::UpstreamAddressRefused
         | Kind::RequestDropped
         | Kind::QueueTimeout
         | Kind::NoKeyForModel
@@ -104,12 +106,15 @@ mod tests {
                 &[Kind::UpstreamUnreachable, Kind::UpstreamTimeout, Kind::UpstreamInvalidResponse][..],
                 Class::Transient,
             ),
-            (&[Kind::UpstreamAddressRefused, Kind::RequestDropped, Kind::QueueTimeout], Class::Elsewhere),
+            (
+                &[Kind::UpstreamAddressRefused, Kind::RequestDropped, Kind::QueueTimeout, Kind::Overloaded],
+                Class::Elsewhere,
+            ),
             (
                 &[Kind::NoKeyForModel, Kind::ProviderNotSupported, Kind::UnsupportedOperation],
                 Class::Elsewhere,
             ),
-            (&[Kind::ClientGone, Kind::Internal, Kind::Overloaded, Kind::UnsupportedParameter], Class::Final),
+            (&[Kind::ClientGone, Kind::Internal, Kind::UnsupportedParameter], Class::Final),
         ] {
             for kind in kinds {
                 assert_eq!(classify(&Error::new(*kind, "x")), wanted, "{kind:?}");

@@ -257,7 +257,7 @@ fn a_providers_error_is_passed_on() {
     let openai = r#"{"error":{"message":"slow down","type":"tokens","param":null,"code":"rate_limit_exceeded"},"x":12345678901234567890}"#;
     let claude = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":"r"}"#;
     on_both(|driver| {
-        for status in [400, 401, 404, 429, 500, 529] {
+        for status in [400, 404, 410, 429, 500, 529] {
             let fields = "content-type: application/json\r\nretry-after: 3\r\n";
             let upstream = Upstream::start(move |line| {
                 while let Some(request) = line.receive() {
@@ -292,31 +292,37 @@ fn a_providers_error_is_passed_on() {
 #[test]
 fn the_key_does_not_come_back() {
     on_both(|driver| {
-        let upstream = Upstream::start(|line| {
-            while let Some(request) = line.receive() {
-                let key = request
-                    .values("authorization")
-                    .into_iter()
-                    .chain(request.values("x-api-key"))
-                    .collect::<String>();
-                let key = key.trim_start_matches("Bearer ").to_owned();
-                let body = format!(
-                    r#"{{"error":{{"message":"Incorrect API key provided: {key}. {key}","type":"{key}","code":"{key}"}}}}"#
-                );
-                line.send(answer(401, &format!("content-type: application/json\r\nx-echo: {key}\r\n"), body));
+        for (status, told) in [(400, 400), (401, 502)] {
+            let upstream = Upstream::start(move |line| {
+                while let Some(request) = line.receive() {
+                    let key = request
+                        .values("authorization")
+                        .into_iter()
+                        .chain(request.values("x-api-key"))
+                        .collect::<String>();
+                    let key = key.trim_start_matches("Bearer ").to_owned();
+                    let body = format!(
+                        r#"{{"error":{{"message":"Incorrect API key provided: {key}. {key}","type":"{key}","code":"{key}"}}}}"#
+                    );
+                    line.send(answer(
+                        status,
+                        &format!("content-type: application/json\r\nx-echo: {key}\r\n"),
+                        body,
+                    ));
+                }
+            });
+            let node = node(&upstream, driver);
+            for (path, ask) in [
+                (CHAT, ASK.to_owned()),
+                (OPENAI_CHAT, ASK.to_owned()),
+                (MESSAGES, r#"{"model":"claude-x"}"#.to_owned()),
+                (CHAT, ASK.replace("openai/gpt-4o", "anthropic/claude-x")),
+            ] {
+                let answer = Caller::new(&node).post(path, ask);
+                let all = [&answer.head, answer.text()].concat();
+                assert_eq!(answer.status, told);
+                assert!(!all.contains("under-test") && answer.text().contains("***"), "{all}");
             }
-        });
-        let node = node(&upstream, driver);
-        for (path, ask) in [
-            (CHAT, ASK.to_owned()),
-            (OPENAI_CHAT, ASK.to_owned()),
-            (MESSAGES, r#"{"model":"claude-x"}"#.to_owned()),
-            (CHAT, ASK.replace("openai/gpt-4o", "anthropic/claude-x")),
-        ] {
-            let answer = Caller::new(&node).post(path, ask);
-            let all = [&answer.head, answer.text()].concat();
-            assert_eq!(answer.status, 401);
-            assert!(!all.contains("under-test") && answer.text().contains("***"), "{all}");
         }
     });
 }

@@ -289,3 +289,19 @@ fn sixteen_may_be_named() {
         );
     });
 }
+
+#[test]
+fn a_provider_whose_connections_are_all_in_use_is_fallen_back_from() {
+    on_both(|driver| {
+        let three = Three::new(Act::Silence(vec![]), Act::claude(), Act::good());
+        let mut config = three.config();
+        config["providers"]["openai"]["network_config"]["max_conns_per_host"] = json!(1);
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        let mut first = Caller::new(&node);
+        first.send(request(CHAT, "", ASK));
+        three.openai.request(0);
+        let answer = Caller::new(&node).post(CHAT, with(ASK, &json!(["groq/llama"])));
+        assert_eq!((answer.status, said(&answer), three.asked()), (200, ["groq", "2"], [1, 0, 1]));
+        assert_eq!(answer.value("x-corelane-attempt-trail"), Some("openai/one overloaded, groq/three 200"));
+    });
+}
