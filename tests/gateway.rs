@@ -40,6 +40,8 @@ mod first_content;
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/health.rs"]
+mod health;
 #[path = "gateway/held.rs"]
 mod held;
 #[path = "gateway/idle.rs"]
@@ -65,6 +67,8 @@ mod panics;
 mod passthrough;
 #[path = "gateway/paths.rs"]
 mod paths;
+#[path = "gateway/places.rs"]
+mod places;
 #[path = "gateway/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "gateway/reload.rs"]

@@ -142,7 +142,10 @@ fn check_trail(row: &Value) {
     if row["attempts"] == 0 {
         return assert_eq!(row["attempt_trail"], Value::Null, "{row:#}");
     }
-    let trail = parsed(row, "attempt_trail");
+    assert!(row["decision"].as_str().is_some_and(|decision| decision.len() <= 2048), "{row:#}");
+    let (trail, decision) = (parsed(row, "attempt_trail"), parsed(row, "decision"));
+    assert_eq!(decision["legs"][0]["provider"], row["provider"], "{row:#}");
+    assert_eq!(decision["steps"][0]["key"], row["selected_key_name"], "{row:#}");
     let [attempt] = trail.as_array().unwrap().as_slice() else { panic!("{trail:#}") };
     assert_eq!((&attempt["leg"], &attempt["wait_ms"]), (&json!(0), &json!(0)), "{row:#}");
     assert_eq!(

@@ -175,7 +175,7 @@ impl View<'_> {
     fn leg(&self, leg: &Leg<'_>) -> String {
         if let Some(error) = &leg.error {
             let which = match leg.number {
-                0 => "what it means".to_owned(),
+                0 => "the provider that is meant".to_owned(),
                 number => format!("fallback {number}, {},", printable(leg.name)),
             };
             return format!("{which} is skipped ({})\n  {}\n", error.kind.code(), error.message);

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::output;
 use super::place::ConfigPlace;
-use crate::config::snapshot::LogsStore;
 use crate::config::Loaded;
+use crate::config::snapshot::LogsStore;
 use crate::routing::decision::read::Decision;
 use crate::telemetry::lookup::{self, Found};
 
@@ -114,6 +114,7 @@ fn looked_for(store: &LogsStore, id: Uuid, at: Timestamp) -> Result<Found, Strin
         if age.is_negative() || age.unsigned_abs() > YOUNG {
             break;
         }
+        #[expect(clippy::disallowed_methods, reason = "a command serves nobody, and nothing would wake it")]
         thread::sleep(LOOK_INTERVAL);
     }
     Err(format!(

@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use crate::config::snapshot::{KeyId, Provider, ProviderId};
 use crate::error::{Error, Kind};
+use crate::net::places::Count;
 use crate::routing::health::State;
 use crate::routing::plan::{Class, classify};
 use crate::routing::view::{Outcome, View};
@@ -20,6 +21,7 @@ impl Exchange<'_> {
         let outcome = match served {
             // A stream that broke off after it had begun, or brought an error, is served and has failed.
             Ok(()) => self.error.as_ref().map_or(Outcome::Answered, |error| outcome(error, None)),
+            Err(failure) if self.was_cut_short(&failure.error) => Outcome::Neutral,
             Err(failure) => outcome(&failure.error, failure.retry_after),
         };
         if let (Outcome::Answered, None, Some(elapsed)) = (outcome, self.first_token, self.upstream) {
@@ -28,6 +30,15 @@ impl Exchange<'_> {
         if let Some(cooldown) = running.end(outcome, self.now()) {
             core.neighbours.tell(core.index, cooldown);
         }
+    }
+
+    /// The request's own time ran out, and the provider had less than half of it: that says nothing of the provider. Were it a
+    /// failure, requests that waited long for a place would open the breaker of one that serves as well as it can.
+    fn was_cut_short(&self, error: &Error) -> bool {
+        let total = self.snapshot.server.request_total_timeout;
+        error.kind == Kind::UpstreamTimeout
+            && self.now() >= self.deadline
+            && self.upstream.unwrap_or_default() < total / 2
     }
 }
 
@@ -46,11 +57,8 @@ impl Core {
                 }));
             }
         }
-        let queue = |(provider, taken, waiting): (String, u32, u32)| QueueSample {
-            provider: provider.into(),
-            taken,
-            waiting,
-        };
+        let queue =
+            |Count { provider, taken, waiting }| QueueSample { provider: provider.into(), taken, waiting };
         sample.queues = self.places.counts().into_iter().map(queue).collect();
         sample
     }

@@ -130,12 +130,16 @@ impl Passage {
         }
     }
 
-    /// An error that the provider sent as an event went on as it was; the request failed all the same.
-    pub(super) fn note_error(&self, exchange: &mut Exchange<'_>) {
-        if let Self::Through(observer) = self
-            && let Some(error) = observer.error()
-        {
-            exchange.fail(&Error::upstream(error.clone()));
+    /// Whether an event that went on as it was is a provider's error.
+    pub(super) fn has_error(&self) -> bool {
+        matches!(self, Self::Through(observer) if observer.error().is_some())
+    }
+
+    /// That error.
+    pub(super) fn error(&self) -> Option<Error> {
+        match self {
+            Self::Through(observer) => observer.error().cloned().map(Error::upstream),
+            Self::Translated(_) => None,
         }
     }
 

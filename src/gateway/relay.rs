@@ -81,8 +81,11 @@ pub(super) async fn relay(
     match relayed {
         // Whatever came of it, there is nobody to be told, and nothing more to be tried.
         _ if exchange.caller_has_left => Err(Error::from(Gone).into()),
-        Err(failure) => Err(masked(failure, exchange)),
-        done => done,
+        // One that has an answer was masked with it.
+        Err(Failure { error, retry_after, answer: None }) => {
+            Err(Failure { error: masked(error, exchange), retry_after, answer: None })
+        }
+        relayed => relayed,
     }
 }
 
@@ -134,32 +137,27 @@ async fn failed(
 }
 
 /// Overwrites the chosen key's value, which providers quote in errors.
-fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
+pub(super) fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
     if let Some(secret) = exchange.chosen().1.and_then(|key| key.secret.as_ref()) {
         mask::mask(bytes, secret.expose().as_bytes());
     }
 }
 
-/// The same in an error that came under a status of success; one that has an answer of its own was masked with it.
-fn masked(mut failure: Failure, exchange: &Exchange<'_>) -> Failure {
-    if failure.answer.is_some() {
-        return failure;
-    }
-    let Some(upstream) = failure.error.upstream.take() else { return failure };
+/// The same in the words of a provider's error.
+pub(super) fn masked(mut error: Error, exchange: &Exchange<'_>) -> Error {
+    let Some(upstream) = error.upstream.take() else { return error };
     let masked = |text: String| {
         let mut bytes = text.into_bytes();
         mask_key(&mut bytes, exchange);
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let upstream = UpstreamError {
+    Error::upstream(UpstreamError {
         status: upstream.status,
         kind: masked(upstream.kind),
         code: upstream.code.map(masked),
         message: masked(upstream.message),
         param: upstream.param.map(masked),
-    };
-    failure.error = Error::upstream(upstream);
-    failure
+    })
 }
 
 /// Sends bytes of the answer, unless nobody is there to take them. The buffer comes back empty.
@@ -169,6 +167,7 @@ pub(super) async fn pass(
     bytes: Vec<u8>,
 ) -> Result<Vec<u8>, Error> {
     if exchange.caller_has_left {
+        exchange.kept = None;
         return Ok(Vec::new());
     }
     match reply::timed_send(downstream, exchange, bytes).await {

@@ -11,7 +11,7 @@ use super::due::Due;
 use super::exchange::Exchange;
 use super::framing::BodyFraming;
 use super::passage::{Passage, Standing};
-use super::relay::{Answer, pass, returned_head};
+use super::relay::{Answer, mask_key, masked, pass, returned_head};
 use super::streams::Listed;
 use crate::dialect;
 use crate::error::{Error, Kind};
@@ -71,11 +71,15 @@ pub(super) async fn relay(
     }
     match result {
         Ok(()) => {
-            relay.passage.note_error(exchange);
+            if let Some(error) = relay.passage.error() {
+                // It went on as it was; the request failed all the same.
+                exchange.fail(&masked(error, exchange));
+            }
             relay.answer.release(core, exchange.now());
         }
         Err(error) if error.kind == Kind::ClientGone => return Err(error),
         Err(error) => {
+            let error = masked(error, exchange);
             relay.break_off(exchange, &error);
             exchange.fail(&error);
         }
@@ -252,6 +256,9 @@ impl<'a> Relay<'a> {
     }
 
     fn frame_text(&mut self, exchange: &mut Exchange<'_>) {
+        if self.passage.has_error() {
+            mask_key(&mut self.text, exchange);
+        }
         self.framing.frame(&mut self.out, &self.text);
         exchange.log_output(&self.text);
         self.text.clear();

@@ -91,8 +91,11 @@ async fn long(
 ) -> Result<(), Error> {
     let mut held = Held { look: AnswerLook::new(answer.translation.from), hold: core.net.budget.hold() };
     let mut seen = 0;
-    // So that it is not copied while it grows.
-    body.reserve_exact(announced_bytes(&answer).min(HELD_BYTES_MAX).saturating_sub(body.len()));
+    let announced = announced_bytes(&answer);
+    if announced <= HELD_BYTES_MAX {
+        // So that it is not copied while it grows.
+        body.reserve_exact(announced.saturating_sub(body.len()));
+    }
     while is_checked(&answer) && held.may_hold(&answer, body.len()) {
         held.look.push(body.get(seen..).unwrap_or_default())?;
         seen = body.len();

@@ -96,3 +96,34 @@ impl<M> Mailbox<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_arrive_does_so_beside_a_full_box_and_first() {
+        let (post, mailbox) = mailbox().unwrap();
+        let sent = (0..).take_while(|number| post.send(*number).is_ok()).count();
+        assert_eq!((sent, post.offer(0, MESSAGES_MAX)), (MESSAGES_MAX, Err(0)));
+        (0..5000).for_each(|number| post.insist(-number).unwrap());
+        drop(post);
+        let mut opened = Vec::new();
+        let runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build();
+        runtime
+            .unwrap()
+            .block_on(mailbox.serve(Driver::Epoll, |message| {
+                opened.push(message);
+                true
+            }))
+            .unwrap();
+        assert_eq!(opened, (0..5000).map(|number| -number).chain(0..MESSAGES_MAX as i64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nothing_is_left_with_a_core_that_has_ended() {
+        let (post, mailbox) = mailbox().unwrap();
+        drop(mailbox);
+        assert_eq!((post.send(1), post.insist(2)), (Err(1), Err(2)));
+    }
+}

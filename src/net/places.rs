@@ -35,11 +35,28 @@ struct Named {
 pub struct Places {
     core: u16,
     registry: Arc<Registry>,
-    /// Of the newest config, by the provider's name; few.
-    limited: RefCell<Vec<(String, Arc<Queue>)>>,
+    /// Of the newest config; few.
+    limited: RefCell<Vec<Limited>>,
     next_ticket: Cell<u64>,
     /// Requests of this core that wait, by ticket.
     slots: RefCell<HashMap<u64, Slot>>,
+}
+
+/// A provider with a limit.
+struct Limited {
+    provider: String,
+    queue: Arc<Queue>,
+}
+
+/// A provider with a limit, on the whole node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The provider's name.
+    pub provider: String,
+    /// Places taken.
+    pub taken: u32,
+    /// Requests that wait.
+    pub waiting: u32,
 }
 
 enum Slot {
@@ -77,17 +94,17 @@ impl Registry {
 
     /// The queues that `snapshot` wants, its limits in force from now on; each core does this, to the same end. A queue that it
     /// does not want has no limit any more, so that whoever waits there goes on.
-    fn adopt(&self, snapshot: &Snapshot) -> Vec<(String, Arc<Queue>)> {
+    fn adopt(&self, snapshot: &Snapshot) -> Vec<Limited> {
         let limits = snapshot.providers.iter().filter_map(|provider| Some((provider, provider.concurrency?)));
         let limited: Vec<_> = limits
             .map(|(provider, limit)| {
                 let queue = self.of(&provider.name);
                 queue.limit(limit.requests_max);
-                (provider.name.clone(), queue)
+                Limited { provider: provider.name.clone(), queue }
             })
             .collect();
         let all = std::iter::successors(self.first.get(), |named| named.next.get());
-        for named in all.filter(|named| limited.iter().all(|(name, _)| *name != named.name)) {
+        for named in all.filter(|named| limited.iter().all(|limited| limited.provider != named.name)) {
             named.queue.limit(u32::MAX);
         }
         limited
@@ -141,16 +158,21 @@ impl Places {
         }
     }
 
-    /// For each provider with a limit: its name, its places taken, and how many wait, of all cores together.
-    pub fn counts(&self) -> Vec<(String, u32, u32)> {
+    /// Each provider with a limit.
+    pub fn counts(&self) -> Vec<Count> {
         let limited = self.limited.borrow();
-        let count = |(name, queue): &(String, Arc<Queue>)| (name.clone(), queue.taken(), queue.waiting());
+        let count = |limited: &Limited| Count {
+            provider: limited.provider.clone(),
+            taken: limited.queue.taken(),
+            waiting: limited.queue.waiting(),
+        };
         limited.iter().map(count).collect()
     }
 
     fn find(&self, provider: &str) -> Option<Arc<Queue>> {
         let limited = self.limited.borrow();
-        limited.iter().find(|(name, _)| name == provider).map(|(_, queue)| Arc::clone(queue))
+        let found = limited.iter().find(|limited| limited.provider == provider);
+        found.map(|limited| Arc::clone(&limited.queue))
     }
 
     fn wait(&self, queue: Arc<Queue>) -> Waiting<'_> {
@@ -243,6 +265,10 @@ mod tests {
         }
     }
 
+    fn counts(core: &Places) -> Vec<(String, u32, u32)> {
+        core.counts().into_iter().map(|count| (count.provider, count.taken, count.waiting)).collect()
+    }
+
     #[test]
     fn cores_share_the_places_and_the_line() {
         let (cores, mail) = cores(&snapshot(&[("openai", 1)]));
@@ -251,7 +277,7 @@ mod tests {
         let (mut first, mut second) = (waiting(&cores[1]), waiting(&cores[0]));
         let gone = waiting(&cores[1]);
         assert!(matches!(cores[0].enter("openai", 3), Entered::Full));
-        assert_eq!(cores[0].counts(), [("openai".to_owned(), 1, 3)]);
+        assert_eq!(counts(&cores[0]), [("openai".to_owned(), 1, 3)]);
         drop(held);
         deliver(&cores, &mail);
         assert!(poll(&mut second).is_none());
@@ -261,7 +287,7 @@ mod tests {
         // Granted, and its caller leaves before he sees it.
         deliver(&cores, &mail);
         drop(second);
-        assert_eq!(cores[1].counts(), [("openai".to_owned(), 0, 0)]);
+        assert_eq!(counts(&cores[1]), [("openai".to_owned(), 0, 0)]);
         assert!(cores.iter().all(|core| core.slots.borrow().is_empty()));
         drop(placed(&cores[1]));
     }
@@ -275,7 +301,7 @@ mod tests {
         deliver(&cores, &mail);
         let (held_first, none) = (poll(&mut first), poll(&mut second));
         assert!(held_first.is_some() && none.is_none());
-        assert_eq!(cores[0].counts(), [("openai".to_owned(), 2, 1)]);
+        assert_eq!(counts(&cores[0]), [("openai".to_owned(), 2, 1)]);
         // The limit goes, and who waits goes on; it comes back, and all are counted.
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("anthropic", 7)])));
         deliver(&cores, &mail);
@@ -284,7 +310,7 @@ mod tests {
         assert!(matches!(cores[0].enter("openai", 1), Entered::Free));
         cores.iter().for_each(|core| core.adopt(&snapshot(&[("openai", 1)])));
         let mut third = waiting(&cores[0]);
-        assert_eq!(cores[0].counts(), [("openai".to_owned(), 3, 1)]);
+        assert_eq!(counts(&cores[0]), [("openai".to_owned(), 3, 1)]);
         drop((held, held_first));
         deliver(&cores, &mail);
         assert!(poll(&mut third).is_none(), "it drains");

@@ -176,9 +176,10 @@ impl Breaker {
     fn tick(&self, now: Instant) -> u64 {
         let epoch = self.epoch.get().unwrap_or(now);
         self.epoch.set(Some(epoch));
-        let width = (self.settings.get().window / BUCKETS as u32).as_micros().max(1);
-        let passed = now.saturating_duration_since(epoch).as_micros();
-        u64::try_from(passed / width).unwrap_or(u64::MAX)
+        // Not in 128 bits, whose division is slow.
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let width = micros(self.settings.get().window / BUCKETS as u32).max(1);
+        micros(now.saturating_duration_since(epoch)) / width
     }
 
     fn is_mostly_failing(&self, tick: u64) -> bool {

@@ -386,7 +386,7 @@ mod tests {
         let mut snapshot = snapshot(CONFIG);
         let mut random = fastrand::Rng::with_seed(4);
         let template = snapshot.providers[1].clone();
-        for round in 0..100 {
+        for round in 0..60 {
             snapshot.providers[1] = random_provider(&template, &mut random);
             let explained = explain(&snapshot, asked("openai/best")).unwrap();
             let mut counts: HashMap<Option<u16>, u32> = HashMap::new();

@@ -436,3 +436,31 @@ fn what_failed_leaves_nothing_of_itself_in_the_answer() {
         assert_eq!(upstream.requests().len(), 2);
     });
 }
+
+#[test]
+fn the_key_does_not_come_back_in_a_streams_error() {
+    let quoting = |error: &str, key: &str| error.replace("busy", key).replace("slow down", key);
+    on_both(|driver| {
+        for begins in [false, true] {
+            let upstream = Upstream::start(move |line| {
+                while let Some(request) = line.receive() {
+                    let is_claude = claude(&request.head);
+                    let (start, error, key) = match is_claude {
+                        true => ([START, BLOCK, DELTA].concat(), OVERLOADED, "sk-ant-under-test"),
+                        false => (event("ho"), LIMITED, "sk-openai-under-test"),
+                    };
+                    let error = quoting(error, &format!("no such key: {key}"));
+                    let events = if begins { [start, error].concat() } else { error };
+                    play(line, &events, Then::Ends);
+                }
+            });
+            let node = node(&upstream, driver);
+            for (path, ask) in [(CHAT, ASK_STREAM), (MESSAGES, MESSAGES_STREAM), (CHAT, ASK_CLAUDE_STREAM)] {
+                let answer = Caller::new(&node).post(path, ask);
+                assert_eq!(answer.status == 200, begins, "{}", answer.text());
+                assert!(answer.text().contains("no such key: ***"), "{}", answer.text());
+                assert!(!answer.text().contains("under-test"), "{}", answer.text());
+            }
+        }
+    });
+}

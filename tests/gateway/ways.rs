@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::caller::{Answer, Caller};
+use crate::caller::{Answer, Caller, request};
 use crate::setup::{ANSWER, CHAT, answer, ok, on_both};
-use crate::support::node::Node;
-use crate::support::upstream::Upstream;
+use crate::support::node::{Node, eventually};
+use crate::support::upstream::{Gate, Upstream};
 
 /// A provider that answers by the key of a request and by a word in it.
 fn by_key() -> Upstream {
@@ -138,5 +138,67 @@ fn when_all_fail_the_primarys_failure_is_answered_and_the_trail_says_all() {
         let page = page(&node);
         assert!((sum(&page, "corelane_attempts_total{") - 4.0).abs() < 0.5, "{page}");
         assert!((sum(&page, "bifrost_error_requests_total{") - 1.0).abs() < 0.5, "{page}");
+    });
+}
+
+/// The page, once it has all of these lines.
+fn eventually_says(node: &Node, lines: &[&str]) {
+    eventually("the page says it", || {
+        let page = page(node);
+        lines.iter().all(|line| page.lines().any(|found| found == *line)).then_some(())
+    });
+}
+
+#[test]
+fn who_waits_is_dropped_or_leaves_is_counted() {
+    on_both(|driver| {
+        let gate = Gate::default();
+        let upstream = {
+            let gate = gate.clone();
+            Upstream::start(move |line| {
+                while line.receive().is_some() && gate.pass() {
+                    line.send(ok(ANSWER));
+                }
+            })
+        };
+        let mut config = config(&upstream);
+        config["client"]["drop_excess_requests"] = json!(true);
+        config["providers"]["openai"]["concurrency_and_buffer_size"] =
+            json!({ "concurrency": 1, "buffer_size": 1 });
+        config["providers"]["openai"]["fallbacks"] = json!([]);
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        let asks = |word: &str| {
+            let mut caller = Caller::new(&node);
+            caller.send(request(CHAT, "", ask(word)));
+            caller
+        };
+        let mut served = asks("served");
+        eventually_says(&node, &[r#"corelane_queue_places_taken{provider="openai"} 1"#]);
+        let waits = asks("waits");
+        eventually_says(&node, &[r#"corelane_queue_waiting{provider="openai"} 1"#]);
+        let dropped = Caller::new(&node).post(CHAT, ask("dropped"));
+        assert_eq!((dropped.status, &*dropped.code()), (503, "request_dropped"));
+        assert_eq!(dropped.value("x-corelane-attempts"), Some("1"));
+        drop(waits);
+        eventually_says(
+            &node,
+            &[
+                r#"corelane_queue_waiting{provider="openai"} 0"#,
+                r#"corelane_requests_dropped_total{provider="openai"} 1"#,
+                r#"corelane_attempts_total{provider="openai",outcome="request_dropped"} 1"#,
+                r#"corelane_attempts_total{provider="openai",outcome="client_gone"} 1"#,
+                r#"corelane_queue_wait_seconds_count{provider="openai"} 1"#,
+                "corelane_requests_cancelled_total 1",
+            ],
+        );
+        gate.open();
+        assert_eq!(served.answer().status, 200);
+        eventually_says(
+            &node,
+            &[
+                r#"corelane_queue_places_taken{provider="openai"} 0"#,
+                r#"corelane_attempts_total{provider="openai",outcome="ok"} 1"#,
+            ],
+        );
     });
 }

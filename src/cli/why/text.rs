@@ -10,6 +10,9 @@ use super::Told;
 use crate::config::Printable;
 use crate::routing::decision::read::{Decision, Leg, Seen, Step};
 
+/// Characters of an error's message that are told.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
 /// An attempt as the column `attempt_trail` has it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Attempt {
@@ -180,7 +183,7 @@ fn candidates(out: &mut String, leg: &Leg, steps: &[Step]) {
 fn at_first(steps: &[Step], leg: u16, provider: &str, key: Option<&str>) -> String {
     let Some(at) = steps.iter().position(|step| step.leg == Some(leg)) else { return String::new() };
     let is_it = |seen: &&Seen| !seen.later && seen.provider == provider && seen.key.as_deref() == key;
-    let known = steps.iter().take(at + 1).flat_map(|step| &step.seen).filter(is_it).last();
+    let known = steps.iter().take(at + 1).flat_map(|step| &step.seen).rfind(is_it);
     let at_ns = steps.get(at).map(|step| step.at_ns).unwrap_or_default();
     format!(", {}", known.map_or_else(|| "fit".to_owned(), |seen| standing(seen, at_ns)))
 }
@@ -333,8 +336,17 @@ fn answer(out: &mut String, told: &Told) {
         ["/error/message", "/message"].into_iter().find_map(|place| details.pointer(place)?.as_str());
     if let Some(message) = message {
         out.push_str("\nwhat was answered\n");
-        line(out, "  ", &Printable(message).to_string());
+        line(out, "  ", &one_line(message));
     }
+}
+
+/// A provider's sentence: what a terminal would obey is escaped.
+fn one_line(message: &str) -> String {
+    let escaped = message.chars().take(MESSAGE_CHARS_MAX).map(|char| match char.is_control() {
+        true => char.escape_default().to_string(),
+        false => char.to_string(),
+    });
+    escaped.collect()
 }
 
 fn ms(ms: f64) -> String {

@@ -387,4 +387,41 @@ mod tests {
             assert_eq!((queue.wishes.1.len(), queue.line.1.recv().unwrap().len()), (0, 0));
         }
     }
+
+    /// One gives his place back in the very moment in which another lines up, and then neither does anything more: if the one
+    /// leaves the work to the other, who has just looked for the last time, nobody is ever served.
+    #[test]
+    fn a_place_that_comes_back_while_another_lines_up_is_given() {
+        const ROUNDS: u64 = 30_000;
+        let (queue, told) = queue(1);
+        let (giver, round) = (Arc::clone(&queue), Arc::new(AtomicU64::new(0)));
+        let rounds = Arc::clone(&round);
+        let thread = std::thread::spawn(move || {
+            let mut random = fastrand::Rng::with_seed(1);
+            for number in 1..=ROUNDS {
+                let held = place(&giver);
+                rounds.store(2 * number, Ordering::SeqCst);
+                (0..random.u32(..200)).for_each(|_| std::hint::spin_loop());
+                drop(held);
+                while rounds.load(Ordering::SeqCst) != 2 * number + 1 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut random = fastrand::Rng::with_seed(2);
+        for number in 1..=ROUNDS {
+            while round.load(Ordering::SeqCst) != 2 * number {
+                std::thread::yield_now();
+            }
+            (0..random.u32(..200)).for_each(|_| std::hint::spin_loop());
+            if queue.enter(9) == Entry::InLine {
+                queue.line_up(Waiter { core: 0, ticket: number });
+                assert_eq!(told.recv_timeout(Duration::from_secs(40)), Ok(number), "a wake-up is lost");
+            }
+            drop(Place::new(Arc::clone(&queue)));
+            round.store(2 * number + 1, Ordering::SeqCst);
+        }
+        thread.join().unwrap();
+        assert_eq!((queue.taken(), queue.waiting()), (0, 0));
+    }
 }

@@ -153,6 +153,20 @@ fn a_record_has_its_bound_and_says_what_is_left_out() {
 }
 
 #[test]
+fn a_provider_may_ask_for_any_time() {
+    let (mut snapshot, now) = (three_providers(), Instant::now());
+    provider(&mut snapshot, "two").retry = retries(2);
+    for class in [Class::Transient, Class::Limited] {
+        let (mut plan, _) = plan(&snapshot, asked("two/m", now), &Sick::default(), now, 7).unwrap();
+        for _ in 0..3 {
+            plan.next(Failed { class, retry_after: Some(Duration::MAX) }, &Sick::default(), now);
+        }
+        let text = record(&plan);
+        assert_eq!(Decision::parse(&text).unwrap().replay(&snapshot, now), Ok(text));
+    }
+}
+
+#[test]
 fn another_shape_and_another_config_are_told() {
     let (snapshot, now) = (three_providers(), Instant::now());
     assert!(Decision::parse("{}").is_err());

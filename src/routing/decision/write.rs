@@ -258,7 +258,8 @@ impl Writer<'_> {
     }
 
     fn nanoseconds(&mut self, before: &str, duration: Duration) {
-        let _ = write!(self.out, "{before}{}", duration.as_nanos());
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let _ = write!(self.out, "{before}{nanoseconds}");
     }
 
     /// A string of JSON (RFC 8259 §7), cut when it is too long.
