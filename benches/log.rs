@@ -11,7 +11,7 @@ use corelane::chat::Usage;
 use corelane::config::snapshot::{LogsStore, Postgres, Secret, SslMode};
 use corelane::dialect::Dialect;
 use corelane::telemetry::cells::{Cells, InferenceObservation, Observation};
-use corelane::telemetry::record::Record;
+use corelane::telemetry::record::{Attempted, Outcome, Record};
 use corelane::telemetry::ring::{PushOutcome, ring};
 use corelane::telemetry::row::Row;
 use corelane::telemetry::store::{Store, StoreError, StoreState, open_store};
@@ -22,6 +22,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows per measurement.
 const ROWS: u64 = 30_000;
+
+/// What `routing` says of a request that was served at once by one of two keys.
+const DECISION: &str = r#"{"version":1,"seed":"9223372036854775807","model":"openai/gpt-4o-mini","deadline_ns":600000000000,"steps":[{"leg":0,"key":"first","because":"first","by":"drawn","draw":0.3141592653589793}],"legs":[{"leg":0,"provider":"openai","model":"gpt-4o-mini","keys":[{"key":"first","weight":1},{"key":"second","weight":1}]}]}"#;
 
 /// A body of about a KiB in, a short answer out: the 1 KB request of the load test.
 fn record() -> Record {
@@ -45,6 +48,15 @@ fn record() -> Record {
         selected_key_name: "first".to_owned(),
         selected_key_id: "key-1".to_owned(),
         attempts: 1,
+        fallback_index: 0,
+        trail: vec![Attempted {
+            leg: 0,
+            by: None,
+            outcome: Outcome::Status(200),
+            wait_us: 0,
+            took_us: 1_400,
+        }],
+        decision: Some(DECISION.to_owned()),
         latency_us: 1_500,
         first_token_us: Some(900),
         overhead_us: 40,
@@ -71,6 +83,9 @@ fn counting() {
             request_type: "chat_completion",
             key_id: "6f2a9c0e-key",
             key_name: "first",
+            fallback_index: 0,
+            retries: 0,
+            is_at_once: true,
             is_success: true,
             error_kind: "",
             upstream_latency_us: Some(20_000),

@@ -8,6 +8,7 @@ mod explain;
 mod output;
 mod place;
 mod serve;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +34,9 @@ enum Command {
     Check(check::Check),
     /// Say which provider and keys a model's name leads to, how likely each is, and why others are not.
     Explain(explain::Explain),
+    /// Say what became of one request and why, from its row: who could serve it, what was tried, what came of it. Exit 0:
+    /// found; 1: not; 2: that is no id.
+    Why(why::Why),
     /// What a config means, what may stand in one, and what changed between two.
     #[command(subcommand)]
     Config(config::Config),
@@ -114,6 +118,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse_from(with_aliases(std::env::args_os())).command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Status(place) => admin::status(&place),
         Command::Streams(place) => admin::streams(&place),
         Command::Reload(place) => admin::reload(&place),

@@ -15,6 +15,8 @@ mod explain;
 #[path = "commands/online.rs"]
 mod online;
 mod support;
+#[path = "commands/why.rs"]
+mod why;
 
 use std::fs;
 use std::path::{Path, PathBuf};

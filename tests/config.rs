@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use corelane::config::snapshot::{
-    Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls, Snapshot,
-    Transport, Whence,
+    Breaker, Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls,
+    Snapshot, Transport, Whence,
 };
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use serde_json::{Value, json};
@@ -167,6 +167,27 @@ fn the_digest_is_of_retries_operations_and_the_admin_api() {
         (
             include_str!("config/good/retries.json"),
             &[("1.5s", "1s"), ("1m30s", "1m29s"), (r#""max_retries": 3"#, r#""max_retries": 2"#)][..],
+        ),
+        (
+            include_str!("config/good/pacing.json"),
+            &[
+                (r#""request_total_timeout_seconds": 86400"#, r#""request_total_timeout_seconds": 86399"#),
+                ("minimal", "none"),
+                (r#""drop_excess_requests": true"#, r#""drop_excess_requests": false"#),
+                (r#""first_token_timeout": "1.5s""#, r#""first_token_timeout": "1.6s""#),
+                (r#""first_token_hold_ms": 60000"#, r#""first_token_hold_ms": 5000"#),
+                ("least_busy", "latency"),
+                (r#""failures_in_a_row": 3"#, r#""failures_in_a_row": 4"#),
+                (r#""failure_ratio": 0.25"#, r#""failure_ratio": 0.5"#),
+                (r#""requests_min": 5"#, r#""requests_min": 6"#),
+                (r#""window_seconds": 60"#, r#""window_seconds": 59"#),
+                (r#""open_seconds": 3600"#, r#""open_seconds": 3599"#),
+                (r#""concurrency": 8"#, r#""concurrency": 7"#),
+                (r#""buffer_size": 8"#, r#""buffer_size": 9"#),
+                (r#""on_client_gone": "finish""#, r#""on_client_gone": "cancel""#),
+                (r#"["Anthropic/", "#, "["),
+                (r#""model": "o3""#, r#""model": "o4""#),
+            ][..],
         ),
         (
             include_str!("config/good/custom_providers.json"),
@@ -354,6 +375,9 @@ fn print_provider(out: &mut String, provider: &Provider) {
     if chat_stream_path != chat_path || *operations != Operations::default() {
         let _ = writeln!(out, "  streams={chat_stream_path} {operations:?}");
     }
+    if let Some(line) = pacing_line(provider) {
+        let _ = writeln!(out, "  {line}");
+    }
     if *retry != Retry::default() {
         let _ = writeln!(out, "  {retry:?}");
     }
@@ -366,6 +390,22 @@ fn print_provider(out: &mut String, provider: &Provider) {
     }
 }
 
+/// What is not as the defaults have it.
+fn pacing_line(provider: &Provider) -> Option<String> {
+    let Provider { first_token_timeout, first_token_hold, balance, breaker, .. } = provider;
+    let Provider { concurrency, on_client_gone, fallbacks, .. } = provider;
+    let line = format!(
+        "first token {first_token_timeout:?} held {first_token_hold:?}, {balance:?}, {breaker:?}, {concurrency:?}, \
+         {on_client_gone:?}, fallbacks {fallbacks:?}"
+    );
+    let usual = format!(
+        "first token {:?} held 5s, Weighted, {:?}, None, Cancel, fallbacks []",
+        provider.request_timeout,
+        Breaker::default()
+    );
+    (line != usual).then_some(line)
+}
+
 /// Like `Debug`, which nothing has that may hold a secret.
 fn server_line(server: &Server) -> String {
     let Server {
@@ -373,7 +413,7 @@ fn server_line(server: &Server) -> String {
         trusted_proxies,
         proxy_protocol,
         connections_per_core_max,
-        request_total_timeout: _,
+        request_total_timeout,
         admin,
     } = server;
     let pem = |pem: &Pem| match pem {
@@ -386,7 +426,8 @@ fn server_line(server: &Server) -> String {
     });
     format!(
         "Server {{ tls: {tls}, trusted_proxies: {trusted_proxies:?}, proxy_protocol: {proxy_protocol}, \
-         connections_per_core_max: {connections_per_core_max}, admin: {:?} }}",
+         connections_per_core_max: {connections_per_core_max}, request_total_timeout: {request_total_timeout:?}, \
+         admin: {:?} }}",
         admin.as_ref().map(|admin| &admin.address)
     )
 }

@@ -210,6 +210,7 @@ fn the_rest_is_told_in_words_or_by_its_place() {
         [
             "provider openai: base_url https://api.openai.com → http://[::1]:9",
             "provider openai: request timeout 30 → 60 s",
+            "provider openai: first token timeout 30000 → 60000 ms",
             "providers.openai.network_config.max_conns_per_host: 0 → 9",
         ]
     );
@@ -231,6 +232,28 @@ fn the_rest_is_told_in_words_or_by_its_place() {
     assert_eq!(
         one("/server", json!({"trusted_proxies": ["10.0.0.0/8"], "proxy_protocol": true})),
         ["server.proxy_protocol: false → true", "server.trusted_proxies: none → 10.0.0.0/8",]
+    );
+    let request = json!({"request_total_timeout_seconds": 60});
+    assert_eq!(one("/server", request), ["server: a request's whole time 600 → 60 s"]);
+    let openai = |name: &str, value: Value| said(|config| config["providers"]["openai"][name] = value);
+    assert_eq!(
+        openai("fallbacks", json!(["groq/", {"provider": "groq", "model": "b"}])),
+        ["providers.openai.fallbacks: none → groq/, groq/b"]
+    );
+    assert_eq!(
+        openai("fallbacks", json!({"gpt-4o": ["groq/a"]})),
+        ["providers.openai.fallbacks: none → {\"gpt-4o\":[\"groq/a\"]}"]
+    );
+    assert_eq!(
+        openai("breaker", json!({"open_seconds": 30, "failure_ratio": 0.25})),
+        [
+            "providers.openai.breaker.failure_ratio: 0.5 → 0.25",
+            "providers.openai.breaker.open_seconds: 10 → 30"
+        ]
+    );
+    assert_eq!(
+        openai("concurrency_and_buffer_size", json!({"concurrency": 8, "buffer_size": 9})),
+        ["providers.openai.concurrency_and_buffer_size: none → {\"buffer_size\":9,\"concurrency\":8}"]
     );
     assert_eq!(
         one("/logs_store", json!({"enabled": true, "type": "sqlite", "config": {"path": "/x"}})),

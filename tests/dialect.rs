@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, StreamObserver, StreamOptions, StreamTranslator, decode_error, translate_request,
-    translate_response, usage_of,
+    Dialect, StreamObserver, StreamOptions, StreamTranslator, check_answer, decode_error, translate_request,
+    translate_response,
 };
 
 const CREATED_S: u64 = 1_700_000_000;
@@ -39,9 +39,9 @@ fn responses() {
         check("responses", &format!("{case}.openai.json"), &pretty(&translated.body));
         // What a watcher sees of both bodies is what the translation says. OpenAI has no word for cache writes.
         let usage = translated.usage.unwrap();
-        assert_eq!(usage_of(Dialect::Anthropic, &input), Some(usage), "{case}");
-        let seen = usage_of(Dialect::OpenAi, &translated.body);
-        assert_eq!(seen, Some(Usage { cached_write_tokens: 0, ..usage }), "{case}");
+        assert_eq!(check_answer(Dialect::Anthropic, &input, true), Ok(Some(usage)), "{case}");
+        let seen = check_answer(Dialect::OpenAi, &translated.body, true);
+        assert_eq!(seen, Ok(Some(Usage { cached_write_tokens: 0, ..usage })), "{case}");
     }
 }
 
@@ -76,8 +76,8 @@ fn broken_inputs_never_panic() {
     }
     for (case, input) in inputs("responses", ".anthropic.json") {
         broken(&input, |input| {
-            let _ = usage_of(Dialect::Anthropic, input);
-            let _ = usage_of(Dialect::OpenAi, input);
+            let _ = check_answer(Dialect::Anthropic, input, true);
+            let _ = check_answer(Dialect::OpenAi, input, false);
             let _ = decode_error(Dialect::OpenAi, 500, input);
             let translated = translate_response(Dialect::Anthropic, Dialect::OpenAi, input, CREATED_S);
             assert!(translated.is_err() || is_json(&translated.unwrap().body), "{case}");

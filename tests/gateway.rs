@@ -32,12 +32,22 @@ mod drain;
 mod edge;
 #[path = "gateway/fairness.rs"]
 mod fairness;
+#[path = "gateway/fallbacks.rs"]
+mod fallbacks;
+#[path = "gateway/first_content.rs"]
+mod first_content;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
 mod headers;
+#[path = "gateway/health.rs"]
+mod health;
+#[path = "gateway/held.rs"]
+mod held;
 #[path = "gateway/idle.rs"]
 mod idle;
+#[path = "gateway/leaving.rs"]
+mod leaving;
 #[path = "gateway/listener_tls.rs"]
 mod listener_tls;
 #[path = "gateway/metrics.rs"]
@@ -48,6 +58,8 @@ mod models;
 mod names;
 #[path = "gateway/nginx.rs"]
 mod nginx;
+#[path = "gateway/own_fields.rs"]
+mod own_fields;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;
@@ -55,6 +67,8 @@ mod panics;
 mod passthrough;
 #[path = "gateway/paths.rs"]
 mod paths;
+#[path = "gateway/places.rs"]
+mod places;
 #[path = "gateway/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "gateway/reload.rs"]
@@ -65,16 +79,26 @@ mod reload_load;
 mod reload_operator;
 #[path = "gateway/reload_watch.rs"]
 mod reload_watch;
+#[path = "gateway/resend.rs"]
+mod resend;
+#[path = "gateway/retries.rs"]
+mod retries;
 #[path = "gateway/review.rs"]
 mod review;
+#[path = "gateway/rotation.rs"]
+mod rotation;
 #[path = "gateway/routing.rs"]
 mod routing;
+#[path = "gateway/script.rs"]
+mod script;
 #[path = "gateway/setup.rs"]
 mod setup;
 #[path = "gateway/spread.rs"]
 mod spread;
 #[path = "gateway/start.rs"]
 mod start;
+#[path = "gateway/sticky.rs"]
+mod sticky;
 #[path = "gateway/streams.rs"]
 mod streams;
 mod support;
@@ -90,3 +114,5 @@ mod upstream_pool;
 mod upstream_proxy;
 #[path = "gateway/upstream_tls.rs"]
 mod upstream_tls;
+#[path = "gateway/ways.rs"]
+mod ways;

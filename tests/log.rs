@@ -17,7 +17,7 @@ use corelane::chat::Usage;
 use corelane::config::snapshot::{self, LogsStore, Secret};
 use corelane::dialect::Dialect;
 use corelane::telemetry::postgres::PostgresStore;
-use corelane::telemetry::record::Record;
+use corelane::telemetry::record::{Attempted, Outcome, Record};
 use corelane::telemetry::ring::{Consumer, Producer, ring};
 use corelane::telemetry::row::Row;
 use corelane::telemetry::sqlite::SqliteStore;
@@ -25,6 +25,8 @@ use corelane::telemetry::store::{StartError, Store, StoreError, StoreState, open
 use corelane::telemetry::writer::{Handle, Log, LogGauges, Settings};
 use uuid::Uuid;
 
+#[path = "log/earlier.rs"]
+mod earlier;
 mod support;
 
 use support::postgres::Postgres;
@@ -49,6 +51,9 @@ fn record() -> Record {
         selected_key_name: "first".to_owned(),
         selected_key_id: "key-1".to_owned(),
         attempts: 2,
+        fallback_index: 1,
+        trail: trail(),
+        decision: Some(DECISION.to_owned()),
         latency_us: 1_500,
         first_token_us: Some(900),
         overhead_us: 40,
@@ -61,6 +66,19 @@ fn record() -> Record {
         content_truncated: false,
     }
 }
+
+/// A retry on another key, and a fallback.
+fn trail() -> Vec<Attempted> {
+    let by = |provider: &str, key: &str| Some(Box::new((provider.to_owned(), key.to_owned())));
+    let attempted = |leg, by, outcome| Attempted { leg, by, outcome, wait_us: 0, took_us: 1_000 };
+    vec![
+        attempted(0, by("own", "a"), Outcome::Fault("upstream_unreachable")),
+        Attempted { wait_us: 500_000, ..attempted(0, by("own", "b"), Outcome::Status(429)) },
+        attempted(1, None, Outcome::Status(200)),
+    ]
+}
+
+const DECISION: &str = r#"{"version":1,"model":"own/m"}"#;
 
 fn row(record: Record) -> Row {
     Row::new(record, &Arc::from("node-1"))
@@ -130,6 +148,8 @@ fn a_row_says_what_the_record_knew() {
         ("provider", "openai".into()),
         ("model", "gpt-4o-mini".into()),
         ("number_of_retries", 1.into()),
+        ("fallback_index", 1.into()),
+        ("decision", DECISION.into()),
         ("attempts", 2.into()),
         ("selected_key_id", "key-1".into()),
         ("selected_key_name", "first".into()),
@@ -156,6 +176,15 @@ fn a_row_says_what_the_record_knew() {
     ] {
         assert_eq!(row[column], value, "{column}");
     }
+    let trail: serde_json::Value = serde_json::from_str(row["attempt_trail"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        trail,
+        serde_json::json!([
+            {"leg": 0, "provider": "own", "key": "a", "error": "upstream_unreachable", "wait_ms": 0, "took_ms": 1},
+            {"leg": 0, "provider": "own", "key": "b", "status": 429, "wait_ms": 500, "took_ms": 1},
+            {"leg": 1, "provider": "openai", "key": "first", "status": 200, "wait_ms": 0, "took_ms": 1},
+        ])
+    );
     let us = "SELECT (extract(epoch FROM timestamp) * 1000000)::bigint FROM logs";
     assert_eq!(postgres.number("says", us), timestamp_us);
 }
@@ -395,42 +424,6 @@ fn a_table_that_is_not_ours_is_left_alone() {
     postgres.run("taken", "CREATE TABLE logs (id varchar(255) PRIMARY KEY)");
     let error = refused(&postgres.logs_store("taken"));
     assert!(matches!(error, StartError::ForeignTable { .. }), "{error}");
-}
-
-#[test]
-fn a_table_of_an_earlier_version_gets_what_it_lacks_and_keeps_its_rows() {
-    let postgres = Postgres::shared();
-    postgres.database("earlier");
-    let config = postgres.logs_store("earlier");
-    ready(&config).write(&[row(record())]).unwrap();
-    for _ in 0..2 {
-        postgres
-            .run("earlier", "ALTER TABLE logs DROP COLUMN client_ip; UPDATE corelane_schema SET version = 1");
-        let nodes: Vec<_> = (0..3)
-            .map(|_| {
-                let config = config.clone();
-                std::thread::spawn(move || ready(&config).write(&[row(record())]).unwrap())
-            })
-            .collect();
-        nodes.into_iter().for_each(|node| node.join().unwrap());
-    }
-    assert_eq!(postgres.number("earlier", "SELECT count(*) FROM logs"), 7);
-    assert_eq!(postgres.number("earlier", "SELECT count(*) FROM logs WHERE client_ip = '192.0.2.7'"), 3);
-    assert_eq!(postgres.number("earlier", "SELECT version::bigint FROM corelane_schema"), 2);
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("logs.db");
-    SqliteStore::open(&path).unwrap().write(&[row(record())]).unwrap();
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute_batch("ALTER TABLE logs DROP COLUMN client_ip; PRAGMA user_version = 1").unwrap();
-    SqliteStore::open(&path).unwrap().write(&[row(record())]).unwrap();
-    let known = "SELECT count(*) FROM logs WHERE client_ip = '192.0.2.7'";
-    assert_eq!(connection.query_row(known, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
-    // Another program's table, whatever its version.
-    let foreign = folder.path().join("foreign.db");
-    let connection = rusqlite::Connection::open(&foreign).unwrap();
-    connection.execute_batch("CREATE TABLE logs (id TEXT); PRAGMA user_version = 1").unwrap();
-    assert!(SqliteStore::open(&foreign).is_err());
 }
 
 #[test]

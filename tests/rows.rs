@@ -128,10 +128,35 @@ fn check_common(row: &Value) {
         row,
         json!({"generation": 1, "fallback_index": 0, "number_of_retries": 0, "content_truncated": false}),
     );
+    check_trail(row);
     let text = row.to_string();
     let secrets = KEYS.iter().map(|(_, value)| *value).chain([CALLERS_OWN, PASSWORD]);
     for secret in secrets {
         assert!(!text.contains(secret), "{secret} is in {row:#}");
+    }
+}
+
+/// One attempt, by the row's provider and key, with its status or its fault; none where no provider was asked.
+#[track_caller]
+fn check_trail(row: &Value) {
+    if row["attempts"] == 0 {
+        return assert_eq!(row["attempt_trail"], Value::Null, "{row:#}");
+    }
+    assert!(row["decision"].as_str().is_some_and(|decision| decision.len() <= 2048), "{row:#}");
+    let (trail, decision) = (parsed(row, "attempt_trail"), parsed(row, "decision"));
+    assert_eq!(decision["legs"][0]["provider"], row["provider"], "{row:#}");
+    assert_eq!(decision["steps"][0]["key"], row["selected_key_name"], "{row:#}");
+    let [attempt] = trail.as_array().unwrap().as_slice() else { panic!("{trail:#}") };
+    assert_eq!((&attempt["leg"], &attempt["wait_ms"]), (&json!(0), &json!(0)), "{row:#}");
+    assert_eq!(
+        (&attempt["provider"], &attempt["key"]),
+        (&row["provider"], &row["selected_key_name"]),
+        "{row:#}"
+    );
+    assert!(attempt["took_ms"].as_f64().unwrap() <= row["latency"].as_f64().unwrap(), "{row:#}");
+    match attempt["status"].as_u64() {
+        Some(status) => assert_eq!(json!(status), row["status_code"], "{row:#}"),
+        None => assert_eq!(attempt["error"], row["error_kind"], "{row:#}"),
     }
 }
 

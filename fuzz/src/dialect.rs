@@ -3,8 +3,8 @@
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, ErrorContext, ErrorShape, StreamObserver, StreamOptions, StreamTranslator, decode_error,
-    decode_models, encode_error, encode_error_event, translate_request, translate_response, usage_of,
+    Dialect, ErrorContext, ErrorShape, StreamObserver, StreamOptions, StreamTranslator, check_answer,
+    decode_error, decode_models, encode_error, encode_error_event, translate_request, translate_response,
 };
 use corelane::error::Error;
 use corelane::http::sse::events;
@@ -30,7 +30,10 @@ pub fn translation(bytes: &[u8]) {
         check_body(bytes, &answer.body);
     }
     for dialect in DIALECTS {
-        let _ = usage_of(dialect, bytes);
+        let checked = check_answer(dialect, bytes, false);
+        if let Ok(Some(_)) = checked {
+            assert_eq!(check_answer(dialect, bytes, true), checked, "told by its end");
+        }
         let _ = decode_models(dialect, bytes);
         check_error(&Error::upstream(decode_error(dialect, 429, bytes)));
     }

@@ -2,6 +2,7 @@
 //! `routing::explain`'s; nothing is connected to.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -9,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::output;
 use super::place::ConfigPlace;
-use crate::config::snapshot::{Key, KeyId, Provider, Secret, Snapshot};
+use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Secret, Snapshot};
 use crate::config::{Printable, nearest};
 use crate::error::Error;
-use crate::routing::draw::draw;
-use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Reason};
+use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Leg, Reason, Rejected};
+use crate::routing::health::Untroubled;
+use crate::routing::plan::plan;
 
 /// Providers not tried that words name; JSON names all.
 const OTHERS_MAX: usize = 10;
@@ -64,9 +66,10 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
     }
     let Explain { model: name, home, stream, .. } = arguments;
     let asked = Asked { name, home: home.as_deref(), stream: *stream };
-    let explained = explain::explain(&snapshot, asked);
+    let now = Instant::now();
+    let explained = explain::explain(&snapshot, asked, now);
     let is_served = explained.as_ref().is_ok_and(|explained| explained.error.is_none());
-    let view = View { arguments, snapshot: &snapshot };
+    let view = View { arguments, snapshot: &snapshot, asked, now };
     let code = if is_served { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     match arguments.json {
         true => output::document(&view.json(&explained), code),
@@ -97,54 +100,61 @@ type Explained<'a> = Result<Explanation<'a>, Error>;
 struct View<'a> {
     arguments: &'a Explain,
     snapshot: &'a Snapshot,
+    asked: Asked<'a>,
+    now: Instant,
 }
 
 /// The one draw of a seed.
 struct Drawn<'a> {
     chance: f64,
+    provider: &'a Provider,
     key: Option<&'a Key>,
     wire_model: &'a str,
 }
 
 impl View<'_> {
-    fn provider(&self, explanation: &Explanation<'_>) -> Option<&Provider> {
-        self.snapshot.providers.get(usize::from(explanation.target.provider.0))
+    fn provider(&self, id: Option<ProviderId>) -> Option<&Provider> {
+        self.snapshot.providers.get(usize::from(id?.0))
     }
 
-    fn key(&self, explanation: &Explanation<'_>, key: KeyId) -> Option<&Key> {
-        self.provider(explanation)?.keys.get(usize::from(key.0))
+    fn key(&self, provider: Option<ProviderId>, key: Option<KeyId>) -> Option<&Key> {
+        self.provider(provider)?.keys.get(usize::from(key?.0))
     }
 
-    fn key_name<'k>(&'k self, explanation: &Explanation<'_>, key: Option<KeyId>) -> &'k str {
-        key.and_then(|key| self.key(explanation, key)).map_or("(none)", |key| key.name.as_str())
+    fn key_name(&self, leg: &Leg<'_>, key: Option<KeyId>) -> &str {
+        self.key(leg.provider, key).map_or("(none)", |key| key.name.as_str())
     }
 
-    fn drawn<'d>(&'d self, explanation: &'d Explanation<'_>) -> Option<Drawn<'d>> {
-        let chance = fastrand::Rng::with_seed(self.arguments.seed?).f64();
-        let draw = draw(self.provider(explanation)?, explanation.target.model, chance).ok()?;
-        let key = draw.key.and_then(|key| self.key(explanation, key));
-        Some(Drawn { chance, key, wire_model: draw.wire_model })
+    /// What the plan of such a request begins with.
+    fn drawn(&self) -> Option<Drawn<'_>> {
+        let seed = self.arguments.seed?;
+        let chance = fastrand::Rng::with_seed(seed).f64();
+        let (_, first) =
+            plan(self.snapshot, self.asked.features(self.now), &Untroubled, self.now, seed).ok()?;
+        let (provider, key) = (Some(first.provider), first.key);
+        let (provider, key) = (self.provider(provider)?, self.key(provider, key));
+        Some(Drawn { chance, provider, key, wire_model: first.wire_model })
     }
 
     fn text(&self, explained: &Explained<'_>) -> String {
         match explained {
             Err(error) => refusal(error),
             Ok(explanation) => {
-                let parts = [
-                    self.meaning(explanation),
-                    explanation.error.as_ref().map(refusal).unwrap_or_default(),
-                    self.candidates(explanation),
-                    self.rejected(explanation),
-                    self.others_line(explanation),
-                    self.draw_line(explanation),
-                ];
+                let mut parts = vec![self.meaning(explanation)];
+                parts.extend(explanation.error.as_ref().map(refusal));
+                for leg in &explanation.legs {
+                    let is_answered = explanation.error.is_some() && leg.number == 0;
+                    parts.push(if is_answered { String::new() } else { self.leg(leg) });
+                    parts.push(self.rejected(leg));
+                }
+                parts.extend([self.others_line(explanation), self.draw_line()]);
                 parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
             }
         }
     }
 
     fn meaning(&self, explanation: &Explanation<'_>) -> String {
-        let Some(provider) = self.provider(explanation) else { return String::new() };
+        let Some(provider) = self.provider(Some(explanation.target.provider)) else { return String::new() };
         let why = match explanation.because {
             Because::Prefix => "its name stands before the slash".to_owned(),
             Because::Home => {
@@ -161,36 +171,51 @@ impl View<'_> {
         )
     }
 
-    fn candidates(&self, explanation: &Explanation<'_>) -> String {
-        let mut text = String::new();
-        for attempt in &explanation.attempts {
-            let is_key_less = attempt.candidates.iter().any(|candidate| candidate.key.is_none());
-            text += match is_key_less {
-                true => "one attempt, without a key\n",
-                false => "one attempt, with a key drawn by weight\n",
+    /// What is tried on a leg, and what follows there.
+    fn leg(&self, leg: &Leg<'_>) -> String {
+        if let Some(error) = &leg.error {
+            let which = match leg.number {
+                0 => "the provider that is meant".to_owned(),
+                number => format!("fallback {number}, {},", printable(leg.name)),
             };
-            let head = ["key", "chance", "weight", "asks for"].map(str::to_owned);
-            let rows = attempt.candidates.iter().map(|candidate| self.row(explanation, candidate));
-            text += &table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+            return format!("{which} is skipped ({})\n  {}\n", error.kind.code(), error.message);
         }
-        text
+        let whose = match leg.number {
+            0 => "first".to_owned(),
+            number => format!("then fallback {number}, {}", printable(leg.name)),
+        };
+        let Some(provider) = self.provider(leg.provider) else { return String::new() };
+        let by = match provider.balance {
+            _ if leg.candidates.iter().any(|candidate| candidate.key.is_none()) => "without a key",
+            Balance::Weighted => "with a key drawn by weight",
+            Balance::LeastBusy => {
+                "with the key that has the least to do for its weight (the chance when all are idle)"
+            }
+            Balance::Latency => {
+                "with the key that answers soonest for its weight (the chance when none is known)"
+            }
+        };
+        let head = ["key", "chance", "weight", "asks for"].map(str::to_owned);
+        let rows = leg.candidates.iter().map(|candidate| self.row(leg, candidate));
+        let table = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+        format!("{whose}, {by}\n{table}{}", follows(provider, leg))
     }
 
-    fn row(&self, explanation: &Explanation<'_>, candidate: &Candidate<'_>) -> [String; 4] {
-        let weight = candidate.key.and_then(|key| self.key(explanation, key));
+    fn row(&self, leg: &Leg<'_>, candidate: &Candidate<'_>) -> [String; 4] {
+        let weight = self.key(leg.provider, candidate.key);
         [
-            self.key_name(explanation, candidate.key).to_owned(),
+            self.key_name(leg, candidate.key).to_owned(),
             percent(candidate.probability),
             weight.map(|key| key.weight.to_string()).unwrap_or_default(),
             candidate.wire_model.to_owned(),
         ]
     }
 
-    fn rejected(&self, explanation: &Explanation<'_>) -> String {
-        let rows = explanation.rejected.iter().map(|rejected| {
-            let words = rejected.reasons.iter().map(|reason| self.words(explanation, rejected.key, *reason));
+    fn rejected(&self, leg: &Leg<'_>) -> String {
+        let rows = leg.rejected.iter().map(|rejected| {
+            let words = rejected.reasons.iter().map(|reason| self.words(leg, rejected.key, *reason));
             let words = words.collect::<Vec<_>>().join("; ");
-            [self.key_name(explanation, Some(rejected.key)).to_owned(), words]
+            [self.key_name(leg, Some(rejected.key)).to_owned(), words]
         });
         match rows.collect::<Vec<_>>() {
             rows if rows.is_empty() => String::new(),
@@ -211,12 +236,16 @@ impl View<'_> {
         if explanation.others.len() > OTHERS_MAX {
             names.push("…");
         }
-        format!("providers not tried, since only the one that is meant is\n  {}\n", names.join(", "))
+        let why = match explanation.legs.len() {
+            ..=1 => "only the one that is meant is",
+            _ => "neither the name nor a fallback means them",
+        };
+        format!("providers not tried, since {why}\n  {}\n", names.join(", "))
     }
 
-    fn words(&self, explanation: &Explanation<'_>, key: KeyId, reason: Reason<'_>) -> String {
+    fn words(&self, leg: &Leg<'_>, key: KeyId, reason: Reason<'_>) -> String {
         let is_by_flag = || {
-            let name = self.key_name(explanation, Some(key));
+            let name = self.key_name(leg, Some(key));
             self.arguments.disable.iter().any(|disabled| disabled == name)
         };
         match reason {
@@ -229,10 +258,8 @@ impl View<'_> {
         }
     }
 
-    fn draw_line(&self, explanation: &Explanation<'_>) -> String {
-        let (Some(seed), Some(drawn)) = (self.arguments.seed, self.drawn(explanation)) else {
-            return String::new();
-        };
+    fn draw_line(&self) -> String {
+        let (Some(seed), Some(drawn)) = (self.arguments.seed, self.drawn()) else { return String::new() };
         let name = drawn.key.map_or("no key", |key| key.name.as_str());
         format!(
             "seed {seed} draws {name}, asking for {} ({:.6})\n",
@@ -247,45 +274,63 @@ impl View<'_> {
             Ok(explanation) => explanation,
             Err(error) => {
                 return json!({
-                    "model": model, "home": home, "stream": stream, "target": null, "attempts": [], "rejected": [],
-                    "providers_not_tried": [],                     "error": error_json(error), "draw": null,
+                    "model": model, "home": home, "stream": stream, "target": null, "attempts": [], "skipped": [],
+                    "rejected": [], "providers_not_tried": [], "error": error_json(error), "draw": null,
                 });
             }
         };
-        let attempts = explanation.attempts.iter().map(|attempt| {
-            let candidates = attempt.candidates.iter().map(|one| self.candidate_json(explanation, one));
-            json!({
-                "provider": self.provider(explanation).map(|provider| &provider.name),
-                "candidates": candidates.collect::<Vec<_>>(),
-            })
-        });
-        let rejected = explanation.rejected.iter().map(|rejected| {
-            let reasons = rejected.reasons.iter().map(|reason| {
-                let words = self.words(explanation, rejected.key, *reason);
-                json!({ "code": code(*reason), "words": words })
-            });
-            let name = self.key_name(explanation, Some(rejected.key));
-            json!({ "key": name, "reasons": reasons.collect::<Vec<_>>() })
-        });
+        let (served, skipped): (Vec<&Leg<'_>>, Vec<&Leg<'_>>) =
+            explanation.legs.iter().partition(|leg| leg.error.is_none());
+        let rejected = explanation.legs.first().map(|leg| self.rejected_json(leg)).unwrap_or_default();
         json!({
             "model": model,
             "home": home,
             "stream": stream,
             "target": {
-                "provider": self.provider(explanation).map(|provider| &provider.name),
+                "provider": self.provider(Some(explanation.target.provider)).map(|provider| &provider.name),
                 "model": explanation.target.model,
                 "because": because(explanation.because),
             },
-            "attempts": attempts.collect::<Vec<_>>(),
-            "rejected": rejected.collect::<Vec<_>>(),
+            "attempts": served.into_iter().map(|leg| self.leg_json(leg)).collect::<Vec<_>>(),
+            "skipped": skipped.into_iter().map(skipped_json).collect::<Vec<_>>(),
+            "rejected": rejected,
             "providers_not_tried": self.others(explanation).collect::<Vec<_>>(),
             "error": explanation.error.as_ref().map(error_json),
-            "draw": self.draw_json(explanation),
+            "draw": self.draw_json(),
         })
     }
 
-    fn candidate_json(&self, explanation: &Explanation<'_>, candidate: &Candidate<'_>) -> Value {
-        let key = candidate.key.and_then(|key| self.key(explanation, key));
+    fn leg_json(&self, leg: &Leg<'_>) -> Value {
+        let candidates = leg.candidates.iter().map(|one| self.candidate_json(leg, one));
+        let provider = self.provider(leg.provider);
+        json!({
+            "leg": leg.number,
+            "provider": provider.map(|provider| &provider.name),
+            "model": leg.model,
+            "balance": provider.map(|provider| balance(provider.balance)),
+            "candidates": candidates.collect::<Vec<_>>(),
+            "rejected": self.rejected_json(leg),
+            "retries": provider.map(|provider| json!({
+                "max": provider.retry.retries_max,
+                "backoff_initial_ms": milliseconds(provider.retry.backoff_initial),
+                "backoff_max_ms": milliseconds(provider.retry.backoff_max),
+            })),
+        })
+    }
+
+    fn rejected_json(&self, leg: &Leg<'_>) -> Vec<Value> {
+        let rejected = leg.rejected.iter().map(|Rejected { key, reasons }| {
+            let reasons = reasons.iter().map(|reason| {
+                let words = self.words(leg, *key, *reason);
+                json!({ "code": reason.code(), "words": words })
+            });
+            json!({ "key": self.key_name(leg, Some(*key)), "reasons": reasons.collect::<Vec<_>>() })
+        });
+        rejected.collect()
+    }
+
+    fn candidate_json(&self, leg: &Leg<'_>, candidate: &Candidate<'_>) -> Value {
+        let key = self.key(leg.provider, candidate.key);
         json!({
             "key": key.map(|key| &key.name),
             "probability": candidate.probability,
@@ -294,15 +339,56 @@ impl View<'_> {
         })
     }
 
-    fn draw_json(&self, explanation: &Explanation<'_>) -> Option<Value> {
-        let drawn = self.drawn(explanation)?;
+    fn draw_json(&self) -> Option<Value> {
+        let drawn = self.drawn()?;
         Some(json!({
             "seed": self.arguments.seed,
             "chance": drawn.chance,
+            "provider": drawn.provider.name,
             "key": drawn.key.map(|key| &key.name),
             "wire_model": drawn.wire_model,
         }))
     }
+}
+
+/// What a failure leads to on a leg.
+fn follows(provider: &Provider, leg: &Leg<'_>) -> String {
+    let retry = &provider.retry;
+    let retries = match retry.retries_max {
+        0 => "no retries".to_owned(),
+        max => format!(
+            "up to {max} {} of what may pass, the first after {} ms, each wait doubled up to {} ms",
+            if max == 1 { "retry" } else { "retries" },
+            milliseconds(retry.backoff_initial),
+            milliseconds(retry.backoff_max)
+        ),
+    };
+    let others = leg.candidates.len() + leg.rejected.iter().filter(|rejected| is_reserve(rejected)).count();
+    match others {
+        ..=1 => format!("  {retries}\n"),
+        _ => format!("  a key that is refused or at its limit gives way to another at once\n  {retries}\n"),
+    }
+}
+
+/// Whether the key serves after those with a weight.
+fn is_reserve(rejected: &Rejected<'_>) -> bool {
+    rejected.reasons == [Reason::WeightZero]
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn balance(balance: Balance) -> &'static str {
+    match balance {
+        Balance::Weighted => "weighted",
+        Balance::LeastBusy => "least_busy",
+        Balance::Latency => "latency",
+    }
+}
+
+fn skipped_json(leg: &Leg<'_>) -> Value {
+    json!({ "leg": leg.number, "name": leg.name, "error": leg.error.as_ref().map(error_json) })
 }
 
 fn refusal(error: &Error) -> String {
@@ -322,20 +408,10 @@ fn because(because: Because) -> &'static str {
     }
 }
 
-fn code(reason: Reason<'_>) -> &'static str {
-    match reason {
-        Reason::Disabled => "disabled",
-        Reason::NoValue(_) => "no_value",
-        Reason::Denied(_) => "denied",
-        Reason::NotListed => "not_listed",
-        Reason::WeightZero => "weight_zero",
-    }
-}
-
 /// A share with one decimal; none is said to be 0 or all when it is not.
 fn percent(probability: f64) -> String {
     match probability * 100.0 {
-        percent if percent < 0.05 => "< 0.1 %".to_owned(),
+        percent if percent > 0.0 && percent < 0.05 => "< 0.1 %".to_owned(),
         percent if percent > 99.95 && percent < 100.0 => "> 99.9 %".to_owned(),
         percent => format!("{percent:.1} %"),
     }
@@ -371,6 +447,7 @@ mod tests {
             (1.0, "100.0 %"),
             (0.75, "75.0 %"),
             (1.0 / 3.0, "33.3 %"),
+            (0.0, "0.0 %"),
             (1e-12, "< 0.1 %"),
             (1.0 - 1e-12, "> 99.9 %"),
         ] {

@@ -19,11 +19,10 @@ use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
 use crate::control::{self, Config, Identity, Node, machine};
-use crate::gateway::Facts;
+use crate::gateway::{Facts, Neighbours};
 use crate::net::ask::QUESTIONS_MAX;
 use crate::net::listen_tls::Certified;
 use crate::net::mailbox::mailbox;
-use crate::net::spread::Spread;
 use crate::net::tls::Roots;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT};
@@ -73,7 +72,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
     let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
     let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
-    let (spread, shared_posts) = (Spread::new(workers), Arc::from(posts.clone()));
+    let neighbours = Neighbours::new(Arc::from(posts.clone()));
     let mut plans = Vec::with_capacity(workers);
     let processors = core_affinity::get_core_ids().unwrap_or_default();
     for (((index, listener), log), mailbox) in (0u16..).zip(listeners).zip(producers).zip(mailboxes) {
@@ -91,8 +90,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             roots: roots.clone(),
             questions: asker.clone(),
             mailbox,
-            posts: Arc::clone(&shared_posts),
-            spread: spread.clone(),
+            neighbours: neighbours.clone(),
             certificates: certified.as_ref().map(Certified::for_core),
         });
     }

@@ -258,11 +258,16 @@ fn leaf(old: &Value, new: &Value, pointer: &str) -> String {
             let words = if *is_off { "carry no content" } else { "carry content" };
             format!("client: log rows {words}")
         }
+        (["server", "request_total_timeout_seconds"], _, _) => {
+            format!("server: a request's whole time {old} → {new} s")
+        }
         (["client", "max_request_body_size_mb"], _, _) => {
             format!("client: largest request body {old} → {new} MiB")
         }
         (["providers", provider, section @ "network_config", field], _, _) => match time(field) {
-            Some(words) => format!("provider {}: {words} {old} → {new} s", shown_segment(provider)),
+            Some((words, unit)) => {
+                format!("provider {}: {words} {old} → {new} {unit}", shown_segment(provider))
+            }
             None if *field == "base_url" => {
                 format!("provider {}: base_url {}", shown_segment(provider), difference(old, new))
             }
@@ -274,11 +279,14 @@ fn leaf(old: &Value, new: &Value, pointer: &str) -> String {
     }
 }
 
-fn time(field: &str) -> Option<&'static str> {
+/// What a time is called, and its unit.
+fn time(field: &str) -> Option<(&'static str, &'static str)> {
     match field {
-        "default_request_timeout_in_seconds" => Some("request timeout"),
-        "stream_idle_timeout_in_seconds" => Some("stream idle timeout"),
-        "keep_alive_timeout_in_seconds" => Some("unused connections kept"),
+        "default_request_timeout_in_seconds" => Some(("request timeout", "s")),
+        "stream_idle_timeout_in_seconds" => Some(("stream idle timeout", "s")),
+        "keep_alive_timeout_in_seconds" => Some(("unused connections kept", "s")),
+        "first_token_timeout" => Some(("first token timeout", "ms")),
+        "first_token_hold_ms" => Some(("events without content held", "ms")),
         _ => None,
     }
 }
@@ -346,6 +354,7 @@ fn shown(value: &Value) -> String {
     let text = match value {
         Value::Null => return "none".to_owned(),
         Value::String(text) if text.is_empty() => return "none".to_owned(),
+        Value::Array(list) if list.is_empty() => return "none".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };

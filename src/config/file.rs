@@ -11,6 +11,7 @@ use unserved::{
 };
 
 use super::operations::{ALLOWED_REQUESTS, PATH_OVERRIDES};
+use super::pacing;
 
 /// One key of an object.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,8 @@ pub(crate) enum Kind {
     Object(&'static [Key]),
     /// An array of objects with these keys.
     List(&'static [Key]),
+    /// A list of targets, or an object with such a list for each model (`fallbacks`).
+    Fallbacks,
     /// An object that nobody looks into.
     AnyObject,
     /// An array that nobody looks into.
@@ -152,7 +155,11 @@ pub(crate) static ROOT: &[Key] = &[
     asking("skills_registry", Kind::Any, NO_STORE),
     asking("websocket", Kind::Object(WEBSOCKET), "there is no WebSocket API"),
     asking("feature_flags", Kind::AnyObject, "there are no feature flags"),
-    asking("circuit_breaker_config", Kind::Object(CIRCUIT_BREAKER), "this version has no circuit breaker"),
+    asking(
+        "circuit_breaker_config",
+        Kind::Object(CIRCUIT_BREAKER),
+        "breakers are each provider's: `providers.<name>.breaker`",
+    ),
 ];
 
 /// Ours but for the first.
@@ -163,6 +170,7 @@ static SERVER: &[Key] = &[
     honoured("proxy_protocol", Kind::Bool),
     honoured("admin_address", Kind::Text),
     secret("admin_token"),
+    honoured("request_total_timeout_seconds", Kind::Integer(1, super::server::REQUEST_TOTAL_SECONDS_MAX)),
     honoured("max_connections_per_core", Kind::Integer(1, super::server::CONNECTIONS_PER_CORE_MAX)),
 ];
 
@@ -174,7 +182,8 @@ pub(crate) static SERVER_TLS: &[Key] = &[
 ];
 
 static CLIENT: &[Key] = &[
-    asking("drop_excess_requests", Kind::Bool, "there is no queue to a provider in this version"),
+    honoured("drop_excess_requests", Kind::Bool),
+    honoured("response_headers", Kind::Choice(super::client::RESPONSE_HEADERS)), // ours
     honoured("enable_logging", Kind::Bool),
     honoured("disable_content_logging", Kind::Bool),
     honoured("allowed_origins", Kind::Texts),
@@ -224,7 +233,11 @@ static CLIENT: &[Key] = &[
         Kind::Bool,
         "there is no governance in this version; alone it restricts nothing",
     ),
-    asking("enable_litellm_fallbacks", Kind::Bool, "fallbacks are those that a request names"),
+    asking(
+        "enable_litellm_fallbacks",
+        Kind::Bool,
+        "fallbacks are those that a request or its provider names",
+    ),
     asking("response_extra_fields", Kind::Bool, "this version adds no fields to answers"),
 ];
 
@@ -278,11 +291,11 @@ pub(crate) static PROVIDER: &[Key] = &[
     honoured("network_config", Kind::Object(NETWORK)),
     honoured("custom_provider_config", Kind::Object(CUSTOM)),
     honoured("description", Kind::Text),
-    given(
-        "concurrency_and_buffer_size",
-        Kind::Object(CONCURRENCY),
-        "requests to a provider are neither queued nor limited by this version",
-    ),
+    honoured("concurrency_and_buffer_size", Kind::Object(CONCURRENCY)),
+    honoured("balance", Kind::Choice(pacing::BALANCES)), // ours, like the next three
+    honoured("breaker", Kind::Object(BREAKER)),
+    honoured("on_client_gone", Kind::Choice(pacing::CLIENT_GONE)),
+    honoured("fallbacks", Kind::Fallbacks),
     honoured("proxy_config", Kind::Object(PROXY)),
     asking("send_back_raw_request", Kind::Bool, "raw bodies are not added to answers"),
     asking("send_back_raw_response", Kind::Bool, "raw bodies are not added to answers"),
@@ -302,7 +315,22 @@ static OPENAI: &[Key] = &[refused(
      let the callers send \"store\": false and remove it",
 )];
 
-static CONCURRENCY: &[Key] = &[honoured("concurrency", ANY_COUNT), honoured("buffer_size", ANY_COUNT)];
+static CONCURRENCY: &[Key] = &[
+    honoured("concurrency", Kind::Integer(0, pacing::CONCURRENCY_MAX)),
+    honoured("buffer_size", Kind::Integer(0, pacing::CONCURRENCY_MAX)),
+];
+
+/// `providers.<name>.breaker`.
+static BREAKER: &[Key] = &[
+    honoured("failures_in_a_row", Kind::Integer(1, pacing::FAILURES_MAX)),
+    honoured("failure_ratio", Kind::Number(1.0)),
+    honoured("requests_min", Kind::Integer(1, pacing::REQUESTS_MIN_MAX)),
+    honoured("window_seconds", Kind::Integer(1, pacing::WINDOW_SECONDS_MAX)),
+    honoured("open_seconds", Kind::Integer(1, pacing::OPEN_SECONDS_MAX)),
+];
+
+/// An element of `fallbacks`, in its object form.
+pub(crate) static FALLBACK: &[Key] = &[honoured("provider", Kind::Text), honoured("model", Kind::Text)];
 
 static PROXY: &[Key] = &[
     honoured("type", Kind::Choice(&["none", "http", "socks5", "environment", ""])),
@@ -321,7 +349,6 @@ static CUSTOM: &[Key] = &[
 
 /// Most seconds that a request timeout may have: a day.
 const REQUEST_TIMEOUT_SECONDS_MAX: u64 = 86_400;
-const RETRIES: &str = "this version does not retry on the same key";
 
 static NETWORK: &[Key] = &[
     honoured("base_url", Kind::Text),
@@ -329,9 +356,11 @@ static NETWORK: &[Key] = &[
     honoured("default_request_timeout_in_seconds", Kind::Integer(0, REQUEST_TIMEOUT_SECONDS_MAX)),
     honoured("stream_idle_timeout_in_seconds", Kind::Integer(0, 3_600)),
     honoured("keep_alive_timeout_in_seconds", Kind::Integer(0, 3_600)),
-    asking("max_retries", Kind::Integer(0, super::network::RETRIES_MAX), RETRIES),
+    honoured("max_retries", Kind::Integer(0, super::network::RETRIES_MAX)),
     honoured("retry_backoff_initial", Kind::Duration),
     honoured("retry_backoff_max", Kind::Duration),
+    honoured("first_token_timeout", Kind::Duration), // ours, like the next
+    honoured("first_token_hold_ms", Kind::Integer(0, super::network::FIRST_TOKEN_HOLD_MS_MAX)),
     asking("enforce_http2", Kind::Bool, "providers are spoken to in HTTP/1.1"),
     honoured("insecure_skip_verify", Kind::Bool),
     honoured("ca_cert_pem", Kind::Reference),

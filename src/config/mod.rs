@@ -8,6 +8,7 @@ pub mod diff;
 mod document;
 mod duration;
 pub mod env_file;
+mod fallbacks;
 mod fault;
 mod file;
 mod keys;
@@ -16,6 +17,7 @@ mod network;
 pub mod normal;
 mod operations;
 pub mod origins;
+mod pacing;
 mod pem;
 pub mod print;
 mod providers;
@@ -272,6 +274,7 @@ fn read(
     let server = server::read(root, &mut reading);
     let providers = providers::read(root, &mut reading);
     let logs_store = stores::read(root, &mut reading);
+    client::warn_of_no_queue(root, &providers, reading.report);
     let Reading { references, unusable_keys, .. } = reading;
     if report.faults_count() > 0 {
         return Err(report.into_faults());

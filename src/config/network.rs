@@ -17,6 +17,12 @@ const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 const STREAM_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// How long an unused connection is kept; Bifrost's default, and under the 60 s after which most load balancers cut.
 const KEEP_ALIVE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest `first_token_timeout`, as long as a request's.
+const FIRST_TOKEN_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
+/// How long events without content are held back.
+const FIRST_TOKEN_HOLD_DEFAULT: Duration = Duration::from_millis(5_000);
+/// Most `first_token_hold_ms`.
+pub(crate) const FIRST_TOKEN_HOLD_MS_MAX: u64 = 60_000;
 /// Most extra headers of a provider: with the caller's 100 they still fit any server.
 const EXTRA_HEADERS_MAX: usize = 32;
 /// Longest value of an extra header, bytes.
@@ -42,6 +48,10 @@ pub(crate) struct Network {
     /// Likewise.
     pub(crate) keep_alive_timeout: Duration,
     /// Likewise.
+    pub(crate) first_token_timeout: Duration,
+    /// Likewise.
+    pub(crate) first_token_hold: Duration,
+    /// Likewise.
     pub(crate) retry: Retry,
 }
 
@@ -55,14 +65,31 @@ pub(crate) fn read(provider: &At<'_>, base_url_default: &str, report: &mut Repor
             .filter(|seconds| *seconds > 0)
             .map_or(default, Duration::from_secs)
     };
+    let request_timeout = seconds("default_request_timeout_in_seconds", REQUEST_TIMEOUT_DEFAULT);
+    let hold_ms = member("first_token_hold_ms").and_then(|at| at.integer());
     Network {
         base: base_url(member("base_url").as_ref(), base_url_default, report),
         extra_headers: member("extra_headers").map(|at| extra_headers(&at, report)).unwrap_or_default(),
-        request_timeout: seconds("default_request_timeout_in_seconds", REQUEST_TIMEOUT_DEFAULT),
+        request_timeout,
         stream_idle_timeout: seconds("stream_idle_timeout_in_seconds", STREAM_IDLE_TIMEOUT_DEFAULT),
         keep_alive_timeout: seconds("keep_alive_timeout_in_seconds", KEEP_ALIVE_TIMEOUT_DEFAULT),
+        first_token_timeout: member("first_token_timeout")
+            .and_then(|at| first_token_timeout(&at, report))
+            .unwrap_or(request_timeout),
+        first_token_hold: hold_ms.map_or(FIRST_TOKEN_HOLD_DEFAULT, Duration::from_millis),
         retry: network.as_ref().map(|at| retry(at, report)).unwrap_or_default(),
     }
+}
+
+/// `None`: no duration (reported), or 0 and less, which counts as left out, as for a back-off.
+fn first_token_timeout(at: &At<'_>, report: &mut Report<'_>) -> Option<Duration> {
+    let timeout = duration::milliseconds(at)?;
+    if timeout > FIRST_TOKEN_TIMEOUT_MAX {
+        report
+            .fault(at.spot(), "the first token is waited for a day at most (24h); a number is milliseconds");
+        return None;
+    }
+    Some(timeout)
 }
 
 fn retry(network: &At<'_>, report: &mut Report<'_>) -> Retry {

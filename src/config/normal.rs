@@ -11,11 +11,13 @@ use serde_json::{Map, Value, json};
 
 use super::Environment;
 use super::document::{At, joined};
+use super::fallbacks::ANY_MODEL;
 use super::network::is_secret_header;
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
-    AdminApi, Client, Key, LogsStore, Models, Operations, Origin, Pem, Postgres, Provider, Proxy, Retry,
-    Secret, Server, ServerTls, Snapshot, SslMode, Transport, Whence,
+    AdminApi, Balance, Breaker, Client, Concurrency, Key, LogsStore, Models, OnClientGone, Operations,
+    Origin, Pem, Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, Server, ServerTls, Snapshot,
+    SslMode, Transport, Whence,
 };
 use crate::provider;
 
@@ -101,7 +103,7 @@ fn written_client(client: &Client) -> Value {
         content_logging,
         body_bytes_max,
         drop_excess_requests,
-        response_headers: _,
+        response_headers,
         allowed_origins,
         allowed_headers,
     } = client;
@@ -110,6 +112,11 @@ fn written_client(client: &Client) -> Value {
         "disable_content_logging": !content_logging,
         "max_request_body_size_mb": body_bytes_max / (1024 * 1024),
         "drop_excess_requests": drop_excess_requests,
+        "response_headers": match response_headers {
+            ResponseHeaders::Full => "full",
+            ResponseHeaders::Minimal => "minimal",
+            ResponseHeaders::None => "none",
+        },
         "allowed_origins": allowed_origins.entries().collect::<Vec<_>>(),
         "allowed_headers": allowed_headers,
     })
@@ -163,13 +170,14 @@ impl Writer<'_> {
             trusted_proxies,
             proxy_protocol,
             connections_per_core_max,
-            request_total_timeout: _,
+            request_total_timeout,
             admin,
         } = server;
         let mut form = json!({
             "trusted_proxies": trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "proxy_protocol": proxy_protocol,
             "max_connections_per_core": connections_per_core_max,
+            "request_total_timeout_seconds": request_total_timeout.as_secs(),
         });
         let member = |name: &str| at.and_then(|at| at.member(name));
         let mut add = |name: &str, value| {
@@ -233,10 +241,10 @@ impl Writer<'_> {
             request_timeout,
             stream_idle_timeout,
             keep_alive_timeout,
-            first_token_timeout: _,
-            first_token_hold: _,
+            first_token_timeout,
+            first_token_hold,
             retry: Retry { retries_max, backoff_initial, backoff_max },
-            balance: _,
+            balance: _, // `written_pacing`, like the next four
             breaker: _,
             concurrency: _,
             on_client_gone: _,
@@ -249,11 +257,13 @@ impl Writer<'_> {
             "default_request_timeout_in_seconds": request_timeout.as_secs(),
             "stream_idle_timeout_in_seconds": stream_idle_timeout.as_secs(),
             "keep_alive_timeout_in_seconds": keep_alive_timeout.as_secs(),
+            "first_token_timeout": milliseconds(*first_token_timeout),
+            "first_token_hold_ms": milliseconds(*first_token_hold),
             "max_retries": retries_max,
             "retry_backoff_initial": milliseconds(*backoff_initial),
             "retry_backoff_max": milliseconds(*backoff_max),
         });
-        let mut form = Map::new();
+        let mut form = written_pacing(provider);
         form.insert("keys".to_owned(), self.keys(keys, at, &pointer));
         // Of a provider that is not served, what stands on the way to it was never read.
         if dialect.is_some() {
@@ -406,6 +416,48 @@ fn plain(text: &str) -> Value {
     match looks_like_reference(text) {
         true => json!({ "value": text, "type": "plain_text" }),
         false => Value::from(text),
+    }
+}
+
+/// How a key is chosen, when it is kept off, what the provider bears, and where its requests go then.
+fn written_pacing(provider: &Provider) -> Map<String, Value> {
+    let Provider { balance, breaker, concurrency, on_client_gone, fallbacks, .. } = provider;
+    let Breaker { failures_in_a_row, failure_ratio, requests_min, window, open } = breaker;
+    let balance = match balance {
+        Balance::Weighted => "weighted",
+        Balance::LeastBusy => "least_busy",
+        Balance::Latency => "latency",
+    };
+    let on_client_gone = match on_client_gone {
+        OnClientGone::Cancel => "cancel",
+        OnClientGone::Finish => "finish",
+    };
+    let form = json!({
+        "balance": balance,
+        "breaker": {
+            "failures_in_a_row": failures_in_a_row,
+            "failure_ratio": number(*failure_ratio),
+            "requests_min": requests_min,
+            "window_seconds": window.as_secs(),
+            "open_seconds": open.as_secs(),
+        },
+        "on_client_gone": on_client_gone,
+        "fallbacks": written_fallbacks(fallbacks),
+    });
+    let mut form = if let Value::Object(form) = form { form } else { Map::new() };
+    if let Some(Concurrency { requests_max, waiting_max }) = concurrency {
+        let both = json!({ "concurrency": requests_max, "buffer_size": waiting_max });
+        form.insert("concurrency_and_buffer_size".to_owned(), both);
+    }
+    form
+}
+
+/// The list alone where it is that of every model.
+fn written_fallbacks(fallbacks: &[(String, Vec<String>)]) -> Value {
+    match fallbacks {
+        [] => json!([]),
+        [(model, targets)] if model == ANY_MODEL => json!(targets),
+        lists => lists.iter().map(|(model, targets)| (model.clone(), json!(targets))).collect(),
     }
 }
 

@@ -1,15 +1,14 @@
 //! `providers`: which are known, served or custom, and where each is reached. Their keys are `keys`'s, their network
 //! settings `network`'s, the names that we know `crate::provider`'s.
 
-use std::time::Duration;
-
 use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::operations::{self, Paths};
-use super::snapshot::{Balance, Breaker, OnClientGone, Operations, Provider, Whence};
-use super::{Reading, keys, network, transport, validate};
+use super::pacing::{self, Pacing};
+use super::snapshot::{Operations, Provider, Whence};
+use super::{Reading, fallbacks, keys, network, transport, validate};
 use crate::provider::{self, Entry};
 
 /// Most providers; an id has 16 bits, and 500 are many.
@@ -44,6 +43,7 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<Provider
         }
         providers.push(provider);
     }
+    fallbacks::read(&at, &mut providers, reading.report);
     warn_without_value(&at, &providers, reading);
     providers.sort_by(|a, b| a.name.cmp(&b.name));
     providers
@@ -92,6 +92,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     }
     let base_path = base_path(network.base.path, entry);
     let dialect = entry.and_then(|entry| entry.dialect);
+    let Pacing { balance, breaker, concurrency, on_client_gone } = pacing::read(at, reading.report);
     Provider {
         name,
         dialect,
@@ -108,14 +109,14 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,
         keep_alive_timeout: network.keep_alive_timeout,
-        first_token_timeout: network.request_timeout,
-        first_token_hold: Duration::from_millis(5_000),
+        first_token_timeout: network.first_token_timeout,
+        first_token_hold: network.first_token_hold,
         retry: network.retry,
-        balance: Balance::default(),
-        breaker: Breaker::default(),
-        concurrency: None,
-        on_client_gone: OnClientGone::default(),
-        fallbacks: Vec::new(),
+        balance,
+        breaker,
+        concurrency,
+        on_client_gone,
+        fallbacks: Vec::new(), // by `fallbacks`, which wants all names
     }
 }
 

@@ -5,8 +5,10 @@
 use serde_json::{Map, Value, json};
 
 use super::file::{
-    ALIAS, CONFIG_STORE, Effect, Key, Kind, LOGS_STORE, POSTGRES, PROVIDER, REFERENCE, ROOT, SQLITE, When,
+    ALIAS, CONFIG_STORE, Effect, FALLBACK, Key, Kind, LOGS_STORE, POSTGRES, PROVIDER, REFERENCE, ROOT,
+    SQLITE, When,
 };
+use super::snapshot::FALLBACKS_MAX;
 use crate::provider;
 
 /// The whole schema.
@@ -50,6 +52,7 @@ fn definitions() -> Value {
         "duration_or_off": { "anyOf": duration }, // "off" is a string, too
         "alias": { "anyOf": [{ "type": "string" }, with(object(ALIAS, Depth::Effects), "required", json!(["model_id"]))] },
         "asks_for_nothing": asks_for_nothing(),
+        "targets": targets(),
         "provider": served_provider(),
         "unserved_provider": built_in(json!({ "$ref": "#/$defs/unserved_settings" })),
         "settings": object(PROVIDER, Depth::Effects),
@@ -60,6 +63,13 @@ fn definitions() -> Value {
 
 const FORMS: &str =
     "The value itself, \"env.NAME\" (a variable), or \"file:/absolute/path\" (a file's text).";
+
+/// The fallbacks of one model.
+fn targets() -> Value {
+    let text = json!({ "type": "string", "pattern": "/", "description": "\"provider/model\", or \"provider/\" for the same model." });
+    let target = with(object(FALLBACK, Depth::Effects), "required", json!(["provider"]));
+    json!({ "type": "array", "maxItems": FALLBACKS_MAX, "items": { "anyOf": [text, target] } })
+}
 
 /// The opposite of what `validate::asks` looks for.
 fn asks_for_nothing() -> Value {
@@ -215,7 +225,7 @@ fn description(key: &Key, depth: Depth) -> String {
 }
 
 /// Honoured in a way that one should know.
-const NOTES: [(&str, &str); 6] = [
+const NOTES: [(&str, &str); 23] = [
     (
         "plugins",
         "No plugin is run: each is named in a warning, and one that would restrict callers is refused.",
@@ -225,6 +235,45 @@ const NOTES: [(&str, &str); 6] = [
     ("insecure_skip_verify", "Honoured, with a warning: the provider's certificate is not verified."),
     ("governance", "Refused where a section of it would restrict access or spending."),
     ("openai_config", "Refused where it asks for something."),
+    (
+        "request_total_timeout_seconds",
+        "From a request's first byte to its answer: all attempts, waits and queues. Default 600.",
+    ),
+    (
+        "response_headers",
+        "Which x-corelane-* headers an answer carries: full (default), minimal (the request's id), none.",
+    ),
+    ("max_retries", "Attempts after the first on the same provider, for each fallback anew. Default 0."),
+    ("retry_backoff_initial", "Wait before the first retry, doubled before each next one. Default 500 ms."),
+    ("retry_backoff_max", "Longest of these waits. Default 5 s."),
+    (
+        "first_token_timeout",
+        "Longest wait for the first content of a stream; default: default_request_timeout_in_seconds.",
+    ),
+    (
+        "first_token_hold_ms",
+        "How long a stream's events without content are held back, so that it may still move elsewhere. Default 5000.",
+    ),
+    (
+        "concurrency_and_buffer_size",
+        "Requests under way to the provider, and waiting for it, on a node; left out: no limit. 0: 1000 and 5000.",
+    ),
+    (
+        "balance",
+        "How a key is chosen: by weight (default), the least busy for its weight, or the one that answers soonest.",
+    ),
+    ("breaker", "When a key, or the provider's address, is tried only where nothing else can serve."),
+    ("failures_in_a_row", "Failures in a row that open it. Default 10."),
+    ("failure_ratio", "Share of failures in the window that opens it, over 0 to 1. Default 0.5."),
+    ("requests_min", "Requests in the window from which the share counts. Default 20."),
+    ("window_seconds", "What failure_ratio is over. Default 10."),
+    ("open_seconds", "How long it stays open before a request may probe. Default 10."),
+    ("on_client_gone", "A caller that left: cancel its request (default), or finish it for the log."),
+    (
+        "fallbacks",
+        "Where a request goes when this provider fails and it says nothing itself: a list for every model, or an object \
+         with a list for each (\"*\": any other).",
+    ),
 ];
 
 fn kind(key: &Key, depth: Depth) -> Value {
@@ -246,6 +295,10 @@ fn kind(key: &Key, depth: Depth) -> Value {
         Kind::List(keys) => json!({ "type": "array", "items": closed(key.name, object(keys, depth)) }),
         Kind::AnyObject => tied(key.name).unwrap_or_else(|| json!({ "type": "object" })),
         Kind::AnyList => json!({ "type": "array" }),
+        Kind::Fallbacks => json!({ "anyOf": [
+            { "$ref": "#/$defs/targets" },
+            { "type": "object", "additionalProperties": { "anyOf": [{ "type": "null" }, { "$ref": "#/$defs/targets" }] } },
+        ] }),
         Kind::Any => Value::from(true),
     }
 }
@@ -254,6 +307,7 @@ fn kind(key: &Key, depth: Depth) -> Value {
 fn closed(name: &str, mut object: Map<String, Value>) -> Value {
     match name {
         "custom_provider_config" => with(object, "required", json!(["base_provider_type"])),
+        "concurrency_and_buffer_size" => with(object, "required", json!(["concurrency", "buffer_size"])),
         "tls" => {
             object.insert("required".to_owned(), json!(["cert", "key"]));
             with(object, "additionalProperties", Value::from(false))
@@ -291,7 +345,7 @@ mod tests {
                 "{note}"
             );
         }
-        for name in ["keys", "custom_provider_config", "tls"] {
+        for name in ["keys", "custom_provider_config", "concurrency_and_buffer_size", "tls"] {
             let is_it = |key: &&Key| key.name == name && matches!(key.kind, Kind::Object(_) | Kind::List(_));
             assert_eq!(keys.iter().filter(is_it).count(), 1, "{name}");
         }
@@ -300,8 +354,9 @@ mod tests {
     #[test]
     fn every_word_is_in_the_schema() {
         let text = schema().to_string();
-        for key in
-            [ROOT, PROVIDER, LOGS_STORE, CONFIG_STORE, SQLITE, POSTGRES, ALIAS].into_iter().flat_map(all)
+        for key in [ROOT, PROVIDER, FALLBACK, LOGS_STORE, CONFIG_STORE, SQLITE, POSTGRES, ALIAS]
+            .into_iter()
+            .flat_map(all)
         {
             assert!(text.contains(&format!("\"{}\":{{", key.name)), "{}", key.name);
         }

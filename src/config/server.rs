@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -16,6 +17,8 @@ use super::{Reading, pem, validate};
 
 /// Connections of one core where the file says nothing: 256 MiB of them at 8 KiB each.
 const CONNECTIONS_PER_CORE_DEFAULT: usize = 32_768;
+/// Longest `request_total_timeout_seconds`: a day.
+pub(crate) const REQUEST_TOTAL_SECONDS_MAX: u64 = 86_400;
 /// Largest `max_connections_per_core`; a process seldom may open more descriptors.
 pub(crate) const CONNECTIONS_PER_CORE_MAX: u64 = 1_000_000;
 /// Most `trusted_proxies`: each connection's peer is looked for among them.
@@ -47,7 +50,9 @@ pub(crate) fn read(root: &At<'_>, reading: &mut Reading<'_, '_>) -> Server {
         .unwrap_or(CONNECTIONS_PER_CORE_DEFAULT);
     let proxy_protocol = proxy_protocol.is_some();
     let admin = section.as_ref().and_then(|section| admin(section, reading));
-    let request_total_timeout = Server::default().request_total_timeout;
+    let request_total_timeout = member("request_total_timeout_seconds")
+        .and_then(|at| at.integer())
+        .map_or(Server::default().request_total_timeout, Duration::from_secs);
     Server { tls, trusted_proxies, proxy_protocol, connections_per_core_max, request_total_timeout, admin }
 }
 

@@ -5,7 +5,7 @@
 use super::document::{At, Member, Value};
 use super::duration;
 use super::fault::{Printable, Report};
-use super::file::{Effect, Key, Kind, REFERENCE, When, plugin_config};
+use super::file::{Effect, FALLBACK, Key, Kind, REFERENCE, When, plugin_config};
 use super::nearest::nearest;
 use super::reference::looks_like_reference;
 
@@ -190,6 +190,7 @@ fn kind(at: &At<'_>, kind: Kind, effects: bool, report: &mut Report<'_>) -> bool
         Kind::Integer(min, max) => return integer(at, min, max, report),
         Kind::Number(max) => return number(at, max, report),
         Kind::Choice(choices) => return choice(at, choices, report),
+        Kind::Fallbacks => return fallbacks(at, effects, report),
         Kind::Any => None,
     };
     if let Some(wanted) = wanted {
@@ -226,6 +227,37 @@ fn texts(at: &At<'_>, report: &mut Report<'_>) -> bool {
     }
     for element in at.elements().filter(|element| element.text().is_none()) {
         expected(&element, "a string", report);
+    }
+    true
+}
+
+/// A list of targets, or an object of such lists; what a target may be is for its reader.
+fn fallbacks(at: &At<'_>, effects: bool, report: &mut Report<'_>) -> bool {
+    match &at.node.value {
+        Value::List(_) => targets(at, effects, report),
+        Value::Object(_) => {
+            for (_, member) in at.members().filter(|(_, member)| !matches!(member.node.value, Value::Null)) {
+                match &member.node.value {
+                    Value::List(_) => drop(targets(&member, effects, report)),
+                    _ => expected(&member, "a list of fallbacks", report),
+                }
+            }
+            true
+        }
+        _ => {
+            expected(at, "a list of fallbacks, or an object with such a list for each model", report);
+            false
+        }
+    }
+}
+
+fn targets(at: &At<'_>, effects: bool, report: &mut Report<'_>) -> bool {
+    for element in at.elements() {
+        match &element.node.value {
+            Value::Text(_) => {}
+            Value::Object(_) => object(&element, FALLBACK, effects, report),
+            _ => expected(&element, "\"provider/model\" or an object", report),
+        }
     }
     true
 }

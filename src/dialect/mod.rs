@@ -2,8 +2,9 @@
 //! error. Pure: no socket, no clock. Which path speaks which dialect is `api`'s table, which provider `provider`'s.
 //!
 //! Between the dialects stands `chat`; `translate` joins halves, so that N dialects cost N rooms. What passes through
-//! in its own dialect is only watched (`observe`).
+//! in its own dialect is only watched (`answer`, `observe`).
 
+mod answer;
 mod anthropic;
 mod counts;
 mod error_body;
@@ -16,7 +17,8 @@ mod translate;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::observe::{StreamObserver, usage_of};
+pub use self::answer::{AnswerLook, check_answer};
+pub use self::observe::StreamObserver;
 pub use self::translate::{
     DROPPED_MAX, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
     translate_response,

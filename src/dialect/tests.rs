@@ -145,7 +145,12 @@ fn lists_of_models() {
 
 #[test]
 fn usage_of_a_whole_answer_is_the_outermost() {
-    let usage = |body: &str| usage_of(Dialect::OpenAi, body.as_bytes()).map(|usage| usage.total_tokens);
+    let checked = |body: &str| {
+        let usage = check_answer(Dialect::OpenAi, body.as_bytes(), false);
+        assert_eq!(usage, check_answer(Dialect::OpenAi, body.as_bytes(), true), "{body}");
+        usage
+    };
+    let usage = |body: &str| checked(body).unwrap().map(|usage| usage.total_tokens);
     assert_eq!(
         usage(r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2},"service_tier":"default"}"#),
         Some(3)
@@ -161,15 +166,11 @@ fn usage_of_a_whole_answer_is_the_outermost() {
         Some(7)
     );
     assert_eq!(usage(r#"{"a \"usage":{"total_tokens":8}}"#), None);
-    for broken in [
-        "",
-        "{}",
-        r#"{"usage":null}"#,
-        r#"{"usage":"#,
-        r#"{"usage":{"total_tokens":7}"#,
-        r#"{"usage":{"total_tokens":-1}}"#,
-    ] {
-        assert_eq!(usage(broken), None, "{broken}");
+    for without in ["{}", r#"{"usage":null}"#, r#"{"usage":{"total_tokens":-1}}"#] {
+        assert_eq!(usage(without), None, "{without}");
+    }
+    for broken in ["", r#"{"usage":"#, r#"{"usage":{"total_tokens":7}"#] {
+        assert_eq!(checked(broken).unwrap_err().kind, Kind::UpstreamInvalidResponse, "{broken}");
     }
 }
 
@@ -239,11 +240,61 @@ fn each_kind_of_content_counts() {
         r#"{"reasoning":"x"}"#,
         r#"{"refusal":"x"}"#,
         r#"{"function_call":{"name":"f"}}"#,
+        r#"{"reasoning":"x"}"#,
+        r#"{"reasoning_details":[{"type":"reasoning.text","text":"x"}]}"#,
+        r#"{"audio":{"id":"a"}}"#,
+        r#"{"images":[{"type":"image_url"}]}"#,
     ] {
         let mut observer = StreamObserver::new(Dialect::OpenAi);
         observer.observe(None, format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#).as_bytes());
         assert!(observer.has_content(), "{delta}");
     }
+}
+
+#[test]
+fn what_a_claude_stream_says_first_is_no_content() {
+    let seen = |events: &[&str]| {
+        let mut observer = StreamObserver::new(Dialect::Anthropic);
+        events.iter().for_each(|event| observer.observe(None, event.as_bytes()));
+        (observer.has_content(), observer.has_stopped())
+    };
+    let block =
+        |block: &str| format!(r#"{{"type":"content_block_start","index":0,"content_block":{block}}}"#);
+    let text = block(r#"{"type":"text","text":""}"#);
+    let thought = block(r#"{"type":"thinking","thinking":"","signature":""}"#);
+    let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":1}}"#;
+    let ping = r#"{"type": "ping"}"#;
+    assert_eq!(seen(&[START, ping, &text, &thought]), (false, false));
+    assert_eq!(seen(&[START, &text, stop]), (false, true));
+    assert_eq!(seen(&[r#"{"type":"message_delta","delta":{"stop_reason":null}}"#]), (false, false));
+    for filled in [
+        r#"{"type":"text","text":"x"}"#,
+        r#"{"type":"thinking","thinking":"x"}"#,
+        r#"{"type":"redacted_thinking","data":"x"}"#,
+        r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#,
+    ] {
+        assert_eq!(seen(&[START, &block(filled)]), (true, false), "{filled}");
+    }
+    let delta =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"x"}}"#;
+    assert_eq!(seen(&[START, &thought, delta]), (true, false));
+}
+
+#[test]
+fn an_error_before_content_is_told_from_one_behind_it() {
+    let seen = |events: &[&str]| {
+        let mut observer = StreamObserver::new(Dialect::OpenAi);
+        events.iter().for_each(|event| observer.observe(None, event.as_bytes()));
+        (observer.has_failed_first(), observer.has_stopped(), observer.error().is_some())
+    };
+    let role = r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+    let content = r#"{"choices":[{"delta":{"content":"x"},"finish_reason":null}]}"#;
+    let stop = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    let error = r#"{"error":{"code":502,"message":"m"},"choices":[{"delta":{"content":""},"finish_reason":"error"}]}"#;
+    assert_eq!(seen(&[role, error]), (true, false, true));
+    assert_eq!(seen(&[role, content, error]), (false, false, true));
+    assert_eq!(seen(&[role, stop]), (false, true, false));
+    assert_eq!(seen(&[role, stop, error]), (false, true, true));
 }
 
 #[test]
@@ -344,7 +395,11 @@ fn deep_events_do_not_exhaust_the_stack() {
         let event = format!(r#"{{"type":"ping","x":{deep}}}"#);
         let _ = pushed(&[START, &event]);
         let body = format!(r#"{{"x":{deep},"usage":{{"total_tokens":7}},"y":{deep}}}"#);
-        assert_eq!(usage_of(Dialect::OpenAi, body.as_bytes()).map(|usage| usage.total_tokens), Some(7));
+        assert_eq!(
+            check_answer(Dialect::OpenAi, body.as_bytes(), false),
+            Ok(None),
+            "no more than the look counts"
+        );
         let _ = decode_error(Dialect::OpenAi, 500, &event.as_bytes()[..60_000]);
         let request = format!(r#"{{"messages":[{{"role":"user","content":{deep}}}],"z":{deep}}}"#);
         assert!(

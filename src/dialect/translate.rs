@@ -84,6 +84,7 @@ pub struct StreamTranslator {
     /// simd-json undoes escapes in place, so each event is copied here first.
     event: Vec<u8>,
     has_content: bool,
+    has_stopped: bool,
     is_ended: bool,
 }
 
@@ -96,6 +97,7 @@ impl StreamTranslator {
             encoder: openai::stream::Encoder::new(options),
             event: Vec::new(),
             has_content: false,
+            has_stopped: false,
             is_ended: false,
         })
     }
@@ -110,7 +112,8 @@ impl StreamTranslator {
         self.event.extend_from_slice(data);
         let Some(event) = self.decoder.decode(&mut self.event)? else { return Ok(()) };
         match event {
-            Event::Start { .. } | Event::Finish(_) => {}
+            Event::Start { .. } => {}
+            Event::Finish(_) => self.has_stopped = true,
             Event::End => self.is_ended = true,
             _ => self.has_content = true,
         }
@@ -136,6 +139,11 @@ impl StreamTranslator {
     /// Whether anything of the answer itself has come.
     pub fn has_content(&self) -> bool {
         self.has_content
+    }
+
+    /// Whether the answer was said to be at its end, by a reason.
+    pub fn has_stopped(&self) -> bool {
+        self.has_stopped
     }
 
     /// Whether the answer is whole.

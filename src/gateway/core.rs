@@ -1,5 +1,5 @@
 //! What one core owns: its snapshot, its sockets, its counters, its way to the log. Nothing in it is shared with another
-//! thread but the count of its connections.
+//! thread but the count of its connections, and the places with a provider that limits them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -10,11 +10,14 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use uuid::Uuid;
 
-use super::{Adopted, ModelsCache, Shared, Streams};
+use super::own_fields::node_field;
+use super::{Adopted, ModelsCache, Neighbours, Shared, Streams};
 use crate::config::snapshot::Snapshot;
 use crate::http::encode;
 use crate::net::Net;
-use crate::net::spread::{Seat, Spread};
+use crate::net::places::Places;
+use crate::net::spread::Seat;
+use crate::routing::view::View;
 use crate::telemetry::cells::Cells;
 use crate::telemetry::ring::Producer;
 
@@ -41,10 +44,14 @@ pub struct Core {
     pub models: ModelsCache,
     /// Streams under way.
     pub streams: Rc<Streams>,
-    /// Connections of every core, this one's among them.
-    pub spread: Spread,
+    /// What it has in common with the other cores.
+    pub neighbours: Neighbours,
+    /// Places with providers that limit them.
+    pub places: Places,
+    node_field: Box<[u8]>,
     log: Option<Producer>,
-    snapshot: RefCell<Shared>,
+    /// With what this core knows of the health of its keys and origins.
+    snapshot: RefCell<(Shared, Rc<View>)>,
     loaded_at: Cell<Timestamp>,
     /// Snapshots before this one that a request may still hold.
     older: RefCell<Vec<Weak<Snapshot>>>,
@@ -67,20 +74,24 @@ impl Core {
         facts: Facts,
         Adopted { snapshot, clients, loaded_at }: Adopted,
         net: Net,
-        spread: Spread,
+        neighbours: Neighbours,
         log: Option<Producer>,
     ) -> Self {
         net.adopt(clients);
+        let view = View::new(&snapshot);
+        let places = Places::new(index, Arc::clone(&neighbours.places), &snapshot);
         Self {
             index,
+            node_field: node_field(&facts.node),
             facts,
             net,
             cells: Rc::new(Cells::new(index)),
             models: ModelsCache::default(),
             streams: Rc::default(),
-            spread,
+            neighbours,
+            places,
             log,
-            snapshot: RefCell::new(Rc::new(snapshot)),
+            snapshot: RefCell::new((Rc::new(snapshot), Rc::new(view))),
             loaded_at: Cell::new(loaded_at),
             older: RefCell::default(),
             certificates: RefCell::default(),
@@ -95,7 +106,17 @@ impl Core {
 
     /// The snapshot of now; a request keeps the one that it began with.
     pub fn snapshot(&self) -> Shared {
-        Rc::clone(&self.snapshot.borrow())
+        Rc::clone(&self.snapshot.borrow().0)
+    }
+
+    /// The snapshot of now, and the health of what is in it.
+    pub(super) fn moment(&self) -> (Shared, Rc<View>) {
+        self.snapshot.borrow().clone()
+    }
+
+    /// The health of what is in the snapshot of now.
+    pub fn health(&self) -> Rc<View> {
+        Rc::clone(&self.snapshot.borrow().1)
     }
 
     /// When the snapshot of now was read.
@@ -105,12 +126,14 @@ impl Core {
 
     /// Connections that this core serves at most.
     pub fn seats_max(&self) -> u32 {
-        u32::try_from(self.snapshot.borrow().server.connections_per_core_max).unwrap_or(u32::MAX)
+        u32::try_from(self.snapshot.borrow().0.server.connections_per_core_max).unwrap_or(u32::MAX)
     }
 
     /// Requests that come from now on are served by this; those that run keep theirs. Closes nothing, cannot fail.
     pub fn adopt(&self, Adopted { snapshot, clients, loaded_at }: Adopted) {
-        let older = self.snapshot.replace(Rc::new(snapshot));
+        let view = View::succeed(&snapshot, &self.health());
+        self.places.adopt(&snapshot);
+        let (older, _) = self.snapshot.replace((Rc::new(snapshot), Rc::new(view)));
         self.older.borrow_mut().push(Rc::downgrade(&older));
         drop(older);
         self.loaded_at.set(loaded_at);
@@ -147,6 +170,11 @@ impl Core {
         encode::field(out, "date", &date.1);
     }
 
+    /// The header that names this node, with its end of line.
+    pub(super) fn node_field(&self) -> &[u8] {
+        &self.node_field
+    }
+
     /// A number in [0, 1).
     pub fn chance(&self) -> f64 {
         self.random.borrow_mut().f64()
@@ -173,13 +201,13 @@ impl Core {
     /// Begins the drain, and wakes every connection to see it. Other cores hand nothing to this one any more.
     pub fn drain(&self) {
         self.draining.set(true);
-        self.spread.close(usize::from(self.index));
+        self.neighbours.spread.close(usize::from(self.index));
         self.wake_all();
     }
 
     /// Connections that are open now, or on their way here from another core.
     pub fn open_connections(&self) -> u32 {
-        self.spread.seats(usize::from(self.index))
+        self.neighbours.spread.seats(usize::from(self.index))
     }
 
     /// Whether every connection must end now, whatever it serves.

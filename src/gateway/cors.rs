@@ -26,8 +26,8 @@ pub(super) struct Page {
 
 /// What a page may read of an answer beside the safelisted headers. The star is for requests without the browser's own
 /// credentials, the names for those with them.
-const EXPOSED: &str = "*, x-corelane-request-id, x-corelane-dropped-params, x-request-id, request-id, retry-after, \
-     retry-after-ms, x-should-retry";
+const EXPOSED: &str = "*, x-corelane-request-id, x-corelane-dropped-params, x-corelane-provider, x-corelane-key, \
+     x-corelane-attempts, x-corelane-attempt-trail, x-request-id, request-id, retry-after, retry-after-ms, x-should-retry";
 
 /// What a page may send beside the safelisted headers: what callers' SDKs set, and what we understand.
 const ALLOWED: &str = "accept, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, api-key, \

@@ -2,13 +2,17 @@
 //! ends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
 use super::client_address::client_address;
 use super::cors::Page;
+use super::kept::Kept;
 use super::noted::Noted;
+use super::own_fields::REQUEST_ID_BYTES_MAX;
+use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -16,10 +20,11 @@ use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
 use crate::dialect::{Dialect, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
-use crate::net::server::Request;
+use crate::net::server::{Gone, Request};
 use crate::routing::plan::Attempt;
 use crate::routing::target;
-use crate::telemetry::cells::{Active, InferenceObservation, Observation};
+use crate::routing::view::{Running, View};
+use crate::telemetry::cells::{Active, Cells, InferenceObservation, Observation};
 use crate::telemetry::record::{CONTENT_BYTES_MAX, Record};
 
 /// One request's facts.
@@ -27,15 +32,23 @@ pub(super) struct Exchange<'a> {
     core: &'a Core,
     /// The config that this request began with.
     pub(super) snapshot: Shared,
+    /// The health of what is in it, as this core sees it.
+    pub(super) health: Rc<View>,
+    /// The attempt under way, as it counts there.
+    pub(super) running: Option<Running>,
     /// UUIDv7, the row's id.
     pub(super) id: Uuid,
     timestamp_us: i64,
     began: Instant,
+    /// No attempt begins after it, and only a stream that has begun to go down lasts longer.
+    pub(super) deadline: Instant,
     method: Method,
     minor_version: u8,
     surface: Surface,
     /// The fields of its head that decide something.
     pub(super) noted: Noted,
+    /// The caller's `x-request-id`, to be echoed; at most [`REQUEST_ID_BYTES_MAX`].
+    pub(super) request_id: Option<Box<[u8]>>,
     /// The caller's address, for the row.
     client_ip: IpAddr,
     /// The path's label in metrics.
@@ -60,8 +73,18 @@ pub(super) struct Exchange<'a> {
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
     pub(super) key: Option<KeyId>,
+    /// The caller's body, when it is long, until an answer begins to go down.
+    pub(super) kept: Option<Kept>,
     /// Sends to providers.
     pub(super) attempts: u32,
+    /// Of the chosen provider: place in the list of fallbacks, from 1; 0: the primary.
+    pub(super) leg: u16,
+    /// The attempts, each with what became of it.
+    pub(super) trail: Trail,
+    /// What was decided and by what, as `routing::plan` writes it for the row; empty without one.
+    pub(super) decision: String,
+    /// Whether the caller was found to have left while the provider's answer is read to its end all the same.
+    pub(super) caller_has_left: bool,
     /// The status that was answered, 0 until one was.
     pub(super) status: u16,
     /// The last error, ours or the provider's.
@@ -83,6 +106,8 @@ pub(super) struct Exchange<'a> {
     active: Option<Active>,
     /// When the last wait ended.
     now: Instant,
+    /// When the answer's head was ready, while nothing was waited for since.
+    head_at: Option<Instant>,
     settled: bool,
 }
 
@@ -90,18 +115,26 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin(core: &'a Core, peer: SocketAddr, request: &Request) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
-        let snapshot = core.snapshot();
+        let (snapshot, health) = core.moment();
+        let noted = Noted::of(request);
+        let request_id =
+            noted.request_id.value(request).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()));
         let client_ip = client_address(peer, &snapshot.server.trusted_proxies, request.fields());
+        let deadline = request.began + snapshot.server.request_total_timeout;
         Self {
             core,
             snapshot,
+            health,
+            running: None,
             id: core.new_id(unix_ms),
             timestamp_us: i64::try_from(since_epoch.as_micros()).unwrap_or_default(),
             began: request.began,
+            deadline,
             method: request.head.method,
             minor_version: request.head.minor_version,
             surface: api::surface_of(request.path()),
-            noted: Noted::of(request),
+            noted,
+            request_id: request_id.map(Box::from),
             client_ip,
             path: "other",
             route: None,
@@ -114,7 +147,12 @@ impl<'a> Exchange<'a> {
             stream: false,
             provider: None,
             key: None,
+            kept: None,
             attempts: 0,
+            leg: 0,
+            trail: Trail::default(),
+            decision: String::new(),
+            caller_has_left: false,
             status: 0,
             error: None,
             usage: None,
@@ -128,6 +166,7 @@ impl<'a> Exchange<'a> {
             truncated: false,
             active: None,
             now: request.began,
+            head_at: None,
             settled: false,
         }
     }
@@ -151,7 +190,39 @@ impl<'a> Exchange<'a> {
     /// Counts a wait that began at `before` and ends now.
     pub(super) fn waited_since(&mut self, before: Instant) {
         self.now = Instant::now();
+        self.head_at = None;
         self.waited += self.now - before;
+    }
+
+    /// The answer's head is about to be written: the one time that it says is now.
+    pub(super) fn reach_head(&mut self) {
+        self.head_at = Some(Instant::now());
+    }
+
+    /// That time, so that the wait for the answer's sending begins with it and no clock is asked again.
+    pub(super) fn take_head_at(&mut self) -> Option<Instant> {
+        self.head_at.take()
+    }
+
+    /// Time spent here so far without waiting on sockets, µs.
+    pub(super) fn overhead_us(&self) -> u64 {
+        let since = self.head_at.unwrap_or(self.now).saturating_duration_since(self.began);
+        micros(since.saturating_sub(self.waited))
+    }
+
+    /// Its core's counters.
+    pub(super) fn cells(&self) -> &Cells {
+        &self.core.cells
+    }
+
+    /// The header that names this node, whole.
+    pub(super) fn node_field(&self) -> &[u8] {
+        self.core.node_field()
+    }
+
+    /// Whether it is a conversation, and not a question about this node.
+    pub(super) fn is_conversation(&self) -> bool {
+        self.dialect().is_some()
     }
 
     /// When the request began.
@@ -161,9 +232,14 @@ impl<'a> Exchange<'a> {
 
     /// Appends the time of the answer's head.
     pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        self.core.write_date(out, self.unix_s());
+    }
+
+    /// The time of [`Exchange::now`], seconds since the epoch.
+    pub(super) fn unix_s(&self) -> i64 {
         let since = self.now.saturating_duration_since(self.began).as_micros();
         let at_us = self.timestamp_us.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
-        self.core.write_date(out, at_us / 1_000_000);
+        at_us / 1_000_000
     }
 
     /// Seconds since the epoch when the request began.
@@ -186,12 +262,31 @@ impl<'a> Exchange<'a> {
         self.id.as_u64_pair().1
     }
 
-    /// Notes whom the next attempt goes to.
+    /// Notes whom an attempt goes to, or whose failure is answered.
     pub(super) fn choose(&mut self, attempt: &Attempt<'_>) {
         self.provider = Some(attempt.provider);
         self.key = attempt.key;
+        self.leg = attempt.leg;
         if self.model != attempt.model {
             attempt.model.clone_into(&mut self.model);
+        }
+    }
+
+    /// Forgets what the attempt before reached, and notes this one, `waited` after it.
+    pub(super) fn begin_attempt(&mut self, attempt: &Attempt<'_>, waited: Duration) {
+        self.running = self.health.begin(attempt.provider, attempt.key, self.now);
+        self.trail.begin(attempt, waited);
+        self.status = 0;
+        self.first_token = None;
+        self.usage = None;
+        self.error = None;
+    }
+
+    /// Notes that the first content is there, of what was asked for at `sent`.
+    pub(super) fn has_first_token(&mut self, sent: Instant) {
+        self.first_token = Some(self.now);
+        if let Some(running) = &mut self.running {
+            running.first_token(self.now.saturating_duration_since(sent), self.now);
         }
     }
 
@@ -239,9 +334,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Keeps what the caller is sent for the row.
+    /// Keeps what the caller is sent, or would have been, for the row.
     pub(super) fn log_output(&mut self, data: &[u8]) {
-        self.response_bytes += data.len() as u64;
+        if !self.caller_has_left {
+            self.response_bytes += data.len() as u64;
+        }
         if !self.logs_content() {
             return;
         }
@@ -251,7 +348,8 @@ impl<'a> Exchange<'a> {
         output.extend_from_slice(data.get(..room).unwrap_or(data));
     }
 
-    fn logs(&self) -> bool {
+    /// Whether a row is written of it.
+    pub(super) fn logs(&self) -> bool {
         self.snapshot.client.enable_logging && self.core.log().is_some()
     }
 
@@ -287,6 +385,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         let latency = self.now.saturating_duration_since(self.began);
+        self.tally();
         self.observe(latency);
         if let Some(dialect) = self.dialect()
             && self.logs()
@@ -305,6 +404,9 @@ impl<'a> Exchange<'a> {
             request_type: self.request_type(),
             key_id: key.map_or("", |key| key.id.as_str()),
             key_name: key.map_or("", |key| key.name.as_str()),
+            fallback_index: self.leg,
+            retries: self.retries(),
+            is_at_once: self.is_served_at_once(),
             is_success: self.error.is_none(),
             error_kind: self.error.as_ref().map_or("", |error| error.kind.code()),
             upstream_latency_us: self.upstream.map(micros),
@@ -329,6 +431,7 @@ impl<'a> Exchange<'a> {
 
     fn record(&mut self, dialect: Dialect, latency: Duration) {
         let (input, output) = (self.input.take(), self.output.take());
+        let decision = Some(std::mem::take(&mut self.decision)).filter(|decision| !decision.is_empty());
         let (provider, key) = self.chosen();
         let record = Record {
             id: self.id,
@@ -347,6 +450,9 @@ impl<'a> Exchange<'a> {
             selected_key_name: key.map(|key| key.name.clone()).unwrap_or_default(),
             selected_key_id: key.map(|key| key.id.clone()).unwrap_or_default(),
             attempts: self.attempts,
+            fallback_index: self.leg,
+            trail: self.trail.iter().map(|tried| self.attempted(tried)).collect(),
+            decision,
             latency_us: micros(latency),
             first_token_us: self.first_token_us(),
             overhead_us: micros(latency.saturating_sub(self.waited)),
@@ -368,12 +474,17 @@ impl Drop for Exchange<'_> {
     /// A connection's future may be dropped with a request under way (the core ends): its row is still written.
     fn drop(&mut self) {
         if !self.settled {
-            self.fail(&Error::new(Kind::ShuttingDown, "the node ended while it served this request"));
+            let error = match self.caller_has_left {
+                true => Gone.into(),
+                false => Error::new(Kind::ShuttingDown, "the node ended while it served this request"),
+            };
+            self.fail(&error);
             self.settle_once();
         }
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+/// Whole µs.
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use super::exchange::Exchange;
+use crate::config::snapshot::Provider;
+use crate::error::{Error, Kind};
 
 /// Why an attempt did not serve.
 pub(super) struct Failure {
@@ -27,4 +29,32 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, retry_after: None, answer: None }
     }
+}
+
+/// The same, its sentence beginning with the provider's name where `net`, which knows hosts, worded it.
+pub(super) fn named(mut failure: Failure, provider: &Provider) -> Failure {
+    let is_worded_by_net = matches!(
+        failure.error.kind,
+        Kind::UpstreamUnreachable | Kind::UpstreamAddressRefused | Kind::UpstreamInvalidResponse
+    );
+    if is_worded_by_net && !failure.error.message.starts_with("provider ") {
+        failure.error.message = format!("provider {}: {}", provider.name, failure.error.message).into();
+    }
+    failure
+}
+
+/// Every key of the chosen provider was refused. `error` is what the provider said; its status would blame the caller's key.
+pub(super) fn exhausted(exchange: &Exchange<'_>, error: &Error) -> Error {
+    let provider = exchange.chosen().0.map_or("", |provider| provider.name.as_str());
+    let message = format!(
+        "provider {provider} refused every key that may serve this model ({}): {}; check the keys' values and the account's state",
+        error.status(),
+        error.message
+    );
+    Error::new(Kind::ProviderCredentialsExhausted, message)
+}
+
+/// A place in the snapshot that a plan named is not there.
+pub(super) fn no_provider() -> Error {
+    Error::new(Kind::Internal, "the chosen provider has left the config")
 }

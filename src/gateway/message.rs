@@ -12,6 +12,7 @@ use crate::config::snapshot::Snapshot;
 use crate::net::ask::Answer;
 use crate::net::spread::Seat;
 use crate::net::tls::Clients;
+use crate::routing::view::Cooldown;
 use crate::telemetry::sample::Sample;
 
 /// What a core is told.
@@ -25,6 +26,13 @@ pub enum Message {
     },
     /// To serve a connection that another core accepted.
     Connection(Arrival),
+    /// That a key is cooling down, as another core has learned.
+    Cooldown(Cooldown),
+    /// That the turn of a request of its own has come, which waits for a place with a provider.
+    Place {
+        /// The request's ticket.
+        ticket: u64,
+    },
     /// To serve by this from now on.
     Adopt(Box<Adoption>),
     /// To list the streams that it serves.

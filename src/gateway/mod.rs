@@ -1,6 +1,9 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod asked;
+mod attempt;
+mod attend;
 mod body;
 mod chat;
 mod client_address;
@@ -8,24 +11,38 @@ pub mod coding;
 mod compute;
 mod core;
 mod cors;
+mod due;
 mod exchange;
 mod failure;
 mod fields;
+mod framing;
 mod guard;
+mod health;
+mod kept;
 mod mask;
 mod message;
 mod models;
+mod neighbours;
 mod noted;
 mod outgoing;
+mod own_fields;
+mod passage;
+mod place;
 mod relay;
 mod relay_stream;
+mod relay_whole;
 mod reply;
+mod retry_after;
+mod session;
 mod streams;
+mod tally;
+mod trail;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
 pub use message::{Adopted, Adoption, Arrival, LiveStream, LiveStreams, Message};
 pub use models::ModelsCache;
+pub use neighbours::{Neighbours, OFFERED_MAX};
 pub use streams::{STREAMS_LISTED_MAX, Streams};
 
 use std::rc::Rc;

@@ -39,8 +39,18 @@ pub(super) struct Noted {
     pub(super) origin: Seen,
     /// `content-type`
     pub(super) content_type: Seen,
+    /// `x-request-id`
+    pub(super) request_id: Seen,
     /// `content-encoding`
     pub(super) content_encoding: Seen,
+    /// `x-bf-api-key`
+    pub(super) api_key: Seen,
+    /// `x-bf-api-key-id`
+    pub(super) api_key_id: Seen,
+    /// `x-bf-session-id`
+    pub(super) session_id: Seen,
+    /// `x-bf-session-affinity`
+    pub(super) session_affinity: Seen,
     /// Whether a `connection` nominates other headers as its own.
     pub(super) nominates: bool,
 }
@@ -56,7 +66,14 @@ impl Noted {
                 }
                 6 if name.eq_ignore_ascii_case(b"origin") => noted.origin.see(number),
                 12 if name.eq_ignore_ascii_case(b"content-type") => noted.content_type.see(number),
+                12 if name.eq_ignore_ascii_case(b"x-request-id") => noted.request_id.see(number),
                 16 if name.eq_ignore_ascii_case(b"content-encoding") => noted.content_encoding.see(number),
+                12 if name.eq_ignore_ascii_case(b"x-bf-api-key") => noted.api_key.see(number),
+                15 if name.eq_ignore_ascii_case(b"x-bf-api-key-id") => noted.api_key_id.see(number),
+                15 if name.eq_ignore_ascii_case(b"x-bf-session-id") => noted.session_id.see(number),
+                21 if name.eq_ignore_ascii_case(b"x-bf-session-affinity") => {
+                    noted.session_affinity.see(number);
+                }
                 _ => {}
             }
         }

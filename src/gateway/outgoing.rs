@@ -3,16 +3,15 @@
 use std::ops::Range;
 
 use super::fields;
+use super::kept::{Body, COPY_BYTES_MAX};
 use crate::config::snapshot::{Key, Provider};
 use crate::dialect::Dialect;
 use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
+use crate::net::portion::Portion;
 use crate::net::proxy;
 use crate::net::server::Request;
 use crate::provider::{self, ANTHROPIC_VERSION, Auth};
-
-/// Bodies up to this are copied behind the head, and leave in one send; longer ones are edited where they are.
-const COPY_BYTES_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = concat!("corelane/", env!("CARGO_PKG_VERSION"));
 
@@ -24,23 +23,24 @@ pub(super) struct Edit {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The caller's body, edited. Takes the body out of `request` when it is too long to be copied. `edits` are in the
-/// body's order and do not overlap.
-pub(super) fn passthrough(mut head: Vec<u8>, request: &mut Request, edits: &[Edit]) -> Outgoing {
-    let body = request.body();
-    let length = edits.iter().fold(body.len(), |length, edit| length - edit.span.len() + edit.bytes.len());
+/// The caller's body, edited: what is long of it goes out as it stands in its buffer. `edits` are in the body's order and do
+/// not overlap.
+pub(super) fn passthrough(mut head: Vec<u8>, body: &Body<'_>, edits: &[Edit]) -> Outgoing {
+    let bytes = body.bytes();
+    let length = edits.iter().fold(bytes.len(), |length, edit| length - edit.span.len() + edit.bytes.len());
     finish(&mut head, length);
-    if body.len() <= COPY_BYTES_MAX {
+    if let Body::Short(_) = body {
         head.reserve_exact(length);
-        append_edited(&mut head, body, edits);
-        return Outgoing { head, body: None, sends: 0 };
     }
-    let mut start = request.head.head_bytes;
-    let mut bytes = std::mem::take(&mut request.bytes);
-    for edit in edits.iter().rev() {
-        replace(&mut bytes, &mut start, edit);
+    let mut pieces = Pieces { done: Vec::new(), last: head };
+    let mut from = 0;
+    for edit in edits {
+        pieces.push(body, from..edit.span.start);
+        pieces.last.extend_from_slice(&edit.bytes);
+        from = edit.span.end;
     }
-    Outgoing { head, body: Some((bytes, start)), sends: 0 }
+    pieces.push(body, from..bytes.len());
+    pieces.into_outgoing()
 }
 
 /// A body of our own making.
@@ -48,35 +48,38 @@ pub(super) fn whole(mut head: Vec<u8>, body: Vec<u8>) -> Outgoing {
     finish(&mut head, body.len());
     if body.len() <= COPY_BYTES_MAX {
         head.extend_from_slice(&body);
-        return Outgoing { head, body: None, sends: 0 };
+        return Outgoing { head, body: Vec::new(), sends: 0 };
     }
-    Outgoing { head, body: Some((body, 0)), sends: 0 }
+    Outgoing { head, body: vec![body.into()], sends: 0 }
 }
 
-fn append_edited(out: &mut Vec<u8>, body: &[u8], edits: &[Edit]) {
-    let mut from = 0;
-    for edit in edits {
-        out.extend_from_slice(body.get(from..edit.span.start).unwrap_or_default());
-        out.extend_from_slice(&edit.bytes);
-        from = edit.span.end;
-    }
-    out.extend_from_slice(body.get(from..).unwrap_or_default());
+/// A request that is put together: what is long stays where it is.
+struct Pieces {
+    done: Vec<Portion>,
+    last: Vec<u8>,
 }
 
-/// Replaces a span of the body that begins at `start`, moving whichever side of it is shorter.
-fn replace(bytes: &mut Vec<u8>, start: &mut usize, edit: &Edit) {
-    let span = *start + edit.span.start..*start + edit.span.end;
-    let shrinks_bytes = span.len().checked_sub(edit.bytes.len());
-    match shrinks_bytes {
-        Some(shrinks_bytes) if edit.span.start < bytes.len() - span.end => {
-            bytes.copy_within(*start..span.start, *start + shrinks_bytes);
-            *start += shrinks_bytes;
-            let target = bytes.get_mut(span.start + shrinks_bytes..span.end);
-            target.into_iter().flatten().zip(&edit.bytes).for_each(|(to, from)| *to = *from);
+impl Pieces {
+    fn push(&mut self, body: &Body<'_>, span: Range<usize>) {
+        match body {
+            Body::Long(long) if span.len() > COPY_BYTES_MAX => {
+                if !self.last.is_empty() {
+                    self.done.push(std::mem::take(&mut self.last).into());
+                }
+                self.done.push(long.portion(span));
+            }
+            _ => self.last.extend_from_slice(body.bytes().get(span).unwrap_or_default()),
         }
-        _ => {
-            bytes.splice(span, edit.bytes.iter().copied());
+    }
+
+    fn into_outgoing(mut self) -> Outgoing {
+        if self.done.is_empty() {
+            return Outgoing { head: self.last, body: Vec::new(), sends: 0 };
         }
+        if !self.last.is_empty() {
+            self.done.push(self.last.into());
+        }
+        Outgoing { head: Vec::new(), body: self.done, sends: 0 }
     }
 }
 
@@ -162,26 +165,53 @@ fn finish(head: &mut Vec<u8>, length: usize) {
 /// Ends a head that has no body.
 pub(super) fn bodyless(mut head: Vec<u8>) -> Outgoing {
     encode::end(&mut head);
-    Outgoing { head, body: None, sends: 0 }
+    Outgoing { head, body: Vec::new(), sends: 0 }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kept::Kept;
     use super::*;
+    use crate::net::budget::Budget;
+
+    fn edit(span: Range<usize>, bytes: &str) -> Edit {
+        Edit { span, bytes: bytes.into() }
+    }
+
+    fn whole_of(outgoing: &Outgoing) -> Vec<u8> {
+        let behind = outgoing.body.iter().map(Portion::bytes);
+        std::iter::once(outgoing.head.as_slice()).chain(behind).collect::<Vec<_>>().concat()
+    }
+
+    fn expected(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+        let mut edited = body.to_vec();
+        for edit in edits.iter().rev() {
+            edited.splice(edit.span.clone(), edit.bytes.iter().copied());
+        }
+        [format!("head\r\ncontent-length: {}\r\n\r\n", edited.len()).as_bytes(), &edited].concat()
+    }
 
     #[test]
-    fn a_replacement_moves_the_shorter_side_and_means_the_same() {
-        let body = b"{\"model\":\"openai/gpt\",\"messages\":[]}";
-        for (span, new) in
-            [(9..21, "\"gpt\""), (9..21, "\"a-longer-name-than-it-was\""), (33..35, "[1]"), (9..21, "")]
-        {
-            let edit = Edit { span: span.clone(), bytes: new.as_bytes().to_vec() };
-            let mut expected = Vec::new();
-            append_edited(&mut expected, body, std::slice::from_ref(&edit));
-            let mut bytes = [b"head".as_slice(), body].concat();
-            let mut start = 4;
-            replace(&mut bytes, &mut start, &edit);
-            assert_eq!(bytes.get(start..), Some(expected.as_slice()), "{span:?} {new}");
+    fn a_body_is_edited_whatever_its_length_and_a_long_one_is_not_copied() {
+        let text: Vec<u8> = (b'a'..=b'z').cycle().take(3 * COPY_BYTES_MAX + 7).collect();
+        let end = text.len();
+        let cases = [
+            (vec![], 1),
+            (vec![edit(9..21, "gpt")], 1),
+            (vec![edit(0..0, "x"), edit(end - 5..end, "")], 1),
+            (vec![edit(COPY_BYTES_MAX..COPY_BYTES_MAX + 4, "longer than it was")], 1),
+            (vec![edit(COPY_BYTES_MAX + 1..COPY_BYTES_MAX + 4, "y"), edit(end - 1..end, "z")], 2),
+        ];
+        for (edits, long_pieces) in cases {
+            let (bytes, start) = ([b"a head", text.as_slice()].concat(), 6);
+            let long = Kept::new(bytes, start, Budget::new(0).hold());
+            let outgoing = passthrough(b"head\r\n".to_vec(), &Body::Long(&long), &edits);
+            assert_eq!(whole_of(&outgoing), expected(&text, &edits));
+            let buffer = long.bytes().as_ptr_range();
+            let shared = outgoing.body.iter().filter(|piece| buffer.contains(&piece.bytes().as_ptr()));
+            assert_eq!(shared.count(), long_pieces);
+            let short = passthrough(b"head\r\n".to_vec(), &Body::Short(&text), &edits);
+            assert_eq!((whole_of(&short), short.body.len()), (expected(&text, &edits), 0));
         }
     }
 }

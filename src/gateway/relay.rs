@@ -1,32 +1,24 @@
-//! The provider's answer on its way to the caller: whole answers and errors, as they are or translated. Streams are
-//! `relay_stream`'s.
+//! The provider's answer on its way to the caller, as far as it is one thing: its head, its errors, how it is read. Whole
+//! answers are `relay_whole`'s, streams `relay_stream`'s.
 
 use std::time::Instant;
 
-use super::compute::compute;
+use super::attend::attend;
+use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, fields, relay_stream, reply};
-use crate::chat::Usage;
-use crate::config::snapshot::Provider;
-use crate::dialect::look::Look;
+use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
+use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::{self, Dialect};
-use crate::error::{Error, Kind};
-use crate::http::chunked::{LAST_CHUNK, write_chunk};
-use crate::http::encode;
-use crate::http::{Framing, ResponseHead};
+use crate::error::{Error, Kind, UpstreamError};
+use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
+use crate::net::places::Place;
 use crate::net::server::{Downstream, Gone};
-use crate::net::{Raced, race, until};
+use crate::net::until;
 
-/// A whole answer up to this is sent in one go with its length; a longer one is passed on as it comes in.
-const HOLD_BYTES_MAX: usize = 64 * 1024;
-/// Largest whole answer that is translated; it must be held to be.
-const TRANSLATED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What is read of a provider's error body; the rest is dropped with its connection.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
-/// What is kept of the end of a long answer, where its usage stands.
-const TAIL_BYTES_MAX: usize = 16 * 1024;
 
 /// What the answer must be turned into.
 pub(super) struct Translation {
@@ -60,8 +52,8 @@ pub(super) struct Answer<'a> {
     pub(super) translation: Translation,
     /// When the request was sent.
     pub(super) sent: Instant,
-    /// When a whole answer must be here.
-    pub(super) deadline: Instant,
+    /// Its place with the provider, where that has a limit: given back when the answer is at hand, or its first event.
+    pub(super) place: Option<Place>,
 }
 
 /// Moves the answer to the caller. A failure before its first byte went there is the attempt's alone; after it, nothing is
@@ -73,128 +65,39 @@ pub(super) async fn relay(
     answer: Answer<'_>,
 ) -> Result<(), Failure> {
     let relayed = match answer.head.status {
-        _ if answer.head.is_coded => Err(Error::unusable_answer("it is compressed, which was not asked for")),
-        400..=599 => return Err(failed(core, downstream, exchange, answer).await),
-        200..=299 if exchange.stream && answer.head.is_event_stream => {
-            relay_stream::relay(core, downstream, exchange, answer).await
+        _ if answer.head.is_coded => {
+            Err(Error::unusable_answer("it is compressed, which was not asked for").into())
         }
-        200..=299 if answer.translation.is_none() => whole(core, downstream, exchange, answer).await,
-        200..=299 => translated(core, downstream, exchange, answer).await,
-        status => Err(Error::unusable_answer(&format!("status {status} is no answer to a POST"))),
+        400..=599 => Err(failed(core, downstream, exchange, answer).await),
+        200..=299 if exchange.stream && answer.head.is_event_stream => {
+            relay_stream::relay(core, downstream, exchange, answer).await.map_err(Failure::from)
+        }
+        200..=299 if answer.translation.is_none() => {
+            relay_whole::relay(core, downstream, exchange, answer).await.map_err(Failure::from)
+        }
+        200..=299 => relay_whole::translated(core, downstream, exchange, answer).await.map_err(Failure::from),
+        status => Err(Error::unusable_answer(&format!("status {status} is no answer to a POST")).into()),
     };
-    relayed.map_err(Failure::from)
+    match relayed {
+        // Whatever came of it, there is nobody to be told, and nothing more to be tried.
+        _ if exchange.caller_has_left => Err(Error::from(Gone).into()),
+        // One that has an answer was masked with it.
+        Err(Failure { error, retry_after, answer: None }) => {
+            Err(Failure { error: masked(error, exchange), retry_after, answer: None })
+        }
+        relayed => relayed,
+    }
 }
 
 /// Answers the caller with what a provider said to an attempt that failed.
 pub(super) async fn answer(
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
-    Answered { mut head, body }: Answered,
+    Answered { head, body }: Answered,
     error: &Error,
 ) -> Result<(), Error> {
     exchange.fail(error);
-    send_whole(downstream, exchange, &mut head, &body).await
-}
-
-async fn whole(
-    core: &Core,
-    downstream: &mut Downstream,
-    exchange: &mut Exchange<'_>,
-    mut answer: Answer<'_>,
-) -> Result<(), Error> {
-    let mut out = returned_head(&answer, true);
-    let mut body = Vec::new();
-    let progress = answer.collect(downstream, exchange, &mut body, HOLD_BYTES_MAX).await?;
-    exchange.status = answer.head.status;
-    if progress == Progress::More {
-        return long(core, downstream, exchange, answer, out, body).await;
-    }
-    answer.check_end()?;
-    exchange.usage = dialect::usage_of(answer.translation.from, &body);
-    answer.release(core, exchange.now());
-    send_whole(downstream, exchange, &mut out, &body).await
-}
-
-/// Frames `body` with its length behind the head in `out`, and sends both.
-async fn send_whole(
-    downstream: &mut Downstream,
-    exchange: &mut Exchange<'_>,
-    out: &mut Vec<u8>,
-    body: &[u8],
-) -> Result<(), Error> {
-    // RFC 9110 section 8.6: a 204 has none.
-    if exchange.status != 204 {
-        encode::content_length(out, body.len() as u64);
-    }
-    reply::finish(out, exchange);
-    out.extend_from_slice(body);
-    exchange.log_output(body);
-    reply::timed_send(downstream, exchange, std::mem::take(out)).await.map(drop).map_err(Error::from)
-}
-
-/// A long whole answer: passed on as it comes in, its usage read from its end.
-async fn long(
-    core: &Core,
-    downstream: &mut Downstream,
-    exchange: &mut Exchange<'_>,
-    mut answer: Answer<'_>,
-    mut out: Vec<u8>,
-    mut piece: Vec<u8>,
-) -> Result<(), Error> {
-    let framing = BodyFraming::of(answer.head.framing, exchange);
-    framing.write(&mut out);
-    reply::finish(&mut out, exchange);
-    let mut tail = Tail::new();
-    loop {
-        tail.push(&piece);
-        exchange.log_output(&piece);
-        framing.frame(&mut out, &piece);
-        out = reply::timed_send(downstream, exchange, out).await?;
-        piece.clear();
-        match answer.collect(downstream, exchange, &mut piece, HOLD_BYTES_MAX).await? {
-            Progress::More => {}
-            Progress::Done => break,
-        }
-    }
-    tail.push(&piece);
-    exchange.log_output(&piece);
-    exchange.usage = tail.usage(answer.translation.from);
-    framing.frame(&mut out, &piece);
-    framing.end(&mut out);
-    answer.release(core, exchange.now());
-    reply::timed_send(downstream, exchange, out).await.map(drop).map_err(Error::from)
-}
-
-async fn translated(
-    core: &Core,
-    downstream: &mut Downstream,
-    exchange: &mut Exchange<'_>,
-    mut answer: Answer<'_>,
-) -> Result<(), Error> {
-    // Before the body is read, which takes the head's bytes.
-    let mut out = returned_head(&answer, true);
-    let mut hold = core.net.budget.hold();
-    let mut body = Vec::new();
-    let mut step_bytes = HOLD_BYTES_MAX;
-    while answer.collect(downstream, exchange, &mut body, step_bytes).await? == Progress::More {
-        step_bytes = body.len() + HOLD_BYTES_MAX;
-        if body.len() > TRANSLATED_BYTES_MAX {
-            return Err(Error::unusable_answer("it is over 16 MiB, more than this version translates"));
-        }
-        hold.resize(body.len())?;
-    }
-    answer.check_end()?;
-    let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
-    let length = body.len();
-    let work = move || dialect::translate_response(from, to, &body, created_s);
-    let response = match race(Box::pin(compute(core, length, work)), downstream.gone()).await {
-        Raced::First(response) => response??,
-        Raced::Second(()) => return Err(Gone.into()),
-    };
-    exchange.usage = response.usage;
-    exchange.status = answer.head.status;
-    answer.release(core, exchange.now());
-    send_whole(downstream, exchange, &mut out, &response.body).await
+    relay_whole::send(downstream, exchange, head, &body).await
 }
 
 /// An error status: the provider's words in the caller's shape, its own when the shape is the same.
@@ -208,6 +111,8 @@ async fn failed(
         && exchange.error_shape() != dialect::ErrorShape::Native
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
+    let field = |name: &str| answer.head.field(answer.upstream.head_bytes(), name);
+    let retry_after = retry_after::asked(field, exchange.unix_s());
     mask_key(&mut out, exchange);
     let mut body = Vec::new();
     // An error body that breaks off is still the provider's error.
@@ -228,14 +133,54 @@ async fn failed(
         encode::field(&mut out, "content-type", b"application/json");
     }
     answer.release(core, exchange.now());
-    Failure { error, retry_after: None, answer: Some(Box::new(Answered { head: out, body })) }
+    Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
 }
 
 /// Overwrites the chosen key's value, which providers quote in errors.
-fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
+pub(super) fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
     if let Some(secret) = exchange.chosen().1.and_then(|key| key.secret.as_ref()) {
-        super::mask::mask(bytes, secret.expose().as_bytes());
+        mask::mask(bytes, secret.expose().as_bytes());
     }
+}
+
+/// The same in the words of a provider's error.
+pub(super) fn masked(mut error: Error, exchange: &Exchange<'_>) -> Error {
+    let Some(upstream) = error.upstream.take() else { return error };
+    let masked = |text: String| {
+        let mut bytes = text.into_bytes();
+        mask_key(&mut bytes, exchange);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Error::upstream(UpstreamError {
+        status: upstream.status,
+        kind: masked(upstream.kind),
+        code: upstream.code.map(masked),
+        message: masked(upstream.message),
+        param: upstream.param.map(masked),
+    })
+}
+
+/// Sends bytes of the answer, unless nobody is there to take them. The buffer comes back empty.
+pub(super) async fn pass(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, Error> {
+    if exchange.caller_has_left {
+        exchange.kept = None;
+        return Ok(Vec::new());
+    }
+    match reply::timed_send(downstream, exchange, bytes).await {
+        Err(Gone) if on_client_gone(exchange) == OnClientGone::Finish => {
+            exchange.caller_has_left = true;
+            Ok(Vec::new())
+        }
+        sent => Ok(sent?),
+    }
+}
+
+fn on_client_gone(exchange: &Exchange<'_>) -> OnClientGone {
+    exchange.chosen().0.map(|provider| provider.on_client_gone).unwrap_or_default()
 }
 
 /// The status line and the headers that return to the caller, without framing and without an end. To be called before
@@ -272,9 +217,9 @@ impl Answer<'_> {
         kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"))
     }
 
-    /// Reads body into `sink` until it is done or holds more than `bytes_max`. The caller's leaving, and the deadline,
-    /// end it.
-    async fn collect(
+    /// Reads body into `sink` until it is done or holds more than `bytes_max`. The caller's leaving, and the deadline of a
+    /// whole answer, end it.
+    pub(super) async fn collect(
         &mut self,
         downstream: &mut Downstream,
         exchange: &mut Exchange<'_>,
@@ -285,15 +230,13 @@ impl Answer<'_> {
             return Ok(Progress::Done);
         }
         let before = exchange.now();
-        let reading = until(self.deadline, read_to(&mut self.upstream, sink, bytes_max));
-        let read = race(reading, downstream.gone()).await;
+        let due = Due::of_answer(exchange, self.provider, self.sent);
+        let reading = until(due.at, read_to(&mut self.upstream, sink, bytes_max));
+        let policy = self.provider.on_client_gone;
+        let read = attend(downstream, &mut exchange.caller_has_left, policy, reading).await;
         exchange.waited_since(before);
         exchange.upstream = Some(exchange.now() - self.sent);
-        match read {
-            Raced::First(Some(progress)) => progress,
-            Raced::First(None) => Err(timed_out(self.provider)),
-            Raced::Second(()) => Err(Gone.into()),
-        }
+        read?.unwrap_or_else(|| Err(due.error(exchange, self.provider)))
     }
 
     /// Errors: bytes stand behind the answer's end. Which of them are the answer nobody can say, so that the caller gets none
@@ -319,124 +262,5 @@ async fn read_to(upstream: &mut Upstream, sink: &mut Vec<u8>, bytes_max: usize) 
             Progress::More if sink.len() <= bytes_max => {}
             progress => return Ok(progress),
         }
-    }
-}
-
-/// How a body goes down to the caller.
-#[derive(Clone, Copy)]
-pub(super) enum BodyFraming {
-    Length(u64),
-    Chunked,
-    Close,
-}
-
-impl BodyFraming {
-    /// As the provider framed it where that is a length; else chunks, or, for HTTP/1.0, until the connection closes.
-    pub(super) fn of(framing: Framing, exchange: &mut Exchange<'_>) -> Self {
-        match framing {
-            Framing::Length(length) => Self::Length(length),
-            _ => Self::unknown(exchange),
-        }
-    }
-
-    /// For a body whose length nobody knows.
-    pub(super) fn unknown(exchange: &mut Exchange<'_>) -> Self {
-        if exchange.is_http_1_0() {
-            exchange.keep_alive = false;
-            return Self::Close;
-        }
-        Self::Chunked
-    }
-
-    /// The header that says so.
-    pub(super) fn write(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => encode::content_length(out, length),
-            Self::Chunked => encode::field(out, "transfer-encoding", b"chunked"),
-            Self::Close => {}
-        }
-    }
-
-    /// A piece of the body.
-    pub(super) fn frame(self, out: &mut Vec<u8>, piece: &[u8]) {
-        match self {
-            Self::Chunked if !piece.is_empty() => write_chunk(out, piece),
-            Self::Chunked => {}
-            _ => out.extend_from_slice(piece),
-        }
-    }
-
-    /// A comment in a stream of events, which its readers ignore.
-    pub(super) fn comment(self) -> &'static [u8] {
-        match self {
-            Self::Chunked => b"3\r\n:\n\n\r\n",
-            Self::Close => b":\n\n",
-            Self::Length(_) => b"",
-        }
-    }
-
-    /// The end of the body.
-    pub(super) fn end(self, out: &mut Vec<u8>) {
-        if let Self::Chunked = self {
-            out.extend_from_slice(LAST_CHUNK);
-        }
-    }
-}
-
-/// The end of a long answer, and where its usage stands.
-struct Tail {
-    look: Option<Look<1>>,
-    bytes: Vec<u8>,
-    seen_bytes: usize,
-}
-
-impl Tail {
-    fn new() -> Self {
-        Self { look: Some(Look::new(&["usage"])), bytes: Vec::new(), seen_bytes: 0 }
-    }
-
-    fn push(&mut self, piece: &[u8]) {
-        // An answer that is not JSON has no usage; it is passed on all the same.
-        if self.look.as_mut().is_some_and(|look| look.push(piece).is_err()) {
-            self.look = None;
-        }
-        self.seen_bytes += piece.len();
-        self.bytes.extend_from_slice(piece);
-        let surplus_bytes = self.bytes.len().saturating_sub(TAIL_BYTES_MAX);
-        self.bytes.drain(..surplus_bytes);
-    }
-
-    fn usage(self, dialect: Dialect) -> Option<Usage> {
-        let span = self.look?.finish().ok()?.value(0)?;
-        let dropped_bytes = self.seen_bytes - self.bytes.len();
-        let start = span.start.checked_sub(dropped_bytes)?;
-        let value = self.bytes.get(start..span.end - dropped_bytes)?;
-        dialect::usage_of(dialect, &[b"{\"usage\":", value, b"}"].concat())
-    }
-}
-
-/// The error of a provider that took too long.
-pub(super) fn timed_out(provider: &Provider) -> Error {
-    let message = format!(
-        "provider {} did not answer in {} s (network_config.default_request_timeout_in_seconds)",
-        provider.name,
-        provider.request_timeout.as_secs()
-    );
-    Error::new(Kind::UpstreamTimeout, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn usage_is_found_at_the_end_of_a_long_answer() {
-        let long = "x".repeat(3 * TAIL_BYTES_MAX);
-        let body = format!(
-            r#"{{"choices":["{long}"],"usage":{{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}}}"#
-        );
-        let mut tail = Tail::new();
-        body.as_bytes().chunks(1000).for_each(|piece| tail.push(piece));
-        assert_eq!(tail.usage(Dialect::OpenAi).map(|usage| usage.total_tokens), Some(7));
     }
 }

@@ -1,36 +1,37 @@
 //! A stream of events on its way to the caller: whole events are sent on as they come in, as they are or translated.
-//! A stream that breaks ends with an error event, never with a false end.
+//! Until its first content nothing is sent, so that a stream that fails before it said anything can still be asked for
+//! elsewhere; this does not last longer than a caller may be kept waiting. After that a stream that breaks ends with an
+//! error event, never with a false end.
 
+use std::time::Instant;
+
+use super::Core;
+use super::attend::attend;
+use super::due::Due;
 use super::exchange::Exchange;
-use super::relay::{Answer, BodyFraming, returned_head};
+use super::framing::BodyFraming;
+use super::passage::{Passage, Standing};
+use super::relay::{Answer, mask_key, masked, pass, returned_head};
 use super::streams::Listed;
-use super::{Core, reply};
-use crate::chat::Usage;
-use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
+use crate::dialect;
 use crate::error::{Error, Kind};
-use crate::http::encode;
-use crate::http::sse::{Boundary, events};
-use crate::http::{EVENT_BYTES_MAX, Framing};
+use crate::http::sse::Boundary;
+use crate::http::{EVENT_BYTES_MAX, Framing, encode};
 use crate::net::budget::Hold;
 use crate::net::client::Progress;
-use crate::net::server::{Downstream, Gone};
-use crate::net::{Raced, race, until};
+use crate::net::server::Downstream;
+use crate::net::until;
 
 /// Shorter events are part of what every request may hold, bytes.
 const EVENT_BYTES_UNCOUNTED: usize = 64 * 1024;
-
-/// What is done with events.
-enum Passage {
-    /// They are watched and go on as they are.
-    Through(Box<StreamObserver>),
-    /// They are turned into the caller's dialect.
-    Translated(Box<StreamTranslator>),
-}
+/// What is held back of a stream that has no content yet, bytes; more begin it.
+const HELD_BYTES_MAX: usize = 64 * 1024;
 
 struct Relay<'a> {
     answer: Answer<'a>,
     passage: Passage,
     framing: BodyFraming,
+    gate: Gate,
     boundary: Boundary,
     /// Received, not yet a whole event.
     pending: Vec<u8>,
@@ -40,11 +41,22 @@ struct Relay<'a> {
     text: Vec<u8>,
     /// For an event that is not whole yet.
     hold: Hold,
-    /// Its place among the streams that run.
-    listed: Listed,
 }
 
-/// Moves the stream to the caller.
+/// What lies between a provider's first event and the caller.
+enum Gate {
+    /// Nothing was sent, and another attempt may follow.
+    Shut {
+        /// When the first event came.
+        since: Option<Instant>,
+        events: u64,
+        bytes: usize,
+    },
+    /// It has begun for the caller; its place among the streams that run.
+    Open(Listed),
+}
+
+/// Moves the stream to the caller. Errors before anything was sent: it failed, ended or was late before it said anything.
 pub(super) async fn relay(
     core: &Core,
     downstream: &mut Downstream,
@@ -52,57 +64,124 @@ pub(super) async fn relay(
     answer: Answer<'_>,
 ) -> Result<(), Error> {
     let mut relay = Relay::begin(core, exchange, answer)?;
-    let result = relay.run(downstream, exchange).await;
-    exchange.usage = relay.passage.usage();
+    let result = relay.run(core, downstream, exchange).await;
+    match result {
+        Err(error) if error.kind != Kind::ClientGone && !relay.is_open() => return Err(error),
+        _ => exchange.usage = relay.passage.usage(),
+    }
     match result {
         Ok(()) => {
-            relay.passage.note_error(exchange);
+            if let Some(error) = relay.passage.error() {
+                // It went on as it was; the request failed all the same.
+                exchange.fail(&masked(error, exchange));
+            }
             relay.answer.release(core, exchange.now());
         }
-        Err(error) if error.kind == Kind::ClientGone || !downstream.has_started() => return Err(error),
+        Err(error) if error.kind == Kind::ClientGone => return Err(error),
         Err(error) => {
+            let error = masked(error, exchange);
             relay.break_off(exchange, &error);
             exchange.fail(&error);
         }
     }
-    reply::timed_send(downstream, exchange, relay.out).await.map(drop).map_err(Error::from)
+    pass(downstream, exchange, relay.out).await.map(drop)
 }
 
 impl<'a> Relay<'a> {
-    fn begin(core: &Core, exchange: &mut Exchange<'_>, answer: Answer<'a>) -> Result<Self, Error> {
-        let passage = passage(exchange, &answer)?;
+    fn begin(core: &Core, exchange: &Exchange<'_>, answer: Answer<'a>) -> Result<Self, Error> {
+        let passage = Passage::of(exchange, &answer)?;
         let through = answer.translation.is_none();
+        // Before the body is read, which takes the head's bytes.
         let mut out = returned_head(&answer, through);
         if !through {
             encode::field(&mut out, "content-type", b"text/event-stream");
         }
-        let framing = BodyFraming::unknown(exchange);
-        framing.write(&mut out);
-        reply::finish(&mut out, exchange);
-        exchange.status = answer.head.status;
-        let (pending, text, hold) = (Vec::new(), Vec::new(), core.net.budget.hold());
-        let listed = core.streams.enter(exchange);
-        Ok(Self { answer, passage, framing, boundary: Boundary::new(), pending, out, text, hold, listed })
+        Ok(Self {
+            answer,
+            passage,
+            framing: BodyFraming::unknown(exchange),
+            gate: Gate::Shut { since: None, events: 0, bytes: 0 },
+            boundary: Boundary::new(),
+            pending: Vec::new(),
+            out,
+            text: Vec::new(),
+            hold: core.net.budget.hold(),
+        })
     }
 
     /// Until the provider's stream ends; what is left to send then stands in `out`.
-    async fn run(&mut self, downstream: &mut Downstream, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+    async fn run(
+        &mut self,
+        core: &Core,
+        downstream: &mut Downstream,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(), Error> {
         loop {
             let progress = self.read(downstream, exchange).await?;
-            self.take_events(exchange)?;
-            if progress == Progress::Done {
-                if !downstream.has_started() {
-                    self.answer.check_end()?;
-                }
+            let taken = self.take_events(exchange);
+            if !self.is_open() {
+                self.admit(core, exchange, progress, &taken)?;
+            }
+            taken?;
+            self.note_content(exchange);
+            if progress == Some(Progress::Done) {
                 return self.end(exchange);
             }
             self.check_pending()?;
-            if !self.text.is_empty() {
+            if self.is_open() && !(self.text.is_empty() && self.out.is_empty()) {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
-                self.out = reply::timed_send(downstream, exchange, out).await?;
+                self.out = pass(downstream, exchange, out).await?;
                 downstream.ask_by(self.framing.comment());
             }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.gate, Gate::Open(_))
+    }
+
+    /// Opens the gate when there is content, or nothing more may be held back. Errors: the stream ends, or failed, before it
+    /// said anything.
+    fn admit(
+        &mut self,
+        core: &Core,
+        exchange: &mut Exchange<'_>,
+        progress: Option<Progress>,
+        taken: &Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Gate::Shut { since, bytes, .. } = self.gate else { return Ok(()) };
+        if progress == Some(Progress::Done) {
+            self.answer.check_end()?;
+        }
+        let hold = self.answer.provider.first_token_hold;
+        let is_over = || since.is_some_and(|since| exchange.now() >= since + hold);
+        match (self.passage.standing(), taken) {
+            (Standing::Answers, _) => {}
+            (Standing::Failed(error), _) => return Err(error),
+            (_, Err(error)) => return Err(error.clone()),
+            (Standing::Ended, _) => return Err(says_nothing()),
+            (Standing::Silent, _) if progress == Some(Progress::Done) => return Err(says_nothing()),
+            (Standing::Silent, _) if bytes > HELD_BYTES_MAX || is_over() => {}
+            (Standing::Silent, _) => return Ok(()),
+        }
+        self.open(core, exchange);
+        Ok(())
+    }
+
+    /// From here on the stream is the caller's: its head, and what was held, stand ready to be sent.
+    fn open(&mut self, core: &Core, exchange: &mut Exchange<'_>) {
+        let Gate::Shut { events, .. } = self.gate else { return };
+        self.framing.begin(&mut self.out, exchange);
+        exchange.status = self.answer.head.status;
+        let listed = core.streams.enter(exchange);
+        listed.passed(events);
+        self.gate = Gate::Open(listed);
+    }
+
+    fn note_content(&self, exchange: &mut Exchange<'_>) {
+        if exchange.first_token.is_none() && self.passage.has_content() {
+            exchange.has_first_token(self.answer.sent);
         }
     }
 
@@ -119,59 +198,75 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
+    /// What comes next; `None`: nothing has come for as long as what came before may be held back.
     async fn read(
         &mut self,
         downstream: &mut Downstream,
         exchange: &mut Exchange<'_>,
-    ) -> Result<Progress, Error> {
+    ) -> Result<Option<Progress>, Error> {
         let before = exchange.now();
-        let silence = self.answer.provider.stream_idle_timeout;
-        let reading = until(before + silence, self.answer.upstream.read_body(&mut self.pending));
-        let read = race(reading, downstream.gone()).await;
-        exchange.waited_since(before);
-        exchange.upstream = Some(exchange.now() - self.answer.sent);
-        match read {
-            Raced::First(Some(progress)) => progress,
-            Raced::First(None) => {
-                let message = format!("the provider's stream was silent for {} s", silence.as_secs());
-                Err(Error::new(Kind::UpstreamTimeout, message))
+        let Answer { upstream, provider, sent, .. } = &mut self.answer;
+        let (due, at) = match self.gate {
+            Gate::Open(_) => {
+                let due = Due::of_event(provider, before);
+                (due, due.at)
             }
-            Raced::Second(()) => Err(Gone.into()),
+            Gate::Shut { since, .. } => {
+                let due = Due::of_content(exchange, provider, *sent, before);
+                // One that always has more to say, and nothing that counts, would never be waited for.
+                if due.at <= before {
+                    return Err(due.error(exchange, provider));
+                }
+                (due, since.map_or(due.at, |since| due.at.min(since + provider.first_token_hold)))
+            }
+        };
+        let reading = until(at, upstream.read_body(&mut self.pending));
+        let read = attend(downstream, &mut exchange.caller_has_left, provider.on_client_gone, reading).await;
+        exchange.waited_since(before);
+        exchange.upstream = Some(exchange.now() - *sent);
+        match read? {
+            Some(progress) => progress.map(Some),
+            None if at < due.at => Ok(None),
+            None => Err(due.error(exchange, provider)),
         }
     }
 
     /// Moves the whole events of `pending` to `text`.
-    fn take_events(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+    fn take_events(&mut self, exchange: &Exchange<'_>) -> Result<(), Error> {
         let end = self.boundary.last_end(&self.pending);
         let whole = self.pending.get(..end).unwrap_or_default();
-        let result = self.passage.take(whole, &mut self.text, &self.listed);
+        if end > 0 {
+            self.answer.place = None;
+        }
+        let mut count = 0;
+        let is_open = self.is_open();
+        let result = self.passage.take(whole, &mut self.text, is_open, &mut count);
         self.pending.drain(..end);
         self.boundary.consumed(end);
-        if exchange.first_token.is_none() && self.passage.has_content() {
-            exchange.first_token = Some(exchange.now());
+        match &mut self.gate {
+            Gate::Open(listed) => listed.passed(count),
+            Gate::Shut { since, events, bytes } if end > 0 => {
+                since.get_or_insert(exchange.now());
+                *events += count;
+                *bytes += end;
+            }
+            Gate::Shut { .. } => {}
         }
         result
     }
 
     fn frame_text(&mut self, exchange: &mut Exchange<'_>) {
+        if self.passage.has_error() {
+            mask_key(&mut self.text, exchange);
+        }
         self.framing.frame(&mut self.out, &self.text);
         exchange.log_output(&self.text);
         self.text.clear();
     }
 
     fn end(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
-        match &mut self.passage {
-            // That the provider closed proves nothing; its dialect's last word, or its error, does.
-            Passage::Through(observer)
-                if self.answer.head.framing == Framing::Close
-                    && !observer.is_ended()
-                    && observer.error().is_none() =>
-            {
-                return Err(Error::unusable_answer("its stream closed before its last event"));
-            }
-            Passage::Through(_) => self.text.append(&mut self.pending),
-            Passage::Translated(translator) => translator.finish(&mut self.text)?,
-        }
+        let is_closed = self.answer.head.framing == Framing::Close;
+        self.passage.end(is_closed, &mut self.text, &mut self.pending)?;
         self.frame_text(exchange);
         self.framing.end(&mut self.out);
         Ok(())
@@ -187,59 +282,6 @@ impl<'a> Relay<'a> {
     }
 }
 
-fn passage(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Passage, Error> {
-    let translation = &answer.translation;
-    if translation.is_none() {
-        return Ok(Passage::Through(Box::new(StreamObserver::new(translation.from))));
-    }
-    let options = StreamOptions {
-        created_s: exchange.created_s(),
-        include_usage: translation.include_usage,
-        model: exchange.model.clone(),
-    };
-    StreamTranslator::new(translation.from, translation.to, options)
-        .map(|translator| Passage::Translated(Box::new(translator)))
-        .ok_or_else(|| Error::new(Kind::ProviderNotSupported, "this pair of dialects is not translated yet"))
-}
-
-impl Passage {
-    /// Takes whole events, and appends what the caller gets.
-    fn take(&mut self, whole: &[u8], text: &mut Vec<u8>, listed: &Listed) -> Result<(), Error> {
-        let mut events = events(whole).inspect(|_| listed.passed());
-        match self {
-            Self::Through(observer) => {
-                for event in &mut events {
-                    observer.observe(event.name, &event.data);
-                }
-                text.extend_from_slice(whole);
-                Ok(())
-            }
-            Self::Translated(translator) => {
-                events.try_for_each(|event| translator.push(event.name, &event.data, text))
-            }
-        }
-    }
-
-    fn has_content(&self) -> bool {
-        match self {
-            Self::Through(observer) => observer.has_content(),
-            Self::Translated(translator) => translator.has_content(),
-        }
-    }
-
-    /// An error that the provider sent as an event went on as it was; the request failed all the same.
-    fn note_error(&self, exchange: &mut Exchange<'_>) {
-        if let Self::Through(observer) = self
-            && let Some(error) = observer.error()
-        {
-            exchange.fail(&Error::upstream(error.clone()));
-        }
-    }
-
-    fn usage(&self) -> Option<Usage> {
-        match self {
-            Self::Through(observer) => observer.usage(),
-            Self::Translated(translator) => translator.usage(),
-        }
-    }
+fn says_nothing() -> Error {
+    Error::unusable_answer("its stream ended before it said anything")
 }

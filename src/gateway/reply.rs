@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::exchange::Exchange;
-use super::{Core, coding};
+use super::{Core, coding, own_fields};
 use crate::api::Surface;
 use crate::dialect::{self, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
@@ -83,16 +83,19 @@ pub(super) async fn timed_send(
     exchange: &mut Exchange<'_>,
     bytes: Vec<u8>,
 ) -> Result<Vec<u8>, Gone> {
-    let before = Instant::now();
+    let before = exchange.take_head_at().unwrap_or_else(Instant::now);
+    // From here on there is no further attempt.
+    exchange.kept = None;
     let sent = downstream.send(bytes, before).await;
     exchange.waited_since(before);
     sent
 }
 
 /// Our own headers, then the end of the head.
-pub(super) fn finish(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+pub(super) fn finish(out: &mut Vec<u8>, exchange: &mut Exchange<'_>) {
+    exchange.reach_head();
     exchange.write_date(out);
-    encode::field(out, "x-corelane-request-id", exchange.id.hyphenated().to_string().as_bytes());
+    own_fields::write(out, exchange);
     if let Some(page) = &exchange.page {
         page.write(out);
     }
@@ -116,11 +119,11 @@ pub(super) async fn error(
 ) -> Result<(), Gone> {
     let shape = exchange.error_shape();
     let body = exchange.with_error_context(|context| dialect::encode_error(shape, error, context));
-    let mut out = Vec::with_capacity(512 + body.len());
+    let mut out = Vec::with_capacity(1_024 + body.len());
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
     match error.kind {
-        Kind::Overloaded => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
+        Kind::Overloaded | Kind::RequestDropped => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
         Kind::MethodNotAllowed => encode::field(&mut out, "allow", exchange.allow.as_bytes()),
         Kind::OriginNotAllowed => encode::field(&mut out, "vary", b"Origin"),
         Kind::UnsupportedMediaType if error.param.as_deref() == Some("content-encoding") => {

@@ -98,9 +98,9 @@ impl Entry {
 }
 
 impl Listed {
-    /// Counts an event that goes on to the caller.
-    pub(super) fn passed(&self) {
-        self.entry.events.set(self.entry.events.get() + 1);
+    /// Counts events that go on to the caller.
+    pub(super) fn passed(&self, events: u64) {
+        self.entry.events.set(self.entry.events.get() + events);
     }
 }
 
@@ -145,8 +145,8 @@ mod tests {
     fn a_stream_is_listed_while_it_runs() {
         let (streams, snapshot, began) = (Rc::new(Streams::default()), snapshot(), Instant::now());
         let listed = streams.insert(entry(&snapshot, began));
-        listed.passed();
-        listed.passed();
+        listed.passed(1);
+        listed.passed(1);
         let expected = LiveStream {
             core: 4,
             id: Uuid::from_u128(1).to_string(),

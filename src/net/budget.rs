@@ -43,6 +43,11 @@ impl Hold {
         self.bytes
     }
 
+    /// What it holds, as a hold of its own.
+    pub fn take(&mut self) -> Self {
+        Self { budget: self.budget.clone(), bytes: std::mem::take(&mut self.bytes) }
+    }
+
     /// Holds `bytes` in all, more or less than now. Errors: the budget has not that much left; nothing
     /// changed.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Error> {
@@ -76,7 +81,11 @@ mod tests {
         let mut second = budget.hold();
         assert_eq!(second.resize(1).map_err(|error| error.kind), Err(Kind::Overloaded));
         assert!(first.resize(9).is_ok() && second.resize(1).is_ok());
+        let taken = first.take();
+        assert_eq!((first.bytes(), taken.bytes(), budget.held_bytes()), (0, 9, 10));
         drop(first);
+        assert_eq!(budget.held_bytes(), 10);
+        drop(taken);
         assert_eq!(budget.held_bytes(), 1);
     }
 }

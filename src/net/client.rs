@@ -5,13 +5,14 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::open::{self, unreachable};
 use super::pool::{Grant, Permit};
+use super::portion::Portion;
 use super::stream::Stream;
-use super::{Net, proxy, until};
+use super::{Net, proxy};
 use crate::config::snapshot::Origin;
 use crate::error::{Error, Kind};
 use crate::http::{BodyDecoder, Framing, HeadEnd, ResponseHead, parse_response_head};
@@ -35,8 +36,8 @@ const WRITE_BYTES_AT_ONCE: usize = 16 * 1024;
 pub struct Outgoing {
     /// Head, and the body as well when it is small.
     pub head: Vec<u8>,
-    /// The body, from this offset of this buffer, when it was too large to copy.
-    pub body: Option<(Vec<u8>, usize)>,
+    /// What goes behind it, when that was too large to copy.
+    pub body: Vec<Portion>,
     /// How often it was sent.
     pub sends: u32,
 }
@@ -58,13 +59,10 @@ pub struct Upstream {
     sending: Option<Sending>,
 }
 
-/// A long request on its way out, kept whole for as long as it may have to be sent again.
-#[derive(Default)]
+/// A long request on its way out.
 struct Sending {
-    /// What is not written yet, each from its offset; the first is in flight, with its bytes.
-    left: VecDeque<(Vec<u8>, usize)>,
-    /// What is.
-    sent: Vec<(Vec<u8>, usize)>,
+    /// What is not written yet; the first is in flight.
+    left: VecDeque<Portion>,
     /// The peer takes no more.
     is_broken: bool,
 }
@@ -97,7 +95,7 @@ pub async fn exchange(
         Grant::Kept(mut upstream) => {
             let stale_until = Instant::now() + STALE_WITHIN;
             let asked = upstream.ask(outgoing).await;
-            if is_goodbye(&asked) && upstream.recall(outgoing, stale_until).await {
+            if is_goodbye(&asked) && Instant::now() < stale_until {
                 upstream.into_permit()
             } else {
                 let head = asked.map_err(|fault| fault.into_error(origin))?;
@@ -229,7 +227,7 @@ impl Upstream {
         }
         outgoing.sends += 1;
         let mut is_sent = true;
-        if outgoing.body.is_none() && outgoing.head.len() <= WRITE_BYTES_AT_ONCE {
+        if outgoing.body.is_empty() && outgoing.head.len() <= WRITE_BYTES_AT_ONCE {
             let (result, head) = self.stream.write_all(std::mem::take(&mut outgoing.head)).await;
             outgoing.head = head;
             is_sent = result.is_ok();
@@ -243,11 +241,12 @@ impl Upstream {
         Ok(head)
     }
 
-    /// Begins to write a request that takes long.
+    /// Begins to write a request that takes long, and may have to be sent once more: its head joins its body.
     fn start(&mut self, outgoing: &mut Outgoing) {
-        let head = (std::mem::take(&mut outgoing.head), 0);
-        let mut sending = Sending::default();
-        sending.left.extend([Some(head), outgoing.body.take()].into_iter().flatten());
+        if !outgoing.head.is_empty() {
+            outgoing.body.insert(0, std::mem::take(&mut outgoing.head).into());
+        }
+        let mut sending = Sending { left: outgoing.body.iter().cloned().collect(), is_broken: false };
         sending.begin_next(&mut self.stream);
         self.sending = Some(sending);
     }
@@ -265,21 +264,6 @@ impl Upstream {
         if self.sending.as_ref().is_some_and(Sending::is_sent) {
             self.sending = None;
         }
-    }
-
-    /// Whether the request may be sent once more, `outgoing` being whole for it: the connection is found dead before
-    /// `deadline`, and its write gave the bytes back.
-    async fn recall(&mut self, outgoing: &mut Outgoing, deadline: Instant) -> bool {
-        let ended = until(deadline, poll_fn(|context| self.poll_sending(context))).await;
-        if ended.is_none() || Instant::now() >= deadline {
-            return false;
-        }
-        if let Some(Sending { left, sent, .. }) = self.sending.take() {
-            let mut buffers = sent.into_iter().chain(left);
-            outgoing.head = buffers.next().map(|(head, _)| head).unwrap_or_default();
-            outgoing.body = buffers.next();
-        }
-        true
     }
 
     async fn head(&mut self) -> Result<ResponseHead, HeadFault> {
@@ -406,9 +390,8 @@ impl Sending {
     /// Ready when nothing more is written: all is, or the peer takes no more.
     fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
         while !self.is_broken && !self.left.is_empty() {
-            let (result, bytes) = std::task::ready!(stream.poll_written(context));
-            let start = self.left.pop_front().map(|(_, start)| start).unwrap_or_default();
-            self.sent.push((bytes, start));
+            let result = ready!(stream.poll_written(context));
+            self.left.pop_front();
             match result {
                 Ok(()) => self.begin_next(stream),
                 Err(_) => self.is_broken = true,
@@ -418,10 +401,8 @@ impl Sending {
     }
 
     fn begin_next(&mut self, stream: &mut Stream) {
-        let Some((bytes, start)) = self.left.front_mut() else { return };
-        if let Err(back) = stream.start_write(std::mem::take(bytes), *start) {
-            *bytes = back;
-            self.is_broken = true;
+        if let Some(portion) = self.left.front() {
+            self.is_broken = stream.start_write(portion.clone()).is_err();
         }
     }
 }

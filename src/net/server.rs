@@ -30,10 +30,15 @@ pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How long the closing word of a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a caller that has closed its sending side is asked whether it has left.
-const ASK_INTERVAL: Duration = Duration::from_millis(50);
-/// After so long it is sent something harmless, since only what reaches a closed socket is answered with a reset.
-const ASK_AFTER: Duration = Duration::from_millis(300);
+/// A caller that has closed its sending side is sent something harmless after so long, since only what reaches a closed socket
+/// is answered with a reset: time enough for an answer that stands ready, and for a reset that is on its way.
+const ASK_AFTER: Duration = Duration::from_millis(20);
+/// How often the reset is looked for, so that all that is done for one who has left ends within 100 ms.
+const ASK_INTERVAL: Duration = Duration::from_millis(10);
+/// The same once it should have come; a caller that waits for its answer may do so for long.
+const ASK_INTERVAL_LATER: Duration = Duration::from_millis(50);
+/// See [`ASK_INTERVAL_LATER`].
+const ASK_LATER_AFTER: Duration = Duration::from_millis(500);
 /// How long the reset may take that answers the last bytes of an answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(50);
 /// Between two looks for it.
@@ -69,6 +74,14 @@ impl Request {
     /// The body so far.
     pub fn body(&self) -> &[u8] {
         self.bytes.get(self.head.head_bytes..).unwrap_or_default()
+    }
+
+    /// Takes the body away, with what it holds of the core's budget: a buffer, and where in it the body begins. The head
+    /// stays.
+    pub fn take_body(&mut self) -> (Vec<u8>, usize, Hold) {
+        let start = self.head.head_bytes;
+        let head = self.bytes.get(..start).unwrap_or_default().to_vec();
+        (std::mem::replace(&mut self.bytes, head), start, self.hold.take())
     }
 
     /// What it holds of the core's budget, to be resized when its body is replaced by a longer one.
@@ -364,10 +377,11 @@ impl Downstream {
     /// closed it looks as to one that waits. So after a while it gets something that a caller ignores: a further interim
     /// answer (RFC 9110 §15.2.1), or a comment in a stream of events.
     async fn refused(&mut self) {
+        let since = *self.ended_since.get_or_insert_with(Instant::now);
         while !self.closed {
-            monoio::time::sleep(ASK_INTERVAL).await;
-            if !self.harmless.is_empty() && self.ended_since.is_some_and(|since| since.elapsed() > ASK_AFTER)
-            {
+            let interval = if since.elapsed() < ASK_LATER_AFTER { ASK_INTERVAL } else { ASK_INTERVAL_LATER };
+            monoio::time::sleep(interval).await;
+            if !self.harmless.is_empty() && since.elapsed() > ASK_AFTER {
                 self.stream.say(std::mem::take(&mut self.harmless));
             }
             self.closed = self.stream.is_refused().await;

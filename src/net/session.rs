@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::Connection;
 
 use super::Alarm;
+use super::portion::Portion;
 use super::stream::Filled;
 use super::wire::{PIECE_BYTES_MAX, Wire, lost};
 
@@ -31,8 +32,8 @@ pub(super) struct Session {
     read_bytes: usize,
     /// The caller's buffer while it waits for plaintext.
     armed: Option<Vec<u8>>,
-    /// Plaintext whose write stays in flight, and how much of it is sealed.
-    outbox: Option<(Vec<u8>, usize)>,
+    /// What is not sealed yet of the plaintext whose write stays in flight.
+    outbox: Option<Portion>,
     end: Option<End>,
 }
 
@@ -247,43 +248,42 @@ impl Session {
     }
 
     /// See [`super::stream::Stream::start_write`].
-    pub(super) fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+    pub(super) fn start_write(&mut self, portion: Portion) -> io::Result<()> {
         if self.outbox.is_some() {
-            return Err(bytes);
+            return Err(lost());
         }
-        self.outbox = Some((bytes, start));
+        self.outbox = Some(portion);
         Ok(())
     }
 
     /// See [`super::stream::Stream::poll_written`].
-    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
-        let Some((bytes, mut taken)) = self.outbox.take() else {
-            return Poll::Ready((Err(lost()), Vec::new()));
-        };
+    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut portion) = self.outbox.take() else { return Poll::Ready(Err(lost())) };
         loop {
             let step = match self.wire.has_outbox() {
-                true => self.wire.poll_written(context).map(|(result, _)| result),
-                false if taken >= bytes.len() => return Poll::Ready((Ok(()), bytes)),
-                false => {
-                    let piece =
-                        bytes.get(taken..bytes.len().min(taken + PIECE_BYTES_MAX)).unwrap_or_default();
-                    taken += piece.len();
-                    let mut sealed = Vec::with_capacity(sealed_bytes(piece.len()));
-                    let sealing = self.seal(piece, &mut sealed);
-                    let starting =
-                        sealing.and_then(|()| self.wire.start_write(sealed, 0).map_err(|_| lost()));
-                    Poll::Ready(starting)
-                }
+                true => self.wire.poll_written(context),
+                false if portion.bytes().is_empty() => return Poll::Ready(Ok(())),
+                false => Poll::Ready(self.post(&mut portion)),
             };
             match step {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready((Err(error), bytes)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.outbox = Some((bytes, taken));
+                    self.outbox = Some(portion);
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// Seals the next piece and starts its write.
+    fn post(&mut self, portion: &mut Portion) -> io::Result<()> {
+        let bytes = portion.bytes();
+        let piece = bytes.get(..PIECE_BYTES_MAX).unwrap_or(bytes);
+        let mut sealed = Vec::with_capacity(sealed_bytes(piece.len()));
+        self.seal(piece, &mut sealed)?;
+        portion.advance(piece.len());
+        self.wire.start_write(sealed.into())
     }
 
     /// Turns all of `piece` into records behind `sealed`. Errors: the session has failed.

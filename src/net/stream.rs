@@ -12,6 +12,7 @@ use monoio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
+use super::portion::Portion;
 use super::session::Session;
 use super::wire::Wire;
 use super::{Alarm, until};
@@ -172,19 +173,18 @@ impl Stream {
         self.wire().is_refused().await
     }
 
-    /// Starts a write of `bytes` from `start` that stays in flight as a read does, so that an answer may come before all is
-    /// taken. It goes on while [`Stream::poll_written`] is polled, and ends with its connection. They come back when
-    /// nothing can be written.
-    pub fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
+    /// Starts a write that stays in flight as a read does, so that an answer may come before all is taken. It goes on while
+    /// [`Stream::poll_written`] is polled, and ends with its connection. Errors: nothing can be written.
+    pub fn start_write(&mut self, portion: Portion) -> io::Result<()> {
         match &mut self.inner {
-            Inner::Plain(wire) => wire.start_write(bytes, start),
-            Inner::Tls(session) => session.start_write(bytes, start),
+            Inner::Plain(wire) => wire.start_write(portion),
+            Inner::Tls(session) => session.start_write(portion),
         }
     }
 
-    /// Goes on with the started write; its buffer comes back when all is written, or nothing more can be. Without one this
-    /// is an error, never a wait.
-    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+    /// Goes on with the started write. Ready when all is written, or nothing more can be. Without one this is an error,
+    /// never a wait.
+    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Inner::Plain(wire) => wire.poll_written(context),
             Inner::Tls(session) => session.poll_written(context),

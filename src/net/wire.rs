@@ -17,6 +17,7 @@ use monoio::net::TcpStream;
 use monoio::time::Sleep;
 use pin_project_lite::pin_project;
 
+use super::portion::Portion;
 use super::stream::Filled;
 use super::{Alarm, within};
 
@@ -47,13 +48,13 @@ pub(super) struct Wire {
     poster: Option<OwnedWriteHalf<TcpStream>>,
 }
 
-type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>, Slice<Vec<u8>>)>>>;
+type Writing = Pin<Box<dyn Future<Output = (OwnedWriteHalf<TcpStream>, io::Result<usize>)>>>;
 
-/// A write that stays in flight: what of it is written already.
+/// A write that stays in flight, and what of it is not written yet.
 enum Outbox {
     Empty,
-    Resting { bytes: Vec<u8>, written: usize },
-    Writing { future: Writing, written: usize },
+    Resting(Portion),
+    Writing(Writing, Portion),
 }
 
 type Read = (OwnedReadHalf<TcpStream>, io::Result<usize>, Vec<u8>);
@@ -252,13 +253,11 @@ impl Wire {
         Ok(bytes)
     }
 
-    /// Starts a write of `bytes` from `start` that stays in flight like a read, in pieces. It goes on while
-    /// [`Wire::poll_written`] is polled, and ends with the connection. They come back when nothing can be written.
-    pub(super) fn start_write(&mut self, bytes: Vec<u8>, start: usize) -> Result<(), Vec<u8>> {
-        if self.begin_write().is_err() {
-            return Err(bytes);
-        }
-        self.outbox = Outbox::Resting { bytes, written: start };
+    /// Starts a write that stays in flight like a read, in pieces. It goes on while [`Wire::poll_written`] is polled, and
+    /// ends with the connection. Errors: nothing can be written.
+    pub(super) fn start_write(&mut self, portion: Portion) -> io::Result<()> {
+        self.begin_write()?;
+        self.outbox = Outbox::Resting(portion);
         Ok(())
     }
 
@@ -267,48 +266,45 @@ impl Wire {
         !matches!(self.outbox, Outbox::Empty)
     }
 
-    /// Goes on with the started write; its buffer comes back. Without one this is an error, never a wait.
-    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<(io::Result<()>, Vec<u8>)> {
+    /// Goes on with the started write. Without one this is an error, never a wait.
+    pub(super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match std::mem::replace(&mut self.outbox, Outbox::Empty) {
-                Outbox::Empty => return Poll::Ready((Err(lost()), Vec::new())),
-                Outbox::Resting { bytes, written } if written >= bytes.len() => {
+                Outbox::Empty => return Poll::Ready(Err(lost())),
+                Outbox::Resting(portion) if portion.bytes().is_empty() => {
                     self.is_writing = false;
-                    return Poll::Ready((Ok(()), bytes));
+                    return Poll::Ready(Ok(()));
                 }
-                Outbox::Resting { bytes, written } => {
+                Outbox::Resting(portion) => {
                     if self.turn.poll(context).is_pending() {
-                        self.outbox = Outbox::Resting { bytes, written };
+                        self.outbox = Outbox::Resting(portion);
                         return Poll::Pending;
                     }
-                    let future = self.post(bytes, written);
-                    self.outbox = Outbox::Writing { future, written };
+                    self.outbox = Outbox::Writing(self.post(portion.piece(PIECE_BYTES_MAX)), portion);
                 }
-                Outbox::Writing { mut future, written } => {
-                    let Poll::Ready((writer, result, piece)) = future.as_mut().poll(context) else {
+                Outbox::Writing(mut future, mut portion) => {
+                    let Poll::Ready((writer, result)) = future.as_mut().poll(context) else {
                         self.turn.waits();
-                        self.outbox = Outbox::Writing { future, written };
+                        self.outbox = Outbox::Writing(future, portion);
                         return Poll::Pending;
                     };
                     self.poster = Some(writer);
                     self.turn.took(*result.as_ref().unwrap_or(&0));
                     match counted(result) {
-                        Ok(count) => {
-                            self.outbox =
-                                Outbox::Resting { bytes: piece.into_inner(), written: written + count };
-                        }
-                        Err(error) => return Poll::Ready((Err(error), piece.into_inner())),
+                        Ok(count) => portion.advance(count),
+                        Err(error) => return Poll::Ready(Err(error)),
                     }
+                    self.outbox = Outbox::Resting(portion);
                 }
             }
         }
     }
 
-    fn post(&mut self, bytes: Vec<u8>, written: usize) -> Writing {
+    fn post(&mut self, piece: Slice<Rc<Vec<u8>>>) -> Writing {
         let mut writer = self.poster.take().unwrap_or_else(|| OwnedWriteHalf(Rc::clone(&self.writer.0)));
         Box::pin(async move {
-            let (result, piece) = writer.write(piece(bytes, written)).await;
-            (writer, result, piece)
+            let (result, _) = writer.write(piece).await;
+            (writer, result)
         })
     }
 
@@ -325,7 +321,7 @@ impl Wire {
         if !self.is_saying {
             return Ok(());
         }
-        let (result, _) = poll_fn(|context| self.poll_written(context)).await;
+        let result = poll_fn(|context| self.poll_written(context)).await;
         self.is_saying = false;
         result
     }
@@ -345,7 +341,7 @@ impl Wire {
     /// Begins to write bytes that nobody waits for: the next write waits for them, and they go with the connection. Only
     /// while this side is silent.
     pub(super) fn say(&mut self, bytes: Vec<u8>) {
-        if self.start_write(bytes, 0).is_ok() {
+        if self.start_write(bytes.into()).is_ok() {
             // A few bytes are no turn, and a timer may not be polled for nobody: monoio's keeps the first waker.
             self.begin_turn();
             // The first poll is what hands the write to the driver.

@@ -1,12 +1,16 @@
-//! What this version does with a request for a model, and why: the provider that the name means, the keys that may be
-//! drawn and how likely each is, and why the others are not. It says what `target` and `draw` decide and decides nothing
-//! itself; a test holds it to them. One attempt is made for a request in this version.
+//! What corelane does with a request for a model, and why: the provider that the name means, the keys that may be drawn
+//! and how likely each is when all are well and idle, why the others are not, and where the request goes when that fails.
+//! It says what a plan decides and decides nothing itself; a test holds it to that.
 
-use super::draw::{keys, no_key, wire_model};
-use super::target::{Target, permit, resolve};
+use std::time::Instant;
+
+use super::keys::{keys, wire_model};
+use super::legs::Legs;
+use super::plan::Features;
+use super::target::Target;
 use crate::config::Whence;
-use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Snapshot};
-use crate::error::Error;
+use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Snapshot};
+use crate::error::{Error, Kind};
 
 /// What a request says that decides where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +30,11 @@ pub struct Explanation<'a> {
     pub target: Target<'a>,
     /// Why it means that.
     pub because: Because,
-    /// The attempts, in the order in which they are made; empty when there is no key. In this version one at most.
-    pub attempts: Vec<Attempt<'a>>,
-    /// The keys of the provider that no attempt may draw, in the file's order.
-    pub rejected: Vec<Rejected<'a>>,
-    /// The providers that no attempt goes to: in this version all that the name does not mean.
+    /// The primary, then its fallbacks of the config, in the order in which they are tried.
+    pub legs: Vec<Leg<'a>>,
+    /// The providers that no leg means.
     pub others: Vec<ProviderId>,
-    /// What the caller is answered when no attempt can be made.
+    /// What the caller is answered when no leg can be taken.
     pub error: Option<Error>,
 }
 
@@ -47,13 +49,23 @@ pub enum Because {
     OnlyListing,
 }
 
-/// One send.
+/// A provider and a model that a request goes to, or why it does not.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Attempt<'a> {
-    /// To whom.
-    pub provider: ProviderId,
-    /// One of these is drawn; in the file's order, their probabilities adding up to 1.
+pub struct Leg<'a> {
+    /// Place in the list of fallbacks, from 1; 0: the primary.
+    pub number: u16,
+    /// How it is named.
+    pub name: &'a str,
+    /// Who is meant; `None`: nobody.
+    pub provider: Option<ProviderId>,
+    /// The model without the provider's prefix.
+    pub model: &'a str,
+    /// One of these is chosen; in the file's order, their probabilities adding up to 1. Empty when the leg is skipped.
     pub candidates: Vec<Candidate<'a>>,
+    /// The provider's other keys, in the file's order.
+    pub rejected: Vec<Rejected<'a>>,
+    /// Why it is skipped.
+    pub error: Option<Error>,
 }
 
 /// A key that may be drawn.
@@ -91,42 +103,68 @@ pub enum Reason<'a> {
     WeightZero,
 }
 
-/// Explains a request. Errors: what the caller is answered when the name means no provider.
-pub fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
-    let target = resolve(snapshot, asked.name, asked.home)?;
+impl Reason<'_> {
+    /// Its word in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::NoValue(_) => "no_value",
+            Self::Denied(_) => "denied",
+            Self::NotListed => "not_listed",
+            Self::WeightZero => "weight_zero",
+        }
+    }
+}
+
+/// Explains a request that brings no fallbacks, pin or session of its own. `now` is any time. Errors: what the caller is
+/// answered when the name means no provider.
+pub fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>, now: Instant) -> Result<Explanation<'a>, Error> {
+    let legs = Legs::new(snapshot, asked.features(now))?;
+    let target = legs.target(0)?;
     let because = match (target.model.len() < asked.name.len(), asked.home) {
         (true, _) => Because::Prefix,
         (false, Some(_)) => Because::Home,
         (false, None) => Because::OnlyListing,
     };
-    let provider = snapshot.providers.get(usize::from(target.provider.0));
-    let (candidates, rejected, error) =
-        provider.map(|provider| chosen(provider, target.model, asked.stream)).unwrap_or_default();
-    let attempt = Attempt { provider: target.provider, candidates };
-    let attempts = if attempt.candidates.is_empty() { Vec::new() } else { vec![attempt] };
+    let legs: Vec<Leg<'a>> = legs.numbers().map(|number| leg(snapshot, &legs, number)).collect();
+    let is_served = legs.iter().any(|leg| leg.error.is_none());
+    let error = legs.first().and_then(|primary| primary.error.clone()).filter(|_| !is_served);
     let ids = (0u16..).zip(&snapshot.providers).map(|(index, _)| ProviderId(index));
-    let others = ids.filter(|id| *id != target.provider).collect();
-    Ok(Explanation { target, because, attempts, rejected, others, error })
+    let others = ids.filter(|id| legs.iter().all(|leg| leg.provider != Some(*id))).collect();
+    Ok(Explanation { target, because, legs, others, error })
 }
 
-type Keys<'a> = (Vec<Candidate<'a>>, Vec<Rejected<'a>>);
-
-/// The keys, sorted, or why there is no attempt. Of a provider that must not be asked no key is looked at.
-fn chosen<'a>(
-    provider: &'a Provider,
-    model: &'a str,
-    stream: bool,
-) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>, Option<Error>) {
-    if let Err(error) = permit(provider, stream) {
-        return (Vec::new(), Vec::new(), Some(error));
+impl<'a> Asked<'a> {
+    /// The same for a plan.
+    pub fn features(self, now: Instant) -> Features<'a> {
+        Features {
+            model: self.name,
+            home: self.home,
+            stream: self.stream,
+            pin: None,
+            session: None,
+            fallbacks: None,
+            deadline: now,
+            record: false,
+        }
     }
-    let (candidates, rejected) = sorted(provider, model);
-    let error = candidates.is_empty().then(|| no_key(provider, model));
-    (candidates, rejected, error)
 }
 
-/// The keys that may be drawn, and the others.
-fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
+/// Of a provider that must not be asked no key is looked at.
+fn leg<'a>(snapshot: &'a Snapshot, legs: &Legs<'a>, number: u16) -> Leg<'a> {
+    let target = legs.target(number).ok();
+    let provider = target.as_ref().and_then(|target| snapshot.providers.get(usize::from(target.provider.0)));
+    let error = legs.leg(number).err();
+    let model = target.as_ref().map_or("", |target| target.model);
+    let is_about_keys = error.as_ref().is_none_or(|error| error.kind == Kind::NoKeyForModel);
+    let (candidates, rejected) =
+        provider.filter(|_| is_about_keys).map(|provider| sorted(provider, model)).unwrap_or_default();
+    let provider = target.map(|target| target.provider);
+    Leg { number, name: legs.name(number), provider, model, candidates, rejected, error }
+}
+
+/// The keys that may be chosen, and the others.
+fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>) {
     if provider.key_less {
         return (vec![Candidate { key: None, wire_model: model, probability: 1.0 }], Vec::new());
     }
@@ -138,23 +176,30 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> Keys<'a> {
             reasons => rejected.push(Rejected { key: id, reasons }),
         }
     }
-    let total: f64 = usable.iter().map(|(_, key)| key.weight).sum();
+    let has_weight = usable.iter().any(|(_, key)| key.weight > 0.0);
+    let most = usable.iter().map(|(_, key)| key.weight).fold(0.0, f64::max);
+    let odds = |key: &Key| match provider.balance {
+        _ if !has_weight => 1.0,
+        Balance::Weighted => key.weight,
+        Balance::LeastBusy if key.weight < most => 0.0,
+        Balance::LeastBusy | Balance::Latency => f64::from(u8::from(key.weight > 0.0)),
+    };
+    let total: f64 = usable.iter().map(|(_, key)| odds(key)).sum();
     let mut candidates = Vec::with_capacity(usable.len());
-    let alike = 1.0 / usable.len() as f64;
     for (id, key) in usable {
-        if total > 0.0 && key.weight <= 0.0 {
+        if has_weight && key.weight <= 0.0 {
             rejected.push(Rejected { key: id, reasons: vec![Reason::WeightZero] });
             continue;
         }
-        let probability = if total > 0.0 { key.weight / total } else { alike };
-        candidates.push(Candidate { key: Some(id), wire_model: wire_model(key, model), probability });
+        let (wire_model, probability) = (wire_model(key, model), odds(key) / total);
+        candidates.push(Candidate { key: Some(id), wire_model, probability });
     }
     rejected.sort_by_key(|rejected| rejected.key.0);
     (candidates, rejected)
 }
 
 /// All that speaks against a key for itself.
-fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
+pub(super) fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
     let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
     let denied = key.denial(model).map(Reason::Denied);
@@ -166,13 +211,16 @@ fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::draw::draw;
+    use super::super::fixture::snapshot;
+    use super::super::health::Untroubled;
+    use super::super::keys::no_key;
+    use super::super::plan::plan;
+    use super::super::target::{permit, resolve};
     use super::*;
     use crate::config::snapshot::Secret;
 
-    fn snapshot(json: &str) -> Snapshot {
-        let environment = |name: &str| (name == "SET").then(|| "sk-1".to_owned());
-        crate::config::load(json.as_bytes(), "config.json", &environment).unwrap().snapshot
+    fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
+        super::explain(snapshot, asked, Instant::now())
     }
 
     const CONFIG: &str = r#"{"providers": {
@@ -206,9 +254,9 @@ mod tests {
             }}}"#,
         );
         let whole = explain(&snapshot, asked("mine/m")).unwrap();
-        assert_eq!((whole.attempts.len(), whole.error), (1, None));
+        assert_eq!((whole.legs[0].candidates.len(), whole.error), (1, None));
         let stream = explain(&snapshot, Asked { stream: true, ..asked("mine/m") }).unwrap();
-        assert_eq!((stream.attempts, stream.rejected), (Vec::new(), Vec::new()));
+        assert_eq!((&stream.legs[0].candidates, &stream.legs[0].rejected), (&Vec::new(), &Vec::new()));
         assert_eq!(stream.error, permit(&snapshot.providers[0], true).err());
     }
 
@@ -236,15 +284,12 @@ mod tests {
             let key = Some(KeyId(key));
             Candidate { key, wire_model, probability }
         };
-        assert_eq!(explained.attempts.len(), 1);
-        assert_eq!(
-            explained.attempts[0].candidates,
-            [candidate(0, "gpt-x", 0.75), candidate(1, "best", 0.25)]
-        );
+        assert_eq!(explained.legs.len(), 1);
+        assert_eq!(explained.legs[0].candidates, [candidate(0, "gpt-x", 0.75), candidate(1, "best", 0.25)]);
         let unset = Whence::Variable("UNSET".to_owned());
         let no_value = Reason::NoValue(&unset);
         assert_eq!(
-            explained.rejected,
+            explained.legs[0].rejected,
             [
                 rejected(2, &[Reason::WeightZero]),
                 rejected(3, &[Reason::Disabled, no_value, Reason::NotListed]),
@@ -253,7 +298,7 @@ mod tests {
         );
         assert_eq!((explained.others, explained.error), (vec![ProviderId(0)], None));
         let alone = explain(&snapshot, asked("openai/o3")).unwrap();
-        assert_eq!(alone.attempts[0].candidates, [candidate(2, "o3", 1.0)], "weight 0 serves alone");
+        assert_eq!(alone.legs[0].candidates, [candidate(2, "o3", 1.0)], "weight 0 serves alone");
     }
 
     #[test]
@@ -261,8 +306,43 @@ mod tests {
         let snapshot = snapshot(CONFIG);
         let explained = explain(&snapshot, asked("anthropic/gpt")).unwrap();
         let provider = &snapshot.providers[usize::from(explained.target.provider.0)];
-        assert_eq!(explained.attempts, []);
-        assert_eq!(explained.error, Some(draw(provider, "gpt", 0.5).unwrap_err()));
+        assert_eq!(explained.legs[0].candidates, []);
+        assert_eq!(explained.error, Some(no_key(provider, "gpt")));
+        assert_eq!(explained.error, drawn(&snapshot, "anthropic/gpt", 1).err());
+    }
+
+    #[test]
+    fn fallbacks_are_legs_and_those_that_mean_nobody_are_skipped() {
+        let mut snapshot = snapshot(CONFIG);
+        let fallbacks = ["anthropic/claude", "openai/gpt", "groq/x", "anthropic/"].map(str::to_owned);
+        snapshot.providers[1].fallbacks = vec![("*".to_owned(), fallbacks.to_vec())];
+        let explained = explain(&snapshot, asked("openai/best")).unwrap();
+        let legs = explained.legs.iter().map(|leg| {
+            let error = leg.error.as_ref().map(|error| error.kind);
+            (leg.number, leg.name, leg.provider.map(|id| id.0), leg.model, leg.candidates.len(), error)
+        });
+        assert_eq!(
+            legs.collect::<Vec<_>>(),
+            [
+                (0, "openai/best", Some(1), "best", 2, None),
+                (1, "anthropic/claude", Some(0), "claude", 1, None),
+                (2, "openai/gpt", Some(1), "gpt", 2, None),
+                (3, "groq/x", None, "", 0, Some(Kind::ProviderNotConfigured)),
+                (4, "anthropic/", Some(0), "best", 0, Some(Kind::NoKeyForModel)),
+            ]
+        );
+        assert_eq!((explained.others, explained.error), (Vec::new(), None));
+        snapshot.providers[1].keys.clear();
+        let without = explain(&snapshot, asked("openai/best")).unwrap();
+        assert_eq!((without.error, without.legs[0].candidates.len()), (None, 0), "a fallback serves");
+        assert_eq!(without.legs[0].error.as_ref().map(|error| error.kind), Some(Kind::NoKeyForModel));
+    }
+
+    /// What a plan begins with.
+    fn drawn<'a>(snapshot: &'a Snapshot, model: &'a str, seed: u64) -> Result<(Option<u16>, &'a str), Error> {
+        let now = Instant::now();
+        let (_, first) = plan(snapshot, asked(model).features(now), &Untroubled, now, seed)?;
+        Ok((first.key.map(|key| key.0), first.wire_model))
     }
 
     const DRAWS: u32 = 20_000;
@@ -296,7 +376,9 @@ mod tests {
             ..key.clone()
         });
         let keys = keys.collect();
-        Provider { keys, key_less: random.u8(..20) == 0, ..provider.clone() }
+        let balance = [Balance::Weighted, Balance::Weighted, Balance::LeastBusy, Balance::Latency];
+        let balance = balance[random.usize(..balance.len())];
+        Provider { keys, key_less: random.u8(..20) == 0, balance, ..provider.clone() }
     }
 
     #[test]
@@ -304,37 +386,30 @@ mod tests {
         let mut snapshot = snapshot(CONFIG);
         let mut random = fastrand::Rng::with_seed(4);
         let template = snapshot.providers[1].clone();
-        for round in 0..100 {
+        for round in 0..60 {
             snapshot.providers[1] = random_provider(&template, &mut random);
             let explained = explain(&snapshot, asked("openai/best")).unwrap();
-            let mut drawn: HashMap<Option<u16>, u32> = HashMap::new();
+            let mut counts: HashMap<Option<u16>, u32> = HashMap::new();
             for seed in 0..u64::from(DRAWS) {
-                let chance = fastrand::Rng::with_seed(seed).f64();
-                match draw(&snapshot.providers[1], "best", chance) {
-                    Ok(draw) => {
-                        let key = draw.key.map(|key| key.0);
-                        *drawn.entry(key).or_default() += 1;
-                        let mut candidates = explained.attempts.iter().flat_map(|one| &one.candidates);
-                        let candidate = candidates.find(|one| one.key == draw.key);
-                        assert_eq!(
-                            candidate.map(|one| one.wire_model),
-                            Some(draw.wire_model),
-                            "round {round}"
-                        );
+                match drawn(&snapshot, "openai/best", seed) {
+                    Ok((key, wire_model)) => {
+                        *counts.entry(key).or_default() += 1;
+                        let mut candidates = explained.legs.iter().flat_map(|one| &one.candidates);
+                        let candidate = candidates.find(|one| one.key.map(|key| key.0) == key);
+                        assert_eq!(candidate.map(|one| one.wire_model), Some(wire_model), "round {round}");
                     }
                     Err(error) => assert_eq!(explained.error, Some(error), "round {round}"),
                 }
             }
-            let candidates = explained.attempts.iter().flat_map(|attempt| &attempt.candidates);
+            let candidates = explained.legs.iter().flat_map(|leg| &leg.candidates);
             for candidate in candidates {
-                let count = drawn.remove(&candidate.key.map(|key| key.0)).unwrap_or_default();
+                let count = counts.remove(&candidate.key.map(|key| key.0)).unwrap_or_default();
                 let frequency = f64::from(count) / f64::from(DRAWS);
                 let difference = (frequency - candidate.probability).abs();
                 assert!(difference < TOLERANCE, "round {round}: {candidate:?} drawn {count} times");
             }
-            assert_eq!(drawn, HashMap::new(), "round {round}: none but candidates are drawn");
-            let known = explained.attempts.iter().map(|attempt| attempt.candidates.len()).sum::<usize>()
-                + explained.rejected.len();
+            assert_eq!(counts, HashMap::new(), "round {round}: none but candidates are drawn");
+            let known = explained.legs[0].candidates.len() + explained.legs[0].rejected.len();
             let provider = &snapshot.providers[1];
             assert_eq!(known, if provider.key_less { 1 } else { provider.keys.len() }, "round {round}");
         }

@@ -13,24 +13,34 @@ pub struct Target<'a> {
     pub model: &'a str,
 }
 
-/// The provider that `name` means: its prefix up to the first slash, when that is a provider; else `home`, the vendor
-/// whose path was called; else the only one that lists the bare name. Errors quote the name as it was sent.
+/// The provider that `name` means, which this version serves. Errors as for [`locate`], and when it does not.
 pub fn resolve<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {
-    let target = match name.split_once('/') {
+    let target = locate(snapshot, name, home)?;
+    served(snapshot, &target, name)?;
+    Ok(target)
+}
+
+/// The provider that `name` means: its prefix up to the first slash, when that is a provider; else `home`, the vendor
+/// whose path was called; else the only one that lists the bare name. Whether it is served is not asked. Errors quote
+/// the name as it was sent.
+pub fn locate<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {
+    match name.split_once('/') {
         Some((prefix, model)) => match position(snapshot, prefix) {
-            Some(_) if model.is_empty() => return Err(not_found(name, "there is nothing after the slash")),
-            Some(provider) => Target { provider, model },
+            Some(_) if model.is_empty() => Err(not_found(name, "there is nothing after the slash")),
+            Some(provider) => Ok(Target { provider, model }),
             None if provider::find(&prefix.to_ascii_lowercase()).is_some() => {
-                return Err(not_configured(snapshot, name, prefix));
+                Err(not_configured(snapshot, name, prefix))
             }
-            None => bare(snapshot, name, home)?,
+            None => bare(snapshot, name, home),
         },
-        None => bare(snapshot, name, home)?,
-    };
-    match snapshot.providers.get(usize::from(target.provider.0)) {
-        Some(Provider { dialect: Some(_), .. }) => Ok(target),
-        _ => Err(not_supported(name)),
+        None => bare(snapshot, name, home),
     }
+}
+
+/// The provider of a target. Errors: this version does not serve it; `name` is what the caller asked for.
+pub fn served<'s>(snapshot: &'s Snapshot, target: &Target<'_>, name: &str) -> Result<&'s Provider, Error> {
+    let provider = snapshot.providers.get(usize::from(target.provider.0));
+    provider.filter(|provider| provider.dialect.is_some()).ok_or_else(|| not_supported(name))
 }
 
 /// Refuses a conversation that the config does not let the provider be asked for.
@@ -69,7 +79,7 @@ fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Ta
     }
 }
 
-fn position(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
+pub(super) fn position(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
     let found =
         (0u16..).zip(&snapshot.providers).find(|(_, provider)| provider.name.eq_ignore_ascii_case(name));
     found.map(|(index, _)| ProviderId(index))

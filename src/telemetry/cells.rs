@@ -6,11 +6,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::histogram::{FIRST_TOKEN_US, Histogram, LATENCY_US, OVERHEAD_US, SIZE_BYTES, add};
+use super::histogram::{FIRST_TOKEN_US, Histogram, LATENCY_US, OVERHEAD_US, RETRIES, SIZE_BYTES, add};
 use super::labels::{LabelHash, Table};
+pub use super::observation::{InferenceObservation, Observation};
 use super::ring::PushOutcome;
 use super::sample::{Arriving, HttpLabels, HttpSample, InferenceLabels, InferenceSample, Sample};
-use crate::chat::Usage;
+use super::ways::{Rotation, Ways};
+use crate::error::Kind;
 
 /// Label sets per core and table. An inference set takes about 1.2 KiB.
 pub const LABEL_SETS_MAX: usize = 1000;
@@ -27,55 +29,6 @@ const REQUEST_TYPES_MAX: usize = 32;
 /// The label of what is not named.
 pub const OTHER: &str = "other";
 
-/// What one ended request adds to the counters.
-#[derive(Clone, Copy, Debug)]
-pub struct Observation<'a> {
-    /// The route's template.
-    pub path: &'static str,
-    /// HTTP method; one that no route has: `other`.
-    pub method: &'static str,
-    /// HTTP status answered; 499 when the caller left.
-    pub status: u16,
-    /// Request body, bytes.
-    pub request_bytes: u64,
-    /// Answer's body, bytes.
-    pub response_bytes: u64,
-    /// Head read to last byte sent, µs.
-    pub duration_us: u64,
-    /// For requests to a model.
-    pub inference: Option<InferenceObservation<'a>>,
-}
-
-/// What a request to a model adds beside.
-#[derive(Clone, Copy, Debug)]
-pub struct InferenceObservation<'a> {
-    /// Provider's name in the config; empty when none was reached.
-    pub provider: &'a str,
-    /// Model without the provider's prefix.
-    pub model: &'a str,
-    /// Whether `model` may be a label: the config names it, or a provider answered it with 2xx just now. Once it was,
-    /// this core names it in later errors too.
-    pub model_is_known: bool,
-    /// `chat_completion`, `chat_completion_stream`, …
-    pub request_type: &'static str,
-    /// Key's id in the config; empty when none was chosen.
-    pub key_id: &'a str,
-    /// Key's name in the config.
-    pub key_name: &'a str,
-    /// Whether the caller got what was asked for.
-    pub is_success: bool,
-    /// `Kind::code()`; unused with `is_success`.
-    pub error_kind: &'static str,
-    /// Sent to last byte received, µs; `None`: nothing was sent.
-    pub upstream_latency_us: Option<u64>,
-    /// Of the request's time, what was not spent waiting on sockets, µs.
-    pub overhead_us: u64,
-    /// To the first byte of the answer's content, µs.
-    pub first_token_us: Option<u64>,
-    /// Tokens, when the provider reported them.
-    pub usage: Option<Usage>,
-}
-
 /// One core's counters.
 #[derive(Debug)]
 pub struct Cells {
@@ -84,6 +37,8 @@ pub struct Cells {
     inference: RefCell<Table<InferenceLabels, InferenceCells>>,
     /// Provider and model pairs that some label set named.
     known_models: RefCell<HashSet<(Box<str>, Box<str>)>>,
+    ways: Ways,
+    cancelled: Cell<u64>,
     active: RefCell<Vec<(&'static str, Cell<u64>)>>,
     connections_open: Cell<u64>,
     connections_accepted: Cell<u64>,
@@ -118,6 +73,8 @@ impl Cells {
             http: RefCell::new(Table::new()),
             inference: RefCell::new(Table::new()),
             known_models: RefCell::default(),
+            ways: Ways::new(),
+            cancelled: Cell::default(),
             active: RefCell::default(),
             connections_open: Cell::default(),
             connections_accepted: Cell::default(),
@@ -142,8 +99,37 @@ impl Cells {
     pub fn observe(&self, observation: &Observation<'_>) {
         self.observe_http(observation);
         if let Some(inference) = &observation.inference {
+            add(&self.cancelled, u64::from(inference.error_kind == Kind::ClientGone.code()));
             self.observe_inference(inference, observation.status);
         }
+    }
+
+    /// Counts an attempt, unless its request was served by it at once ([`InferenceObservation::is_at_once`]).
+    pub fn attempted(&self, provider: &str, outcome: &'static str) {
+        self.ways.attempted(provider, outcome);
+    }
+
+    /// A request was tried again on the provider, be it with another key.
+    pub fn retried(&self, provider: &str) {
+        self.ways.retried(provider);
+    }
+
+    /// A request went to the provider as a fallback.
+    pub fn fell_back(&self, provider: &str) {
+        self.ways.fell_back(provider);
+    }
+
+    /// A request moved on to another key. A model that no label names yet counts as `other`.
+    pub fn rotated(&self, mut rotation: Rotation<'_>, model_is_known: bool) {
+        if !model_is_known && !self.knows(rotation.provider, rotation.model) {
+            rotation.model = OTHER;
+        }
+        self.ways.rotated(rotation);
+    }
+
+    /// A request waited so long for a place with the provider, µs.
+    pub fn queue_waited(&self, provider: &str, us: u64) {
+        self.ways.queue_waited(provider, us);
     }
 
     /// A downstream connection was accepted.
@@ -202,6 +188,8 @@ impl Cells {
                 .iter()
                 .map(|(labels, cells)| (labels.clone(), cells.sample()))
                 .collect(),
+            ways: self.ways.sample(),
+            cancelled: self.cancelled.get(),
             active: self.active.borrow().iter().map(|(name, count)| (*name, count.get())).collect(),
             connections_open: self.connections_open.get(),
             connections_accepted: self.connections_accepted.get(),
@@ -213,6 +201,9 @@ impl Cells {
             records_queued: self.records_queued.get(),
             records_refused: self.records_refused.get(),
             contents_dropped: self.contents_dropped.get(),
+            keys: Vec::new(),
+            origins: Vec::new(),
+            queues: Vec::new(),
         }
     }
 
@@ -271,7 +262,7 @@ impl Cells {
         }
         if len >= LABEL_SETS_MAX - 1 {
             (named.provider, named.request_type) = (OTHER, OTHER);
-            (named.key_id, named.key_name) = ("", "");
+            (named.key_id, named.key_name, named.fallback_index) = ("", "", 0);
         }
         named
     }
@@ -283,6 +274,7 @@ impl Cells {
             request_type: named.request_type,
             key_id: named.key_id.into(),
             key_name: named.key_name.into(),
+            fallback_index: named.fallback_index,
         };
         if named.model != OTHER {
             self.known_models.borrow_mut().insert((labels.provider.clone(), labels.model.clone()));
@@ -316,13 +308,14 @@ impl InferenceLabels {
             && self.request_type == observation.request_type
             && *self.key_id == *observation.key_id
             && *self.key_name == *observation.key_name
+            && self.fallback_index == observation.fallback_index
     }
 }
 
 impl InferenceObservation<'_> {
     fn hash(&self) -> LabelHash {
         let hash = LabelHash::default().text(self.provider).text(self.model).text(self.request_type);
-        hash.text(self.key_id).text(self.key_name)
+        hash.text(self.key_id).text(self.key_name).number(u64::from(self.fallback_index))
     }
 }
 
@@ -360,6 +353,8 @@ impl HttpCells {
 #[derive(Debug)]
 struct InferenceCells {
     successes: Cell<u64>,
+    served_at_once: Cell<u64>,
+    retries: Histogram,
     errors: RefCell<Vec<(u16, &'static str, u64)>>,
     latency_success_us: Histogram,
     latency_error_us: Histogram,
@@ -374,6 +369,8 @@ impl InferenceCells {
     fn new() -> Self {
         Self {
             successes: Cell::default(),
+            served_at_once: Cell::default(),
+            retries: Histogram::new(RETRIES),
             errors: RefCell::default(),
             latency_success_us: Histogram::new(LATENCY_US),
             latency_error_us: Histogram::new(LATENCY_US),
@@ -388,6 +385,7 @@ impl InferenceCells {
     fn observe(&self, observation: &InferenceObservation<'_>, status: u16) {
         let latency_us = if observation.is_success {
             add(&self.successes, 1);
+            add(&self.served_at_once, u64::from(observation.is_at_once));
             &self.latency_success_us
         } else {
             self.count_error(status, observation.error_kind);
@@ -397,6 +395,7 @@ impl InferenceCells {
             latency_us.observe(us);
         }
         self.overhead_us.observe(observation.overhead_us);
+        self.retries.observe(observation.retries);
         if let Some(us) = observation.first_token_us {
             self.first_token_us.observe(us);
         }
@@ -420,6 +419,8 @@ impl InferenceCells {
     fn sample(&self) -> InferenceSample {
         InferenceSample {
             successes: self.successes.get(),
+            served_at_once: self.served_at_once.get(),
+            retries: self.retries.sample(),
             errors: self.errors.borrow().clone(),
             latency_success_us: self.latency_success_us.sample(),
             latency_error_us: self.latency_error_us.sample(),
@@ -440,6 +441,7 @@ fn known(errors: &[(u16, &'static str, u64)], status: u16, kind: &'static str) -
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::chat::Usage;
 
     pub(in crate::telemetry) fn observation(model: &str) -> Observation<'_> {
         Observation {
@@ -456,6 +458,9 @@ pub(super) mod tests {
                 request_type: "chat_completion",
                 key_id: "1",
                 key_name: "first",
+                fallback_index: 0,
+                retries: 0,
+                is_at_once: true,
                 is_success: true,
                 error_kind: "",
                 upstream_latency_us: Some(20_000),

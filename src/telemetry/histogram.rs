@@ -53,6 +53,9 @@ pub const OVERHEAD_US: &[u64] = &[
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
 ];
 
+/// Attempts after the first of a request.
+pub const RETRIES: &[u64] = &[0, 1, 2, 3, 5, 10];
+
 /// Body sizes, bytes: 100 × 10^k.
 pub const SIZE_BYTES: &[u64] =
     &[100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn bounds_rise() {
-        for bounds in [LATENCY_US, FIRST_TOKEN_US, OVERHEAD_US, SIZE_BYTES] {
+        for bounds in [LATENCY_US, FIRST_TOKEN_US, OVERHEAD_US, RETRIES, SIZE_BYTES] {
             assert!(bounds.is_sorted_by(|a, b| a < b));
         }
     }

@@ -1,6 +1,8 @@
 //! The text of `/metrics` (Prometheus text format 0.0.4) from the samples of all cores: sums over cores under Bifrost's
 //! names and labels, ours (`corelane_*`) beside them. It holds no counter of its own.
 
+mod ways;
+
 use std::collections::BTreeMap;
 
 use prometheus::TextEncoder;
@@ -50,7 +52,10 @@ pub struct ConfigGauges {
 pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo, config: &ConfigGauges) -> String {
     let mut page = Page::default();
     http(&mut page, samples);
-    inference(&mut page, &merged_inference(samples));
+    let merged = merged_inference(samples);
+    inference(&mut page, &merged);
+    ways::ways(&mut page, samples, &merged);
+    ways::health(&mut page, samples, &config.keys);
     cores(&mut page, samples);
     by_core(&mut page, samples);
     log_plane(&mut page, samples, log);
@@ -68,7 +73,8 @@ pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo, config: &C
 /// Bifrost's closed set of error types, from our fault's code and the status.
 pub fn error_type(code: &str, status: u16) -> String {
     match code {
-        "overloaded" | "shutting_down" => "bifrost_dropped".to_owned(),
+        "overloaded" | "shutting_down" | "request_dropped" | "queue_timeout" => "bifrost_dropped".to_owned(),
+        "provider_credentials_exhausted" => "provider_authentication".to_owned(),
         "internal_error" => "bifrost_internal".to_owned(),
         "origin_not_allowed" => "policy_origin_not_allowed".to_owned(),
         "client_gone" => "caller_cancelled".to_owned(),
@@ -233,6 +239,8 @@ fn merged_inference(samples: &[Sample]) -> Inference {
 
 fn merge_inference(sum: &mut InferenceSample, more: &InferenceSample) {
     sum.successes += more.successes;
+    sum.served_at_once += more.served_at_once;
+    sum.retries.merge(&more.retries);
     for (status, kind, count) in &more.errors {
         match sum.errors.iter_mut().find(|error| (error.0, error.1) == (*status, *kind)) {
             Some((_, _, total)) => *total += count,
@@ -255,7 +263,7 @@ fn inference_labels(set: &InferenceLabels) -> Labels {
         ("method", set.request_type.to_owned()),
         ("selected_key_id", set.key_id.to_string()),
         ("selected_key_name", set.key_name.to_string()),
-        ("fallback_index", "0".to_owned()),
+        ("fallback_index", set.fallback_index.to_string()),
     ])
 }
 
@@ -293,6 +301,9 @@ fn inference(page: &mut Page, merged: &Inference) {
     let overheads = merged.iter().map(|(set, sample)| (inference_labels(set), &sample.overhead_us));
     let help = "Of a request's time, what was not spent waiting on sockets.";
     page.histogram("bifrost_overhead_latency_microseconds", help, 1.0, overheads);
+    let retries = merged.iter().map(|(set, sample)| (inference_labels(set), &sample.retries));
+    let help = "Attempts after the first of each request, fallbacks' first ones not counted.";
+    page.histogram("bifrost_request_retries", help, 1.0, retries);
     first_tokens(page, merged);
 }
 

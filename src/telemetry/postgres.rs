@@ -187,6 +187,41 @@ fn tried_out(target: &Target) -> Result<(), ConnectError> {
         .map_err(|error| connect_error(target, &error))
 }
 
+/// The first field of the first row that a statement gives; `None`: it gives no row. `statement` is told which columns the
+/// table `logs` has. Nothing is made or changed. Waits `timeout` at most. Errors: in words, without the password.
+pub(super) fn query(
+    settings: &Postgres,
+    timeout: Duration,
+    statement: impl FnOnce(&[String]) -> String + Send + 'static,
+) -> Result<Option<String>, String> {
+    let in_words = |error| match error {
+        ConnectError::Unavailable(why) => why,
+        ConnectError::Refused(error) => error.to_string(),
+    };
+    let target = target(settings).map_err(|error| error.to_string())?;
+    let server = target.server.clone();
+    let asked = aside(target, move |target| queried(target, statement)).map_err(in_words)?;
+    let answer = asked.recv_timeout(timeout);
+    let answer = answer.map_err(|_| format!("{server} did not answer within {} ms", timeout.as_millis()))?;
+    answer.map_err(in_words)
+}
+
+fn queried(
+    target: &Target,
+    statement: impl FnOnce(&[String]) -> String,
+) -> Result<Option<String>, ConnectError> {
+    let mut client = connect(target)?;
+    let ask = || {
+        let mut transaction = client.build_transaction().read_only(true).start()?;
+        transaction.batch_execute(&format!("{LIMITS} SET LOCAL TIME ZONE 'UTC'"))?;
+        let columns = postgres_schema::columns(&mut transaction)?;
+        let answer = transaction.simple_query(&statement(&columns))?;
+        transaction.rollback()?;
+        Ok(answer.iter().find_map(postgres_schema::first_field).map(str::to_owned))
+    };
+    ask().map_err(|error: postgres::Error| connect_error(target, &error))
+}
+
 const STAGING: &str = "CREATE TEMPORARY TABLE corelane_staging (LIKE logs INCLUDING DEFAULTS) ON COMMIT DROP";
 
 /// From the staging table, only the rows that are not there yet.
@@ -240,7 +275,7 @@ fn target(settings: &Postgres) -> Result<Target, StartError> {
 /// Works on a thread of its own: a server that accepts and then says nothing would hold the caller for ever.
 fn aside<T: Send + 'static>(
     target: Target,
-    work: fn(&Target) -> Result<T, ConnectError>,
+    work: impl FnOnce(&Target) -> Result<T, ConnectError> + Send + 'static,
 ) -> Result<Receiver<Result<T, ConnectError>>, ConnectError> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::Builder::new()

@@ -61,6 +61,8 @@ fn encode_row(fields: &mut Fields<'_>, row: &Row) {
     fields.bytes(&row.overhead_us.to_be_bytes());
     fields.bytes(&[u8::from(row.content_truncated)]);
     fields.text(&row.client_ip);
+    fields.optional_text(row.attempt_trail.as_deref());
+    fields.optional_text(row.decision.as_deref());
 }
 
 /// Fields, each behind its length.

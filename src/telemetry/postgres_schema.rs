@@ -52,15 +52,17 @@ CREATE TABLE logs (
     overhead_us bigint NOT NULL,
     content_truncated boolean NOT NULL,
     client_ip text,
+    attempt_trail text,
+    decision text,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (timestamp, id)
 ) PARTITION BY RANGE (timestamp);
-INSERT INTO corelane_schema VALUES ('logs', 2) ON CONFLICT DO NOTHING;
+INSERT INTO corelane_schema VALUES ('logs', 3) ON CONFLICT DO NOTHING;
 ";
 
 /// Columns that tables of earlier versions lack, with their types: each may be NULL, so that nodes of those versions can
 /// write beside us.
-const ADDED: [(&str, &str); 1] = [("client_ip", "text")];
+const ADDED: [(&str, &str); 3] = [("client_ip", "text"), ("attempt_trail", "text"), ("decision", "text")];
 
 /// Makes the table unless it is there, also where it was dropped or renamed since, and adds what it lacks; `false`: a table
 /// of that name is there which is not ours.
@@ -79,11 +81,9 @@ pub(super) fn make_table(transaction: &mut Transaction<'_>) -> Result<bool, Erro
 
 /// Asks the catalogue rather than our version: a table may be restored, or made again by a node of an earlier version.
 fn add_columns(transaction: &mut Transaction<'_>) -> Result<(), Error> {
-    let present = transaction.simple_query(
-        "SELECT attname FROM pg_attribute WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped",
-    )?;
-    let present: Vec<&str> = present.iter().filter_map(first_field).collect();
-    let missing: Vec<_> = ADDED.iter().filter(|(column, _)| !present.contains(column)).collect();
+    let present = columns(transaction)?;
+    let is_missing = |column: &str| !present.iter().any(|one| one == column);
+    let missing: Vec<_> = ADDED.iter().filter(|(column, _)| is_missing(column)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -91,7 +91,15 @@ fn add_columns(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     for (column, kind) in missing {
         transaction.batch_execute(&format!("ALTER TABLE logs ADD COLUMN IF NOT EXISTS {column} {kind}"))?;
     }
-    transaction.batch_execute("UPDATE corelane_schema SET version = 2 WHERE part = 'logs' AND version < 2")
+    transaction.batch_execute("UPDATE corelane_schema SET version = 3 WHERE part = 'logs' AND version < 3")
+}
+
+/// The names of the table's columns. Errors: there is no table.
+pub(super) fn columns(transaction: &mut Transaction<'_>) -> Result<Vec<String>, Error> {
+    let present = transaction.simple_query(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'logs'::regclass AND attnum > 0 AND NOT attisdropped",
+    )?;
+    Ok(present.iter().filter_map(first_field).map(str::to_owned).collect())
 }
 
 /// Makes the partitions of these days (counted from the epoch, UTC) where they are missing. No default partition: a
@@ -151,7 +159,8 @@ fn exists(transaction: &mut Transaction<'_>, table: &str) -> Result<bool, Error>
     Ok(answer.iter().find_map(first_field).is_some())
 }
 
-fn first_field(message: &SimpleQueryMessage) -> Option<&str> {
+/// The first field of a row of an answer.
+pub(super) fn first_field(message: &SimpleQueryMessage) -> Option<&str> {
     match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,

@@ -35,8 +35,14 @@ pub struct Record {
     pub selected_key_name: String,
     /// See `selected_key_name`.
     pub selected_key_id: String,
-    /// Sends to providers, 0 when none was reached.
+    /// Sends to providers, 0 when none was reached; an attempt whose kept connection had died has two.
     pub attempts: u32,
+    /// Place in the list of fallbacks of whose answer the caller got, from 1; 0: the primary.
+    pub fallback_index: u16,
+    /// Every attempt in its order, at most [`TRAIL_MAX`].
+    pub trail: Vec<Attempted>,
+    /// What was decided and by what, JSON of at most [`DECISION_BYTES_MAX`]; `None`: nothing was.
+    pub decision: Option<String>,
     /// Whole request, head read to last byte sent, µs.
     pub latency_us: u64,
     /// To the first byte of the answer's content, µs.
@@ -59,6 +65,38 @@ pub struct Record {
     pub content_truncated: bool,
 }
 
+/// One attempt of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// Place in the list of fallbacks, from 1; 0: the primary.
+    pub leg: u16,
+    /// Names of the provider and the key; `None`: those of the record, as is usual, so that they are not kept twice.
+    pub by: Option<Box<(String, String)>>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Waited before it for its sake, µs.
+    pub wait_us: u64,
+    /// From its beginning to its failure or the answer's end, µs.
+    pub took_us: u64,
+}
+
+/// See [`Attempted::outcome`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider's status, be it an error's.
+    Status(u16),
+    /// `Kind::code()` of the fault.
+    Fault(&'static str),
+    /// It was still under way when the node ended.
+    CutOff,
+}
+
+/// Bound on the attempts of a record, as many as a request may make.
+pub const TRAIL_MAX: usize = 256;
+
+/// Bound on a decision, bytes.
+pub const DECISION_BYTES_MAX: usize = 2048;
+
 /// Bound on each logged body, bytes.
 pub const CONTENT_BYTES_MAX: usize = 256 * 1024;
 
@@ -78,6 +116,9 @@ impl Record {
             + body(&self.output)
             + self.error_message.as_ref().map_or(0, String::capacity)
             + names.into_iter().map(String::capacity).sum::<usize>()
+            + self.decision.as_ref().map_or(0, String::capacity)
+            + self.trail.capacity() * size_of::<Attempted>()
+            + self.trail.iter().filter_map(|attempted| attempted.by.as_deref()).map(by_bytes).sum::<usize>()
     }
 
     /// Gives up the bodies and marks the row.
@@ -97,7 +138,18 @@ impl Record {
         if let Some(message) = &mut self.error_message {
             clip(message, MESSAGE_BYTES_MAX);
         }
+        self.trail.truncate(TRAIL_MAX);
+        for (provider, key) in self.trail.iter_mut().filter_map(|attempted| attempted.by.as_deref_mut()) {
+            clip(provider, NAME_BYTES_MAX);
+            clip(key, NAME_BYTES_MAX);
+        }
+        // Cut JSON is none.
+        self.decision.take_if(|decision| decision.len() > DECISION_BYTES_MAX);
     }
+}
+
+fn by_bytes((provider, key): &(String, String)) -> usize {
+    size_of::<(String, String)>() + provider.capacity() + key.capacity()
 }
 
 fn clip(text: &mut String, bytes_max: usize) {
@@ -127,6 +179,15 @@ pub(super) mod tests {
             selected_key_name: "first".to_owned(),
             selected_key_id: "1".to_owned(),
             attempts: 1,
+            fallback_index: 0,
+            trail: vec![Attempted {
+                leg: 0,
+                by: None,
+                outcome: Outcome::Status(200),
+                wait_us: 0,
+                took_us: 1_400,
+            }],
+            decision: None,
             latency_us: 1_500,
             first_token_us: None,
             overhead_us: 40,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::attempt_trail;
 use super::record::Record;
 use crate::chat::Usage;
 use crate::dialect::log_content::{RowContent, row_content};
@@ -46,6 +47,8 @@ pub const COLUMNS: &[&str] = &[
     "overhead_us",
     "content_truncated",
     "client_ip",
+    "attempt_trail",
+    "decision",
 ];
 
 /// One row; every text is UTF-8 without NUL.
@@ -61,9 +64,9 @@ pub struct Row {
     pub provider: String,
     /// Model as asked of the provider.
     pub model: String,
-    /// Sends after the first.
+    /// Attempts that were not the first of the primary or of a fallback: retries, and moves to another key.
     pub number_of_retries: i32,
-    /// Place in the list of fallbacks; 0: the primary.
+    /// Place in the list of fallbacks of whose answer the caller got, from 1; 0: the primary.
     pub fallback_index: i32,
     /// Key's id in the config.
     pub selected_key_id: String,
@@ -99,6 +102,10 @@ pub struct Row {
     pub content_truncated: bool,
     /// The caller's address, without a port.
     pub client_ip: String,
+    /// The attempts as a JSON array (`attempt_trail`); `None`: none was made.
+    pub attempt_trail: Option<String>,
+    /// What was decided and by what, a JSON object of at most 2 KiB.
+    pub decision: Option<String>,
 }
 
 /// The token columns.
@@ -124,14 +131,16 @@ impl Row {
         if record.error_kind.is_some() && content.error_details.is_none() {
             content.error_details = Some(error_details(&record));
         }
+        let number_of_retries = clamped(attempt_trail::retries(&record.trail));
+        let attempt_trail = attempt_trail::json(&record);
         Self {
             id: record.id,
             timestamp_us: record.timestamp_us,
             object_type: record.object_type,
             provider: without_nul(record.provider),
             model: without_nul(record.model),
-            number_of_retries: clamped(u64::from(record.attempts.saturating_sub(1))),
-            fallback_index: 0,
+            number_of_retries,
+            fallback_index: i32::from(record.fallback_index),
             selected_key_id: without_nul(record.selected_key_id),
             selected_key_name: without_nul(record.selected_key_name),
             content,
@@ -149,6 +158,8 @@ impl Row {
             overhead_us: i64::try_from(record.overhead_us).unwrap_or(i64::MAX),
             content_truncated: record.content_truncated,
             client_ip: record.client_ip.to_string(),
+            attempt_trail,
+            decision: record.decision.map(without_nul),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct InferenceLabels {
     pub key_id: Box<str>,
     /// Key's name.
     pub key_name: Box<str>,
+    /// Place in the list of fallbacks, from 1; 0: the primary.
+    pub fallback_index: u16,
 }
 
 /// What is counted per HTTP label set.
@@ -45,6 +47,10 @@ pub struct HttpSample {
 pub struct InferenceSample {
     /// Requests that ended well.
     pub successes: u64,
+    /// Of these, those that had one attempt.
+    pub served_at_once: u64,
+    /// Attempts after the first of a request, fallbacks' first ones not counted.
+    pub retries: HistogramSample,
     /// Requests that did not, by status and kind.
     pub errors: Vec<(u16, &'static str, u64)>,
     /// Upstream latency of the successes, µs.
@@ -61,6 +67,44 @@ pub struct InferenceSample {
     pub completion_tokens: u64,
     /// See `prompt_tokens`.
     pub cached_read_tokens: u64,
+}
+
+/// The ways that requests took on one core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaysSample {
+    /// By provider.
+    pub providers: Vec<(Box<str>, WaySample)>,
+    /// Moves from one key to another.
+    pub rotations: Vec<(RotationLabels, u64)>,
+}
+
+/// What is counted per provider. Requests that were served by their first attempt are not among it: they are
+/// [`InferenceSample::served_at_once`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaySample {
+    /// Attempts by outcome.
+    pub attempts: Vec<(&'static str, u64)>,
+    /// Attempts after the first of a request on it.
+    pub retries: u64,
+    /// Requests that came to it as a fallback.
+    pub fallbacks: u64,
+    /// Waits for a place, µs, of those who waited.
+    pub queue_wait_us: HistogramSample,
+}
+
+/// Labels of a move from one key to another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RotationLabels {
+    /// Provider's name.
+    pub provider: Box<str>,
+    /// Model, or `other`.
+    pub model: Box<str>,
+    /// Id of the key that failed.
+    pub key_id: Box<str>,
+    /// Its name.
+    pub key_name: Box<str>,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// What a core counts of the connections that come to it, beside those that it serves.
@@ -83,6 +127,54 @@ impl Arriving {
     pub const COUNT: usize = Self::Unannounced as usize + 1;
 }
 
+/// A key of the config that new requests begin with, as one core sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHealth {
+    /// The provider's name.
+    pub provider: Box<str>,
+    /// The key's name; empty: the provider has none.
+    pub key_name: Box<str>,
+    /// The key's id; empty likewise.
+    pub key_id: Box<str>,
+    /// Its own breaker, without its origin's.
+    pub breaker: BreakerState,
+    /// How much longer its cooldown lasts, ms; 0: it has none.
+    pub cooling_ms: u64,
+    /// Requests of the core that are under way by it.
+    pub in_flight: u32,
+}
+
+/// A provider's origin, as one core sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginHealth {
+    /// The provider's name. Providers with equal origins have one breaker, which is listed for each.
+    pub provider: Box<str>,
+    /// Its breaker.
+    pub breaker: BreakerState,
+}
+
+/// Of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BreakerState {
+    /// Requests pass.
+    Closed,
+    /// One request probes, or may.
+    HalfOpen,
+    /// It is chosen only when nobody else can serve.
+    Open,
+}
+
+/// A provider with `concurrency_and_buffer_size`, on the whole node: every core reports the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSample {
+    /// The provider's name.
+    pub provider: Box<str>,
+    /// Places taken.
+    pub taken: u32,
+    /// Requests that wait for one.
+    pub waiting: u32,
+}
+
 /// One core's counters at one moment: plain data for another thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -92,6 +184,10 @@ pub struct Sample {
     pub http: Vec<(HttpLabels, HttpSample)>,
     /// Inference counters.
     pub inference: Vec<(InferenceLabels, InferenceSample)>,
+    /// Attempts and what led to them.
+    pub ways: WaysSample,
+    /// Requests to models whose caller left.
+    pub cancelled: u64,
     /// Requests now under way, by request type.
     pub active: Vec<(&'static str, u64)>,
     /// Downstream connections now open.
@@ -114,4 +210,10 @@ pub struct Sample {
     pub records_refused: u64,
     /// Log records whose bodies the ring's byte bound took since the start.
     pub contents_dropped: u64,
+    /// Keys, in the config's order.
+    pub keys: Vec<KeyHealth>,
+    /// Origins, by provider.
+    pub origins: Vec<OriginHealth>,
+    /// Queues for places, by provider.
+    pub queues: Vec<QueueSample>,
 }

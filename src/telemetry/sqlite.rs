@@ -17,10 +17,10 @@ use super::store::{StartError, Store, StoreError};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In `user_version`: the table is ours, in this version.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
-/// What version 1 lacks.
-const FROM_1: &str = "ALTER TABLE logs ADD COLUMN client_ip TEXT; PRAGMA user_version = 2;";
+/// What each version added to the one before, and the version.
+const ADDED: [(i64, &[&str]); 2] = [(2, &["client_ip"]), (3, &["attempt_trail", "decision"])];
 
 const SCHEMA: &str = "
 CREATE TABLE logs (
@@ -58,10 +58,12 @@ CREATE TABLE logs (
     overhead_us INTEGER NOT NULL,
     content_truncated INTEGER NOT NULL,
     client_ip TEXT,
+    attempt_trail TEXT,
+    decision TEXT,
     created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
     PRIMARY KEY (timestamp, id)
 );
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 ";
 
 /// An open file with its table.
@@ -94,7 +96,7 @@ impl SqliteStore {
         }
         match find_in(path).map_err(|error| refused(error.to_string()))? {
             Found::Foreign => Err(StartError::ForeignTable { place: path.display().to_string() }),
-            Found::Ours | Found::Old | Found::Empty => Ok(()),
+            Found::Ours | Found::Old(_) | Found::Empty => Ok(()),
         }
     }
 }
@@ -122,7 +124,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<bool> {
     match found(&transaction)? {
         Found::Ours => return Ok(true),
         Found::Foreign => return Ok(false),
-        Found::Old => transaction.execute_batch(FROM_1)?,
+        Found::Old(version) => transaction.execute_batch(&upgrade(version))?,
         Found::Empty => transaction.execute_batch(SCHEMA)?,
     }
     transaction.commit()?;
@@ -132,8 +134,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<bool> {
 /// Whose table is in a file.
 enum Found {
     Ours,
-    /// Ours, of version 1.
-    Old,
+    /// Ours, of an earlier version.
+    Old(i64),
     Foreign,
     Empty,
 }
@@ -143,7 +145,7 @@ fn found(connection: &Connection) -> rusqlite::Result<Found> {
     let is_there = connection.table_exists(None, "logs")?;
     Ok(match (version, is_there) {
         (SCHEMA_VERSION.., true) => Found::Ours,
-        (1, true) if has_columns_of_1(connection)? => Found::Old,
+        (1.., true) if has_columns_of(version, connection)? => Found::Old(version),
         // Another program's file may have a version of its own.
         (_, true) | (1.., false) => Found::Foreign,
         (_, false) => Found::Empty,
@@ -167,13 +169,24 @@ fn try_folder(path: &Path) -> io::Result<()> {
     std::fs::remove_file(&beside)
 }
 
-/// Whether a table lacks of ours what version 1 lacked, and no more.
-fn has_columns_of_1(connection: &Connection) -> rusqlite::Result<bool> {
+/// The columns that were added after a version.
+fn added_after(version: i64) -> impl Iterator<Item = &'static str> {
+    let later = ADDED.iter().filter(move |(added, _)| *added > version);
+    later.flat_map(|(_, columns)| columns.iter().copied())
+}
+
+fn upgrade(version: i64) -> String {
+    let columns = added_after(version).map(|column| format!("ALTER TABLE logs ADD COLUMN {column} TEXT; "));
+    columns.chain([format!("PRAGMA user_version = {SCHEMA_VERSION};")]).collect()
+}
+
+/// Whether a table lacks of ours what this version lacked, and no more.
+fn has_columns_of(version: i64, connection: &Connection) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare("SELECT name FROM pragma_table_info('logs')")?;
     let present: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let lacking: Vec<&str> =
         COLUMNS.iter().copied().filter(|column| !present.iter().any(|one| one == column)).collect();
-    Ok(lacking == ["client_ip"])
+    Ok(lacking.into_iter().eq(added_after(version)))
 }
 
 fn insert() -> String {
@@ -231,6 +244,8 @@ fn write_row(statement: &mut Statement<'_>, row: &Row) -> rusqlite::Result<()> {
     fields.bind(row.overhead_us)?;
     fields.bind(row.content_truncated)?;
     fields.bind(&row.client_ip)?;
+    fields.bind(&row.attempt_trail)?;
+    fields.bind(&row.decision)?;
     fields.statement.raw_execute().map(drop)
 }
 

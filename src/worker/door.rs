@@ -6,12 +6,10 @@ use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection;
-use crate::gateway::{Arrival, Core, Message};
-use crate::net::mailbox::{MESSAGES_MAX, Post};
+use crate::gateway::{Arrival, Core, Message, OFFERED_MAX};
 use crate::telemetry::sample::Arriving;
 
 /// Connections that the kernel keeps for one core before it accepts them.
@@ -24,8 +22,6 @@ const YIELD: Duration = Duration::from_millis(1);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// Accepts in a row that may fail for other reasons (a caller that left already) before they count as lasting.
 const ACCEPT_FAILURES_MAX: u32 = 64;
-/// Messages in a core's mailbox beside which it is handed no connection: the other half is for answers that it waits for.
-const HANDED_OVER_MAX: usize = MESSAGES_MAX / 2;
 /// Callers of a core that may be told at a time why they are refused, and be waited for to read it. The rest are closed.
 const REFUSALS_MAX: u32 = 64;
 
@@ -34,7 +30,6 @@ pub(super) struct Door {
     core: Rc<Core>,
     /// Does not block.
     listener: TcpListener,
-    posts: Arc<[Post<Message>]>,
     refusals: Rc<Cell<u32>>,
 }
 
@@ -49,14 +44,10 @@ enum Batch {
 }
 
 impl Door {
-    /// Of `core`, whose number in `posts` is its index. Errors: the listener cannot be made non-blocking.
-    pub(super) fn new(
-        core: Rc<Core>,
-        listener: TcpListener,
-        posts: Arc<[Post<Message>]>,
-    ) -> io::Result<Self> {
+    /// Of `core`. Errors: the listener cannot be made non-blocking.
+    pub(super) fn new(core: Rc<Core>, listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { core, listener, posts, refusals: Rc::default() })
+        Ok(Self { core, listener, refusals: Rc::default() })
     }
 
     /// A second descriptor of the listener, to wait by. Errors: no descriptors left.
@@ -121,7 +112,7 @@ impl Door {
 
     fn seat(&self, stream: TcpStream, peer: SocketAddr) {
         let own = usize::from(self.core.index);
-        let Some(seat) = self.core.spread.claim(own, self.core.seats_max()) else {
+        let Some(seat) = self.core.neighbours.spread.claim(own, self.core.seats_max()) else {
             return self.refuse(stream, peer);
         };
         let arrival = Arrival { stream, peer, seat };
@@ -134,8 +125,8 @@ impl Door {
     /// To another core's mailbox; it is served here when that core takes no more.
     fn hand_over(&self, core: usize, arrival: Arrival) {
         let message = Message::Connection(arrival);
-        let offered = match self.posts.get(core) {
-            Some(post) => post.offer(message, HANDED_OVER_MAX),
+        let offered = match self.core.neighbours.posts.get(core) {
+            Some(post) => post.offer(message, OFFERED_MAX),
             None => Err(message),
         };
         match offered {
@@ -143,7 +134,7 @@ impl Door {
             Err(Message::Connection(Arrival { stream, peer, seat })) => {
                 drop(seat);
                 let own = usize::from(self.core.index);
-                match self.core.spread.claim_own(own, self.core.seats_max()) {
+                match self.core.neighbours.spread.claim_own(own, self.core.seats_max()) {
                     Some(seat) => connection::spawn(&self.core, Arrival { stream, peer, seat }),
                     None => self.refuse(stream, peer),
                 }
@@ -189,9 +180,9 @@ fn must_back_off(error: &io::Error, failures: u32) -> bool {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::gateway::Facts;
+    use crate::gateway::{Facts, Neighbours};
     use crate::net::Driver;
-    use crate::net::mailbox::{Mailbox, mailbox};
+    use crate::net::mailbox::{Mailbox, Post, mailbox};
     use crate::net::spread::Spread;
     use crate::net::tls::Roots;
     use crate::worker::runtime::DriverChoice;
@@ -216,8 +207,7 @@ mod tests {
             roots: Roots::load().0,
             questions: tokio::sync::mpsc::channel(1).0,
             mailbox: own,
-            posts: posts.into(),
-            spread: spread.clone(),
+            neighbours: Neighbours { spread: spread.clone(), ..Neighbours::new(posts.into()) },
             certificates: None,
         }
     }
@@ -249,7 +239,7 @@ mod tests {
         assert_eq!(seats_after(|_, other| Some(other)), [1, 1]);
         let fill = |post: &Post<Message>, other| {
             let sample = || Message::Sample(tokio::sync::oneshot::channel().0);
-            while post.offer(sample(), HANDED_OVER_MAX).is_ok() {}
+            while post.offer(sample(), OFFERED_MAX).is_ok() {}
             assert!(post.send(sample()).is_ok(), "there is room for what must arrive");
             Some(other)
         };

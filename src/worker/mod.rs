@@ -18,12 +18,11 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 
 use crate::config::snapshot::Snapshot;
-use crate::gateway::{Adopted, Adoption, Core, Facts, Message};
+use crate::gateway::{Adopted, Adoption, Core, Facts, Message, Neighbours};
 use crate::net::ask::{Asker, Envelope};
 use crate::net::budget::Budget;
-use crate::net::mailbox::{Mailbox, Post};
+use crate::net::mailbox::Mailbox;
 use crate::net::pool::Position;
-use crate::net::spread::Spread;
 use crate::net::tls::Roots;
 use crate::net::{Driver, Net, race};
 use crate::telemetry::ring::Producer;
@@ -68,10 +67,8 @@ pub struct Plan {
     pub questions: tokio::sync::mpsc::Sender<Envelope>,
     /// What it is told.
     pub mailbox: Mailbox<Message>,
-    /// The mailboxes of all cores, by index, to hand connections over.
-    pub posts: Arc<[Post<Message>]>,
-    /// The count of each core's connections.
-    pub spread: Spread,
+    /// What it has in common with the other cores.
+    pub neighbours: Neighbours,
     /// What callers shake hands by; `None`: the listener is plain.
     pub certificates: Option<Arc<ServerConfig>>,
 }
@@ -138,10 +135,10 @@ fn prepare(plan: Plan, driver: Driver) -> io::Result<Prepared> {
     let clients = clients.into_iter().next().unwrap_or_default();
     let adopted = Adopted { snapshot: plan.snapshot, clients, loaded_at: plan.loaded_at };
     let net = Net::new(driver, asker, Budget::new(plan.body_bytes_max), position, plan.roots);
-    let core = Core::new(plan.index, plan.facts, adopted, net, plan.spread, plan.log);
+    let core = Core::new(plan.index, plan.facts, adopted, net, plan.neighbours, plan.log);
     plan.certificates.into_iter().for_each(|certificates| core.certify(certificates));
     let core = Rc::new(core);
-    let door = Door::new(Rc::clone(&core), plan.listener, plan.posts)?;
+    let door = Door::new(Rc::clone(&core), plan.listener)?;
     let readiness = door.readiness()?;
     Ok(Prepared { core, door, readiness, mailbox: plan.mailbox })
 }
@@ -210,6 +207,8 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
     match message {
         Message::Answer { ticket, answer } => core.net.asker.answer(ticket, answer),
         Message::Connection(arrival) => connection::spawn(core, arrival),
+        Message::Cooldown(cooldown) => core.health().cool(&cooldown),
+        Message::Place { ticket } => core.places.grant(ticket),
         Message::Adopt(adoption) => adopt(core, *adoption),
         Message::Streams(reply) => {
             let _ = reply.send(core.streams.list(core.index, Instant::now()));
@@ -217,7 +216,7 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
         Message::Sample(reply) => {
             core.cells.body_bytes_held(core.net.budget.held_bytes() as u64);
             core.cells.config(core.snapshot().generation, core.forget_older() as u64);
-            let _ = reply.send(core.cells.sample());
+            let _ = reply.send(core.sample(Instant::now()));
         }
         Message::Drain { deadline: at } => {
             told.deadline.set(Some(at));

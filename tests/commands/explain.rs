@@ -32,6 +32,26 @@ fn the_words_are_these() {
 }
 
 #[test]
+fn fallbacks_are_explained() {
+    let explain = |arguments: &[&str]| {
+        run(&[&["explain", "--config", "falling_back.json", "--model"], arguments].concat())
+    };
+    compare("explain_fallbacks", &explain(&["gpt-4o", "--seed", "7"]));
+    compare("explain_fallback_serves", &explain(&["openai/gpt-5", "--seed", "7"]));
+    let explained = explain(&["gpt-4o", "--seed", "7", "--json"]).json();
+    let legs = explained["attempts"].as_array().unwrap();
+    assert_eq!((legs.len(), &legs[1]["leg"], &legs[1]["provider"]), (2, &json!(1), &json!("anthropic")));
+    assert_eq!(legs[0]["retries"], json!({"max": 2, "backoff_initial_ms": 200, "backoff_max_ms": 3000}));
+    assert_eq!((&legs[0]["balance"], &legs[1]["balance"]), (&json!("least_busy"), &json!("weighted")));
+    let skipped = explained["skipped"].as_array().unwrap();
+    let codes: Vec<&Value> = skipped.iter().map(|leg| &leg["error"]["code"]).collect();
+    assert_eq!(codes, ["no_key_for_model", "no_key_for_model"]);
+    assert_eq!((&explained["error"], &explained["draw"]["key"]), (&Value::Null, &json!("two")));
+    let explained = explain(&["openai/gpt-5", "--seed", "7", "--json"]).json();
+    assert_eq!((&explained["error"], &explained["draw"]["provider"]), (&Value::Null, &json!("anthropic")));
+}
+
+#[test]
 fn wrong_words_are_exit_2() {
     explain(&["--model", "gpt-4o", "--disable", "primry"]).has(2, &["primry", "did you mean \"primary\"?"]);
     explain(&["--model", "gpt-4o", "--disable", "nothing like it"]).has(2, &["no key has this name\n"]);

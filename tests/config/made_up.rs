@@ -51,13 +51,15 @@ fn client(rng: &mut Rng) -> Value {
         "enable_logging": rng.bool(), "disable_content_logging": rng.bool(), "drop_excess_requests": rng.bool(),
         "max_request_body_size_mb": rng.u32(1..=4_096),
         "allowed_origins": several(rng, &["https://a.com", "HTTPS://B.com:443", "*", "https://*.c.com", "no origin"]),
-        "allowed_headers": several(rng, &["X-A", "x-b"]), "initial_pool_size": 300
+        "allowed_headers": several(rng, &["X-A", "x-b"]), "initial_pool_size": 300,
+        "response_headers": pick(rng, &["full", "minimal", "none"])
     });
     some(rng, members)
 }
 
 fn server(rng: &mut Rng) -> Value {
-    let mut server = json!({"max_connections_per_core": rng.u32(1..=1_000_000)});
+    let members = json!({"max_connections_per_core": rng.u32(1..=1_000_000), "request_total_timeout_seconds": rng.u32(1..=86_400)});
+    let mut server = some(rng, members);
     if rng.bool() {
         server["trusted_proxies"] = json!(["10.1.2.3/8", pick(rng, &["::1", "fd00::/8", "::ffff:10.0.0.1"])]);
         server["proxy_protocol"] = json!(rng.bool());
@@ -119,12 +121,23 @@ fn providers(rng: &mut Rng) -> Value {
             providers.insert(name, provider);
         }
     }
+    let names: Vec<String> = providers.keys().cloned().collect();
+    for provider in providers.values_mut() {
+        if rng.bool() {
+            provider["fallbacks"] = fallbacks(rng, &names);
+        }
+    }
     Value::Object(providers)
 }
 
 fn provider(rng: &mut Rng, name: &str) -> Value {
-    let mut provider =
-        json!({"network_config": network(rng), "proxy_config": proxy(rng), "description": "a"});
+    let places =
+        any(rng, &[json!({"concurrency": 0, "buffer_size": 0}), json!({"concurrency": 7, "buffer_size": 7})]);
+    let mut provider = json!({
+        "network_config": network(rng), "proxy_config": proxy(rng), "description": "a", "breaker": breaker(rng),
+        "balance": pick(rng, &["weighted", "least_busy", "latency"]), "on_client_gone": pick(rng, &["cancel", "finish"]),
+        "concurrency_and_buffer_size": places
+    });
     provider = some(rng, provider);
     let is_custom = name.to_lowercase().starts_with("own");
     let is_key_less = is_custom && rng.bool();
@@ -136,6 +149,33 @@ fn provider(rng: &mut Rng, name: &str) -> Value {
         provider["keys"] = keys.collect();
     }
     provider
+}
+
+/// A list of targets, or an object of such lists; a target's model is never that of its list.
+fn fallbacks(rng: &mut Rng, names: &[String]) -> Value {
+    let target = |rng: &mut Rng| {
+        let (name, model) = (&names[rng.usize(..names.len())], pick(rng, &["spare", "o3/a"]));
+        match rng.bool() {
+            true => json!(format!("{name}/{model}")),
+            false => json!({"provider": name.to_uppercase(), "model": model}),
+        }
+    };
+    let list = |rng: &mut Rng| (0..rng.usize(..3)).map(|_| target(rng)).collect::<Value>();
+    match rng.bool() {
+        true => list(rng),
+        false => {
+            let members = json!({"*": list(rng), "gpt-4o": list(rng), "a/b~c": list(rng), "ä": null});
+            some(rng, members)
+        }
+    }
+}
+
+fn breaker(rng: &mut Rng) -> Value {
+    let members = json!({
+        "failures_in_a_row": rng.u32(1..=1_000), "failure_ratio": any(rng, &[json!(1), json!(0.1), json!(1e-9)]),
+        "requests_min": rng.u32(1..=100_000), "window_seconds": rng.u32(1..=60), "open_seconds": rng.u32(1..=3_600)
+    });
+    some(rng, members)
 }
 
 fn custom(rng: &mut Rng, is_key_less: bool) -> Value {
@@ -166,7 +206,7 @@ fn network(rng: &mut Rng) -> Value {
         "stream_idle_timeout_in_seconds": rng.u32(..=3_600), "keep_alive_timeout_in_seconds": rng.u32(..=3_600),
         "max_retries": rng.u32(..5), "retry_backoff_initial": initial, "retry_backoff_max": rng.u32(5_000..1_000_000),
         "insecure_skip_verify": rng.bool(), "ca_cert_pem": ca, "max_conns_per_host": rng.u32(..20_000),
-        "allow_private_network": rng.bool()
+        "allow_private_network": rng.bool(), "first_token_timeout": duration(rng), "first_token_hold_ms": rng.u32(..=60_000)
     });
     some(rng, members)
 }
@@ -227,7 +267,7 @@ fn respell_provider(provider: &mut Value, rng: &mut Rng) {
         if let Some(Value::String(url)) = network.get_mut("base_url").filter(|url| *url != "") {
             url.push('/');
         }
-        for name in ["retry_backoff_initial", "retry_backoff_max"] {
+        for name in ["retry_backoff_initial", "retry_backoff_max", "first_token_timeout"] {
             if let Some(span) = network.get_mut(name).filter(|span| span.is_u64()) {
                 *span = json!(format!("{span}ms"));
             }

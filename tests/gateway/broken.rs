@@ -11,6 +11,9 @@ use crate::setup::{
 use crate::support::node::{Node, free_address};
 use crate::support::upstream::{Line, Upstream};
 
+/// Longest answer that is held to its end.
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Asks on each path; every answer has this status and code, in its path's shape.
 fn check(node: &Node, status: u16, code: &str, what: &str) {
     for (path, ask) in
@@ -254,7 +257,7 @@ fn a_providers_error_is_passed_on() {
     let openai = r#"{"error":{"message":"slow down","type":"tokens","param":null,"code":"rate_limit_exceeded"},"x":12345678901234567890}"#;
     let claude = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"},"request_id":"r"}"#;
     on_both(|driver| {
-        for status in [400, 401, 404, 429, 500, 529] {
+        for status in [400, 404, 410, 429, 500, 529] {
             let fields = "content-type: application/json\r\nretry-after: 3\r\n";
             let upstream = Upstream::start(move |line| {
                 while let Some(request) = line.receive() {
@@ -289,31 +292,37 @@ fn a_providers_error_is_passed_on() {
 #[test]
 fn the_key_does_not_come_back() {
     on_both(|driver| {
-        let upstream = Upstream::start(|line| {
-            while let Some(request) = line.receive() {
-                let key = request
-                    .values("authorization")
-                    .into_iter()
-                    .chain(request.values("x-api-key"))
-                    .collect::<String>();
-                let key = key.trim_start_matches("Bearer ").to_owned();
-                let body = format!(
-                    r#"{{"error":{{"message":"Incorrect API key provided: {key}. {key}","type":"{key}","code":"{key}"}}}}"#
-                );
-                line.send(answer(401, &format!("content-type: application/json\r\nx-echo: {key}\r\n"), body));
+        for (status, told) in [(400, 400), (401, 502)] {
+            let upstream = Upstream::start(move |line| {
+                while let Some(request) = line.receive() {
+                    let key = request
+                        .values("authorization")
+                        .into_iter()
+                        .chain(request.values("x-api-key"))
+                        .collect::<String>();
+                    let key = key.trim_start_matches("Bearer ").to_owned();
+                    let body = format!(
+                        r#"{{"error":{{"message":"Incorrect API key provided: {key}. {key}","type":"{key}","code":"{key}"}}}}"#
+                    );
+                    line.send(answer(
+                        status,
+                        &format!("content-type: application/json\r\nx-echo: {key}\r\n"),
+                        body,
+                    ));
+                }
+            });
+            let node = node(&upstream, driver);
+            for (path, ask) in [
+                (CHAT, ASK.to_owned()),
+                (OPENAI_CHAT, ASK.to_owned()),
+                (MESSAGES, r#"{"model":"claude-x"}"#.to_owned()),
+                (CHAT, ASK.replace("openai/gpt-4o", "anthropic/claude-x")),
+            ] {
+                let answer = Caller::new(&node).post(path, ask);
+                let all = [&answer.head, answer.text()].concat();
+                assert_eq!(answer.status, told);
+                assert!(!all.contains("under-test") && answer.text().contains("***"), "{all}");
             }
-        });
-        let node = node(&upstream, driver);
-        for (path, ask) in [
-            (CHAT, ASK.to_owned()),
-            (OPENAI_CHAT, ASK.to_owned()),
-            (MESSAGES, r#"{"model":"claude-x"}"#.to_owned()),
-            (CHAT, ASK.replace("openai/gpt-4o", "anthropic/claude-x")),
-        ] {
-            let answer = Caller::new(&node).post(path, ask);
-            let all = [&answer.head, answer.text()].concat();
-            assert_eq!(answer.status, 401);
-            assert!(!all.contains("under-test") && answer.text().contains("***"), "{all}");
         }
     });
 }
@@ -352,20 +361,17 @@ fn a_slow_answer_is_504() {
 }
 
 #[test]
-fn a_long_answer_that_breaks_off_is_not_made_whole() {
+fn an_answer_too_long_to_be_held_that_breaks_off_is_not_made_whole() {
     on_both(|driver| {
         let upstream = Upstream::start(|line| {
             let Some(request) = line.receive() else { return };
-            let piece = "x".repeat(100_000);
+            let piece = format!("{{\"x\":\"{}", "x".repeat(HELD_BYTES_MAX + 100_000));
+            let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
             if request.text().contains("chunks") {
-                line.send(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
-                );
+                line.send(format!("{json}transfer-encoding: chunked\r\n\r\n"));
                 line.send(chunk(piece));
             } else {
-                line.send(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000\r\n\r\n",
-                );
+                line.send(format!("{json}content-length: {}\r\n\r\n", HELD_BYTES_MAX + 200_000));
                 line.send(piece);
             }
         });

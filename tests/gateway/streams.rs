@@ -92,7 +92,7 @@ fn a_translated_stream_goes_on_event_by_event() {
 fn bytes_pass_whatever_the_line_ends_and_the_cuts() {
     let crlf = openai().replace('\n', "\r\n");
     let cr = openai().replace('\n', "\r");
-    let bare = "data: {\"choices\":[]}\n\ndata:[DONE]\n\n".to_owned();
+    let bare = "data:{\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\ndata:[DONE]\n\n".to_owned();
     let streams = [openai(), crlf, cr, format!("\u{feff}{}", openai()), bare];
     on_both(|driver| {
         for stream in &streams {
@@ -188,7 +188,7 @@ fn cut_everywhere(
 
 /// Short, so that every byte can be tried.
 const SHORT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
-const SHORT_CLAUDE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":2}}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+const SHORT_CLAUDE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":2}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 #[test]
 fn a_cut_stream_has_no_false_end() {
@@ -226,11 +226,8 @@ fn a_silent_stream_ends_with_an_error() {
             line.send(STREAM_HEAD);
             if !request.text().contains("mute") {
                 let is_claude = request.text().contains("claude");
-                line.send(chunk(if is_claude {
-                    SHORT_CLAUDE.split_inclusive("\n\n").next().unwrap().to_owned()
-                } else {
-                    event("one")
-                }));
+                let begin = CLAUDE.split_inclusive("\n\n").take(4).collect();
+                line.send(chunk(if is_claude { begin } else { event("one") }));
             }
             assert!(line.silence() < Duration::from_secs(5));
         });

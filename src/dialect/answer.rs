@@ -1,0 +1,269 @@
+//! A whole answer that passes through in the provider's own dialect: is it one JSON object, does it say that something
+//! failed, and how many tokens does it report? It is looked at as its bytes come in, or told by its end; it is never parsed
+//! as a whole.
+
+use memchr::memrchr_iter;
+use serde::Deserialize;
+
+use super::counts::{self, Counts};
+use super::look::{Look, Members};
+use super::observe::value_at;
+use super::{Dialect, anthropic, decode_error, openai};
+use crate::chat::Usage;
+use crate::error::{Error, Kind};
+
+/// What is looked for at the top of an answer.
+const KEYS: [&str; 4] = ["usage", "error", "choices", "content"];
+const USAGE: usize = 0;
+const ERROR: usize = 1;
+/// An answer with any of these is one, whatever stands beside them.
+const CONTENT: [usize; 2] = [2, 3];
+
+/// An answer under way, taken in pieces, cut anywhere.
+pub struct AnswerLook {
+    dialect: Dialect,
+    /// `None`: it goes beyond what the look keeps count of (depth, values, a key that stands twice), which is no fault of
+    /// an answer: it passes unseen.
+    look: Option<Look<{ KEYS.len() }>>,
+}
+
+impl AnswerLook {
+    /// An answer of which nothing has come.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, look: Some(Look::new(&KEYS)) }
+    }
+
+    /// Takes the next piece. Errors: it can be no JSON object ([`Kind::UpstreamInvalidResponse`]).
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
+        match self.look.as_mut().map(|look| look.push(piece)) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(error)) if error.kind == Kind::InvalidRequest => {
+                Err(Error::unusable_answer(&error.message))
+            }
+            Some(Err(_)) => {
+                self.look = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// All pieces were pushed, and `body` is what they make: its tokens, when the provider reported them. Errors: it is no
+    /// whole JSON object, or one that holds an error and nothing of an answer ([`Kind::UpstreamStatus`], with the status
+    /// that the error's words stand for).
+    pub fn finish(self, body: &[u8]) -> Result<Option<Usage>, Error> {
+        let dialect = self.dialect;
+        let Some(look) = self.look else {
+            return match body.trim_ascii_end().ends_with(b"}") {
+                true => Ok(None),
+                false => Err(Error::unusable_answer("it is no JSON object")),
+            };
+        };
+        if body.trim_ascii().is_empty() {
+            return Err(Error::unusable_answer("it is empty"));
+        }
+        let members = look.finish().map_err(|error| Error::unusable_answer(&error.message))?;
+        if is_error(&members, body) {
+            return Err(error_of(dialect, body));
+        }
+        Ok(members.value(USAGE).and_then(|span| usage(dialect, body.get(span)?)))
+    }
+
+    /// The tokens of an answer of which only the end was kept: `tail`, behind so many bytes that were let go.
+    pub fn usage_in(self, tail: &[u8], dropped_bytes: usize) -> Option<Usage> {
+        let span = self.look?.finish().ok()?.value(USAGE)?;
+        let (start, end) = (span.start.checked_sub(dropped_bytes)?, span.end.checked_sub(dropped_bytes)?);
+        usage(self.dialect, tail.get(start..end)?)
+    }
+}
+
+/// [`AnswerLook`] over an answer that is here as a whole. One that `is_framed`, so that its bytes are known to be all that were
+/// sent, is told by its end where it has one: that of an object whose last members are its usage and few more.
+pub fn check_answer(dialect: Dialect, body: &[u8], is_framed: bool) -> Result<Option<Usage>, Error> {
+    if is_framed && let Some(usage) = usage_at_end(dialect, body) {
+        return Ok(Some(usage));
+    }
+    let mut look = AnswerLook::new(dialect);
+    look.push(body)?;
+    look.finish(body)
+}
+
+const USAGE_KEY: &[u8] = b"\"usage\"";
+
+/// How much may stand behind the usage at an answer's end, bytes; providers send it last or nearly so.
+const END_BYTES_MAX: usize = 512;
+
+/// The usage of an object that ends with it. An answer that was cut has lost it, and what is no answer has none, so that to
+/// find it is to know both, at a fraction of what the look costs.
+fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    match dialect {
+        Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
+        Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
+    }
+}
+
+/// The last `usage` is the outermost object's when what follows it ends one object (a tool's arguments may hold a `usage` of
+/// their own).
+fn read_at_end<T: Counts>(body: &[u8]) -> Option<T> {
+    let starts = memrchr_iter(b'u', body).filter_map(|at| at.checked_sub(1));
+    let at = starts.into_iter().find(|&at| body.get(at..).is_some_and(|rest| rest.starts_with(USAGE_KEY)))?;
+    // Behind a backslash the quote is part of a text.
+    let is_key = at.checked_sub(1).and_then(|before| body.get(before)) != Some(&b'\\');
+    let value = value_at(body, at + USAGE_KEY.len()).filter(|_| is_key)?;
+    let (usage, behind) = counts::read(value)?;
+    let behind = behind.trim_ascii_end();
+    (behind.len() <= END_BYTES_MAX && closing(behind)? + 1 == behind.len()).then_some(usage)
+}
+
+/// Where the bracket stands that closes what was opened before `bytes`, which begin outside a string.
+fn closing(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut is_string, mut is_escaped) = (1_u32, false, false);
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'{' | b'[' if !is_string => depth = depth.saturating_add(1),
+            b'}' | b']' if !is_string => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return (byte == b'}').then_some(at);
+        }
+    }
+    None
+}
+
+/// Some gateways answer 200 with an error's body.
+fn is_error(members: &Members<{ KEYS.len() }>, body: &[u8]) -> bool {
+    let error = members.value(ERROR).and_then(|span| body.get(span));
+    error.is_some_and(|error| error.starts_with(b"{"))
+        && CONTENT.iter().all(|index| members.value(*index).is_none())
+}
+
+fn error_of(dialect: Dialect, body: &[u8]) -> Error {
+    let mut error = decode_error(dialect, 500, body);
+    error.status = match dialect {
+        Dialect::OpenAi => openai::error::status(&error),
+        Dialect::Anthropic => anthropic::error::status(&error.kind),
+    };
+    Error::upstream(error)
+}
+
+fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
+    match dialect {
+        Dialect::OpenAi => read::<openai::usage::WireUsage>(value).map(|wire| wire.usage()),
+        Dialect::Anthropic => read::<anthropic::usage::WireUsage>(value).map(|wire| wire.usage()),
+    }
+}
+
+fn read<T: Counts + for<'a> Deserialize<'a>>(value: &[u8]) -> Option<T> {
+    match counts::read(value) {
+        Some((counts, [])) => Some(counts),
+        _ => serde_json::from_slice::<Option<T>>(value).ok().flatten(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = r#"{"id":"c","choices":[{"message":{"content":"a \"usage\": {","tool_calls":[{"function":{"arguments":"{\"usage\":{\"total_tokens\":9}}"}}]}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#;
+
+    fn kind(body: &str) -> Option<Kind> {
+        check_answer(Dialect::OpenAi, body.as_bytes(), false).err().map(|error| error.kind)
+    }
+
+    #[test]
+    fn tokens_are_the_outermost_objects_wherever_it_is_cut() {
+        let total = |usage: Option<Usage>| usage.map(|usage| usage.total_tokens);
+        for cut in 0..=ANSWER.len() {
+            let (first, second) = ANSWER.as_bytes().split_at(cut);
+            let mut look = AnswerLook::new(Dialect::OpenAi);
+            look.push(first).unwrap();
+            look.push(second).unwrap();
+            assert_eq!(total(look.finish(ANSWER.as_bytes()).unwrap()), Some(7), "cut at {cut}");
+        }
+        let mut look = AnswerLook::new(Dialect::OpenAi);
+        look.push(ANSWER.as_bytes()).unwrap();
+        assert_eq!(total(look.usage_in(&ANSWER.as_bytes()[150..], 150)), Some(7));
+        let odd = r#"{"content":[],"usage":{"input_tokens":2,"output_tokens":1,"x":[1.5]}}"#;
+        assert_eq!(total(check_answer(Dialect::Anthropic, odd.as_bytes(), true).unwrap()), Some(3));
+        for none in [r#"{"choices":[]}"#, r#"{"choices":[],"usage":null}"#, r#"{"usage":7}"#] {
+            assert_eq!(check_answer(Dialect::OpenAi, none.as_bytes(), true), Ok(None), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_no_answer() {
+        for body in
+            ["", " \r\n", "<html>", "[]", "\"x\"", "null", "7", "{", "{}{}", "{\"a\":}", "data: {}\n\n"]
+        {
+            assert_eq!(kind(body), Some(Kind::UpstreamInvalidResponse), "{body}");
+        }
+        for cut in 0..ANSWER.len() {
+            assert_eq!(kind(&ANSWER[..cut]), Some(Kind::UpstreamInvalidResponse), "cut at {cut}");
+        }
+        for body in ["{}", " {\"a\":1}\r\n", ANSWER] {
+            assert_eq!(kind(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_told_by_its_end_only_where_it_has_it() {
+        let end = |body: &str| usage_at_end(Dialect::OpenAi, body.as_bytes()).map(|usage| usage.total_tokens);
+        assert_eq!(end(ANSWER), Some(7));
+        assert_eq!(end(r#" {"usage":{"total_tokens":7},"service_tier":"}","x":[{}]} "#), Some(7));
+        for cut in 0..ANSWER.len() {
+            assert_eq!(end(&ANSWER[..cut]), None, "cut at {cut}");
+            let framed = check_answer(Dialect::OpenAi, &ANSWER.as_bytes()[..cut], true);
+            assert_eq!(framed.unwrap_err().kind, Kind::UpstreamInvalidResponse, "cut at {cut}");
+        }
+        for other in [
+            r#"[{"usage":{"total_tokens":7}}]"#,
+            r#"{"x":{"usage":{"total_tokens":7}}}"#,
+            r#"{"x":["usage",{"total_tokens":7}]}"#,
+            r#"{"usage":{"total_tokens":7}]"#,
+            r#"{"usage":{"total_tokens":7}}}"#,
+            r#"{"usage":{"total_tokens":7}},"#,
+            r#"{"a":"\"usage\":{}"}"#,
+            &format!(r#"{{"usage":{{"total_tokens":7}},"x":"{}"}}"#, "y".repeat(600)),
+        ] {
+            assert_eq!(end(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_the_look_does_not_count_passes() {
+        let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        let many = format!(r#"{{"a":[{}1]}}"#, "1,".repeat(1_000_001));
+        for body in [&*deep, &*many, r#"{"usage":null,"usage":{}}"#] {
+            assert_eq!(kind(body), None);
+        }
+        assert_eq!(kind(&deep[..deep.len() - 1]), Some(Kind::UpstreamInvalidResponse));
+    }
+
+    #[test]
+    fn an_error_in_place_of_an_answer_has_its_words_status() {
+        let status = |dialect, body: &str| {
+            let error = check_answer(dialect, body.as_bytes(), true).err()?;
+            assert_eq!(error.kind, Kind::UpstreamStatus);
+            Some(error.status())
+        };
+        let openai = |body| status(Dialect::OpenAi, body);
+        assert_eq!(openai(r#"{"error":{"message":"m","code":429}}"#), Some(429));
+        assert_eq!(openai(r#"{"error":{"message":"m"},"id":"x"}"#), Some(500));
+        let claude = r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
+        assert_eq!(status(Dialect::Anthropic, claude), Some(529));
+        for answer in [
+            r#"{"error":null,"id":"x"}"#,
+            r#"{"error":{"message":"m"},"choices":[]}"#,
+            r#"{"error":{"message":"m"},"content":[]}"#,
+            r#"{"error":"m"}"#,
+        ] {
+            assert_eq!(openai(answer), None, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What a conversation's caller asks of us, by its body's members and its head's fields: the model, a stream, fallbacks, one
+//! key. It is judged for its form alone; what it leads to is `routing`'s.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+
+use super::noted::Seen;
+use crate::config::snapshot::FALLBACKS_MAX;
+use crate::dialect::look::{self, Members};
+use crate::error::{Error, Kind};
+use crate::net::server::Request;
+use crate::routing::plan::Pin;
+
+/// The top-level keys that decide something here; any of them twice is refused.
+pub(super) const KEYS: [&str; 5] = ["model", "stream", "stream_options", "fallbacks", "prompt_cache_key"];
+const MODEL: usize = 0;
+const STREAM: usize = 1;
+const STREAM_OPTIONS: usize = 2;
+const FALLBACKS: usize = 3;
+const PROMPT_CACHE_KEY: usize = 4;
+
+/// What the look found.
+pub(super) struct Asked {
+    /// The model's name.
+    pub(super) model: String,
+    /// Where its string stands in the body.
+    pub(super) model_span: Range<usize>,
+    pub(super) stream: bool,
+    /// Whether a stream's end is to carry the usage.
+    pub(super) include_usage: bool,
+    /// The caller's own fallbacks, as a model would be named; `None`: it says nothing of any.
+    pub(super) fallbacks: Option<Vec<String>>,
+    /// Where these stand in the body, to be cut out: they are addressed to us.
+    pub(super) cuts: Vec<Range<usize>>,
+    /// Where `prompt_cache_key`'s value stands.
+    pub(super) prompt_cache_key: Option<Range<usize>>,
+}
+
+impl Asked {
+    /// What `members` of `body` ask. Errors: which of them has not the right form.
+    pub(super) fn of(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Self, Error> {
+        let raw = |index| members.value(index).and_then(|span| body.get(span));
+        let model_span = members.value(MODEL).ok_or_else(|| missing_model("model is required"))?;
+        let model = raw(MODEL).and_then(look::string_value);
+        let model = model.ok_or_else(|| missing_model("model must be a string"))?.into_owned();
+        let stream = match raw(STREAM) {
+            Some(b"true") => true,
+            None | Some(b"false" | b"null") => false,
+            Some(_) => {
+                return Err(
+                    Error::new(Kind::InvalidRequest, "stream must be true or false").with_param("stream")
+                );
+            }
+        };
+        Ok(Self {
+            model,
+            model_span,
+            stream,
+            include_usage: raw(STREAM_OPTIONS).is_some_and(includes_usage),
+            fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
+            cuts: members.cuts(&[FALLBACKS]),
+            prompt_cache_key: members.value(PROMPT_CACHE_KEY),
+        })
+    }
+}
+
+fn missing_model(message: &'static str) -> Error {
+    Error::new(Kind::ModelNotFound, message).with_param("model")
+}
+
+fn includes_usage(stream_options: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Options {
+        #[serde(default)]
+        include_usage: Option<bool>,
+    }
+    serde_json::from_slice::<Options>(stream_options).is_ok_and(|options| options.include_usage == Some(true))
+}
+
+/// `null` is none given; else as [`Fallbacks`] says.
+fn fallbacks(value: &[u8]) -> Result<Option<Vec<String>>, Error> {
+    serde_json::from_slice::<Option<Fallbacks>>(value).map(|list| list.map(|list| list.0)).map_err(|_| {
+        let message = format!(
+            "fallbacks must be an array of at most {FALLBACKS_MAX}, each \"provider/model\" or {{\"provider\": …, \"model\": …}}"
+        );
+        Error::new(Kind::InvalidRequest, message).with_param("fallbacks")
+    })
+}
+
+/// At most [`FALLBACKS_MAX`], each a string or an object (Bifrost's shape, compat.md 2.4).
+struct Fallbacks(Vec<String>);
+
+impl<'de> Deserialize<'de> for Fallbacks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Fallbacks;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Fallbacks, A::Error> {
+                let mut names = Vec::new();
+                while let Some(fallback) = list.next_element::<Fallback>()? {
+                    if names.len() == FALLBACKS_MAX {
+                        return Err(de::Error::custom("too many"));
+                    }
+                    names.push(fallback.into_name().ok_or_else(|| de::Error::custom("no provider's name"))?);
+                }
+                Ok(Fallbacks(names))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Fallback {
+    Name(String),
+    Parts {
+        #[serde(default)]
+        provider: Option<String>,
+        model: String,
+    },
+}
+
+impl Fallback {
+    /// As a model would be named; `None`: its provider's name has a slash, and would be read as another's.
+    fn into_name(self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Parts { provider: Some(provider), .. } if provider.contains('/') => None,
+            Self::Parts { provider: Some(provider), model } if !provider.is_empty() => {
+                Some(format!("{provider}/{model}"))
+            }
+            Self::Parts { model, .. } => Some(model),
+        }
+    }
+}
+
+/// The key that the caller wants to be served by.
+pub(super) enum Wanted {
+    /// By `x-bf-api-key-id`.
+    Id(String),
+    /// By `x-bf-api-key`.
+    Name(String),
+}
+
+impl Wanted {
+    /// The id wins; an empty value asks for nothing. Errors: a field stands twice, or is not UTF-8.
+    pub(super) fn of(request: &Request, id: Seen, name: Seen) -> Result<Option<Self>, Error> {
+        if (id, name) == (Seen::Never, Seen::Never) {
+            return Ok(None);
+        }
+        let id = text(request, id, "x-bf-api-key-id")?;
+        let name = text(request, name, "x-bf-api-key")?;
+        Ok(id.map(Self::Id).or(name.map(Self::Name)))
+    }
+
+    /// For `routing`.
+    pub(super) fn pin(&self) -> Pin<'_> {
+        match self {
+            Self::Id(id) => Pin::Id(id),
+            Self::Name(name) => Pin::Name(name),
+        }
+    }
+}
+
+fn text(request: &Request, seen: Seen, field: &'static str) -> Result<Option<String>, Error> {
+    if seen == Seen::Again {
+        let message = format!("{field} stands twice; send it once");
+        return Err(Error::new(Kind::InvalidRequest, message).with_param(field));
+    }
+    let value = seen.value(request).map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+    let text = value.map(|value| String::from_utf8(value.to_vec())).transpose();
+    text.map_err(|_| {
+        Error::new(Kind::KeyNotFound, format!("{field} is not UTF-8, as every key's name and id is"))
+            .with_param(field)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::look::Look;
+
+    fn asked(body: &str) -> Result<Asked, Error> {
+        let mut look = Look::new(&KEYS);
+        look.push(body.as_bytes()).unwrap();
+        Asked::of(body.as_bytes(), &look.finish().unwrap())
+    }
+
+    fn names(fallbacks: &str) -> Result<Option<Vec<String>>, Error> {
+        asked(&format!(r#"{{"fallbacks":{fallbacks},"model":"m"}}"#)).map(|asked| asked.fallbacks)
+    }
+
+    #[test]
+    fn fallbacks_are_names_or_objects() {
+        assert_eq!(asked(r#"{"model":"m"}"#).unwrap().fallbacks, None);
+        assert_eq!(names("null"), Ok(None));
+        assert_eq!(names(" [ ] "), Ok(Some(vec![])));
+        let mixed = r#"["openai/gpt","\u0061/b",{"provider":"anthropic","model":"c","x":[1]},{"model":"d/e"},
+            {"model":"f","provider":null},{"provider":"g","model":""},{"provider":"","model":"h"}]"#;
+        let expected = ["openai/gpt", "a/b", "anthropic/c", "d/e", "f", "g/", "h"];
+        assert_eq!(names(mixed), Ok(Some(expected.map(String::from).to_vec())));
+        let many = |count| format!("[{}]", vec![r#""a/b""#; count].join(","));
+        assert_eq!(names(&many(FALLBACKS_MAX)).unwrap().unwrap().len(), FALLBACKS_MAX);
+        for wrong in [
+            &many(FALLBACKS_MAX + 1),
+            "{}",
+            "\"a/b\"",
+            "7",
+            "true",
+            "[7]",
+            "[null]",
+            "[[\"a/b\"]]",
+            r#"[{"provider":"a"}]"#,
+            r#"[{"model":7}]"#,
+            r#"[{"model":null}]"#,
+            r#"[{"provider":"a/b","model":"c"}]"#,
+        ] {
+            let error = names(wrong).unwrap_err();
+            let expected = (Kind::InvalidRequest, Some("fallbacks"));
+            assert_eq!((error.kind, error.param.as_deref()), expected, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fallbacks_are_cut_out_wherever_they_stand() {
+        for (body, left) in [
+            (r#"{"fallbacks":["a/b"],"model":"m"}"#, r#"{"model":"m"}"#),
+            (r#"{"model":"m","fallbacks":null,"x":1}"#, r#"{"model":"m","x":1}"#),
+            (r#"{"model":"m" , "fallbacks" : [{"model":"a"}] }"#, r#"{"model":"m"  }"#),
+        ] {
+            let mut text = body.to_owned();
+            for cut in asked(body).unwrap().cuts.into_iter().rev() {
+                text.replace_range(cut, "");
+            }
+            assert_eq!(text, left);
+        }
+    }
+
+    #[test]
+    fn a_model_is_a_string_and_a_stream_is_true_or_false() {
+        let kind = |body| asked(body).map(|asked| asked.stream).map_err(|error| error.kind);
+        assert_eq!(kind(r#"{"model":"m","stream":true}"#), Ok(true));
+        assert_eq!(kind(r#"{"model":"m","stream":null}"#), Ok(false));
+        assert_eq!(kind(r#"{"model":"m","stream":1}"#), Err(Kind::InvalidRequest));
+        assert_eq!(kind(r#"{"model":1}"#), Err(Kind::ModelNotFound));
+        assert_eq!(kind("{}"), Err(Kind::ModelNotFound));
+    }
+}

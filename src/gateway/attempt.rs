@@ -1,0 +1,133 @@
+//! One attempt: the request as its provider gets it, its send, and the answer handed to `relay`. Which one it is, and
+//! whether another follows, is not said here.
+
+use std::time::Instant;
+
+use super::asked::Asked;
+use super::attend::attend;
+use super::compute::compute;
+use super::due::Due;
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::kept::{self, Body};
+use super::outgoing::{self, Caller, Edit};
+use super::relay::{self, Translation};
+use super::{Core, failure, place};
+use crate::api::Endpoint;
+use crate::config::snapshot::Provider;
+use crate::dialect::look;
+use crate::dialect::{self, Dialect};
+use crate::error::Error;
+use crate::http::Method;
+use crate::net::client::{self, Outgoing};
+use crate::net::server::{Downstream, Gone, Request};
+use crate::net::{Raced, race, until};
+use crate::routing::plan::Attempt;
+
+/// Makes the attempt that `exchange` was told of, up to the caller's answer.
+pub(super) async fn make(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    asked: &Asked,
+    attempt: &Attempt<'_>,
+) -> Result<(), Failure> {
+    let snapshot = exchange.snapshot.clone();
+    let provider = snapshot.providers.get(usize::from(attempt.provider.0));
+    let provider = provider.ok_or_else(failure::no_provider)?;
+    let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
+    let to = provider.dialect.ok_or_else(failure::no_provider)?;
+    let (_, key) = exchange.chosen();
+    let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
+    let path = if asked.stream { &provider.chat_stream_path } else { &provider.chat_path };
+    let head = outgoing::head(Method::Post, path, provider, key, to, Some(caller));
+    let (outgoing, translation) = if from == to {
+        let body = Body::of(request, exchange);
+        (outgoing::passthrough(head, &body, &edits(asked, attempt.wire_model)), Translation::none(to))
+    } else {
+        let asks = (from, to, attempt.wire_model);
+        // Boxed: most requests pass through.
+        let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
+        let (body, dropped) = (translated.body, translated.dropped);
+        let translation = Translation { from: to, to: from, include_usage: asked.include_usage, dropped };
+        (outgoing::whole(head, body), translation)
+    };
+    let sent = send(core, downstream, exchange, provider, outgoing, translation).await;
+    sent.map_err(|failure| failure::named(failure, provider))
+}
+
+/// The caller's body in the provider's dialect; the caller's own stays.
+async fn translated(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    asked: &Asked,
+    (from, to, wire_model): (Dialect, Dialect, &str),
+) -> Result<dialect::Encoded, Error> {
+    let (buffer, start) = kept::lend(request, exchange);
+    let (length, model, stream) = (buffer.len(), wire_model.to_owned(), asked.stream);
+    let work = compute(core, length, move || {
+        let body = buffer.get(start..).unwrap_or_default();
+        (dialect::translate_request(from, to, body, &model, stream), buffer)
+    });
+    let (encoded, buffer) = match race(work, downstream.gone()).await {
+        Raced::First(done) => done?,
+        Raced::Second(()) => return Err(Gone.into()),
+    };
+    let made_bytes = encoded.as_ref().map_or(0, |encoded| encoded.body.len());
+    kept::back(request, exchange, buffer, made_bytes)?;
+    encoded
+}
+
+/// The model's bytes change, and `fallbacks` goes.
+fn edits(asked: &Asked, wire_model: &str) -> Vec<Edit> {
+    let mut edits = Vec::with_capacity(2);
+    if asked.model != wire_model {
+        let mut bytes = Vec::with_capacity(wire_model.len() + 2);
+        look::write_string(&mut bytes, wire_model);
+        edits.push(Edit { span: asked.model_span.clone(), bytes });
+    }
+    edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
+    edits.sort_by_key(|edit| edit.span.start);
+    edits
+}
+
+/// One send, and its answer. The caller's leaving ends both, and so does the request's last moment.
+async fn send(
+    core: &Core,
+    downstream: &mut Downstream,
+    exchange: &mut Exchange<'_>,
+    provider: &Provider,
+    mut outgoing: Outgoing,
+    translation: Translation,
+) -> Result<(), Failure> {
+    let place = place::take(core, downstream, exchange, provider).await?;
+    let sent = Instant::now();
+    let due = Due::of_head(exchange, provider, sent);
+    let answer = until(due.at, client::exchange(&core.net, &provider.origin, &mut outgoing, sent));
+    let policy = provider.on_client_gone;
+    let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
+    exchange.attempts += outgoing.sends;
+    exchange.waited_since(sent);
+    exchange.upstream = Some(exchange.now() - sent);
+    let (upstream, head) = match answered.map_err(Error::from)? {
+        Some(Err(_)) | None if exchange.caller_has_left => return Err(Error::from(Gone).into()),
+        Some(answered) => answered?,
+        None => return Err(due.error(exchange, provider).into()),
+    };
+    drop(outgoing);
+    let answer = relay::Answer { upstream, head, provider, translation, sent, place };
+    relay::relay(core, downstream, exchange, answer).await
+}
+
+/// The dialect of a caller is that of its route.
+impl Exchange<'_> {
+    pub(super) fn caller_dialect(&self) -> Option<Dialect> {
+        match self.route?.endpoint {
+            Endpoint::Chat(dialect) => Some(dialect),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What is done with the events of a stream: they are watched and go on as they are, or are turned into the caller's
+//! dialect. It knows neither side's socket.
+
+use super::exchange::Exchange;
+use super::relay::Answer;
+use crate::chat::Usage;
+use crate::dialect::{StreamObserver, StreamOptions, StreamTranslator};
+use crate::error::{Error, Kind};
+use crate::http::sse::events;
+
+/// A comment between events, which readers of events ignore.
+const COMMENT: &[u8] = b":\n\n";
+
+pub(super) enum Passage {
+    /// They are watched and go on as they are.
+    Through(Box<StreamObserver>),
+    /// They are turned into the caller's dialect.
+    Translated(Box<StreamTranslator>),
+}
+
+/// How far a stream is that has not begun for the caller.
+pub(super) enum Standing {
+    /// It said nothing that counts.
+    Silent,
+    /// There is content, or a reason why there is none.
+    Answers,
+    /// Its dialect's last word came, and neither of these.
+    Ended,
+    /// It said that something failed, and nothing before it.
+    Failed(Error),
+}
+
+impl Passage {
+    /// For this answer. Errors: its dialect is not translated into the caller's.
+    pub(super) fn of(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Self, Error> {
+        let translation = &answer.translation;
+        if translation.is_none() {
+            return Ok(Self::Through(Box::new(StreamObserver::new(translation.from))));
+        }
+        let options = StreamOptions {
+            created_s: exchange.created_s(),
+            include_usage: translation.include_usage,
+            model: exchange.model.clone(),
+        };
+        StreamTranslator::new(translation.from, translation.to, options)
+            .map(|translator| Self::Translated(Box::new(translator)))
+            .ok_or_else(|| {
+                Error::new(Kind::ProviderNotSupported, "this pair of dialects is not translated yet")
+            })
+    }
+
+    /// Takes whole events, adds their number to `count`, and appends what the caller gets. What is no event in its dialect, a
+    /// ping, becomes a comment where it is to be sent at once: something between us may wait for bytes.
+    pub(super) fn take(
+        &mut self,
+        whole: &[u8],
+        text: &mut Vec<u8>,
+        is_sent: bool,
+        count: &mut u64,
+    ) -> Result<(), Error> {
+        let mut events = events(whole).inspect(|_| *count += 1);
+        match self {
+            Self::Through(observer) => {
+                for event in &mut events {
+                    observer.observe(event.name, &event.data);
+                }
+                text.extend_from_slice(whole);
+                Ok(())
+            }
+            Self::Translated(translator) => {
+                let mut has_ping = false;
+                for event in &mut events {
+                    has_ping |= event.name == Some(b"ping");
+                    translator.push(event.name, &event.data, text)?;
+                }
+                if is_sent && has_ping && text.is_empty() {
+                    text.extend_from_slice(COMMENT);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// How far it is.
+    pub(super) fn standing(&self) -> Standing {
+        let (has_content, has_stopped, is_ended) = match self {
+            Self::Through(observer) => {
+                if let Some(error) = observer.error().filter(|_| observer.has_failed_first()) {
+                    return Standing::Failed(Error::upstream(error.clone()));
+                }
+                (observer.has_content(), observer.has_stopped(), observer.is_ended())
+            }
+            Self::Translated(translator) => {
+                (translator.has_content(), translator.has_stopped(), translator.is_ended())
+            }
+        };
+        match (has_content || has_stopped, is_ended) {
+            (true, _) => Standing::Answers,
+            (false, true) => Standing::Ended,
+            (false, false) => Standing::Silent,
+        }
+    }
+
+    /// The provider's bytes have ended, by closing where it `is_closed`; `pending` are those that are no whole event.
+    /// Errors: the answer had not ended.
+    pub(super) fn end(
+        &mut self,
+        is_closed: bool,
+        text: &mut Vec<u8>,
+        pending: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match self {
+            // That the provider closed proves nothing; its dialect's last word, or its error, does.
+            Self::Through(observer) if is_closed && !observer.is_ended() && observer.error().is_none() => {
+                Err(Error::unusable_answer("its stream closed before its last event"))
+            }
+            Self::Through(_) => {
+                text.append(pending);
+                Ok(())
+            }
+            Self::Translated(translator) => translator.finish(text),
+        }
+    }
+
+    /// Whether anything of the answer itself has come.
+    pub(super) fn has_content(&self) -> bool {
+        match self {
+            Self::Through(observer) => observer.has_content(),
+            Self::Translated(translator) => translator.has_content(),
+        }
+    }
+
+    /// Whether an event that went on as it was is a provider's error.
+    pub(super) fn has_error(&self) -> bool {
+        matches!(self, Self::Through(observer) if observer.error().is_some())
+    }
+
+    /// That error.
+    pub(super) fn error(&self) -> Option<Error> {
+        match self {
+            Self::Through(observer) => observer.error().cloned().map(Error::upstream),
+            Self::Translated(_) => None,
+        }
+    }
+
+    /// Tokens so far.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Through(observer) => observer.usage(),
+            Self::Translated(translator) => translator.usage(),
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! One core's view of the health of keys and origins: breakers, cooldowns, requests under way, time to the first token. By
+//! index, of constant size for a config, and carried over to the next one. Pure: the time is an argument. It chooses nothing,
+//! and what a failure is, its caller says.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::breaker::{Breaker, Entry, Verdict};
+use super::health::{Health, Standing, State};
+use crate::config::snapshot::{self, Balance, Key, KeyId, Origin, ProviderId, Snapshot};
+
+/// Cooldown of a key that met its limit (429), when the provider does not say how long.
+pub const LIMITED_COOLDOWN: Duration = Duration::from_secs(5);
+/// Cooldown of a key that was refused (401, 402, 403).
+pub const REFUSED_COOLDOWN: Duration = Duration::from_secs(30);
+/// Longest cooldown, whatever a provider asks for.
+pub const COOLDOWN_MAX: Duration = Duration::from_secs(3600);
+/// A cooldown that lasts no longer than this, or a tenth, beyond what other cores were told is not worth telling.
+const NEWS_MIN: Duration = Duration::from_millis(100);
+/// In which time what is known of a latency fades to 1/e of it.
+const LATENCY_FADES_IN: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Default)]
+pub struct View {
+    providers: Vec<ProviderHealth>,
+}
+
+struct ProviderHealth {
+    /// Indexed by [`KeyId`].
+    keys: Vec<Rc<KeyHealth>>,
+    /// Of a provider without keys: what stands for one.
+    own: Rc<KeyHealth>,
+    /// Shared by all providers that are reached there.
+    origin: Rc<OriginHealth>,
+}
+
+struct KeyHealth {
+    id: KeyIdentity,
+    breaker: Breaker,
+    cooling_until: Cell<Option<Instant>>,
+    /// Of its cooldowns, what other cores know.
+    told_until: Cell<Option<Instant>>,
+    in_flight: Cell<u32>,
+    latency: Latency,
+}
+
+struct OriginHealth {
+    origin: Origin,
+    breaker: Breaker,
+}
+
+/// Which key it is, whatever its index: made of the provider's name, the key's id and its value, so that a key with another
+/// value is another key. Equal on all cores of a process, and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyIdentity(u64);
+
+/// A key's cooldown: plain data for the other cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooldown {
+    /// Whose.
+    pub key: KeyIdentity,
+    /// Its end.
+    pub until: Instant,
+}
+
+/// A key by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alone {
+    /// Its breaker's state; never `Cooling`.
+    pub breaker: State,
+    /// How much longer its cooldown lasts; zero: it has none.
+    pub cooling: Duration,
+    /// Requests of this core that are under way by it.
+    pub in_flight: u32,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With an answer: good, or the caller's fault (4xx).
+    Answered,
+    /// 429: the key met its limit.
+    Limited {
+        /// How long the provider asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// 401, 402, 403: the key was refused.
+    Refused,
+    /// It timed out, was answered 500, 502, 503, 504 or 529, or with what is no answer.
+    Failed {
+        /// How long the provider asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// There was no connection: not the key's fault.
+    Unreachable,
+    /// The caller left, or the fault was ours.
+    Neutral,
+}
+
+/// Peak-EWMA: a higher sample counts at once, a lower one as the old fades; so it fades without samples, too, and a key that
+/// was slow is tried again.
+#[derive(Default)]
+struct Latency {
+    /// µs and when; `None`: there was no sample, or nobody asks.
+    value: Cell<Option<(f64, Instant)>>,
+    is_asked_for: Cell<bool>,
+}
+
+/// An attempt under way: counted, and perhaps a probe, until it is dropped. Dropped without a word it says nothing.
+pub struct Running {
+    key: Rc<KeyHealth>,
+    origin: Rc<OriginHealth>,
+    key_entry: Option<Entry>,
+    origin_entry: Option<Entry>,
+    /// When it began, then the latest of what it was told.
+    now: Instant,
+}
+
+impl View {
+    /// Nothing is known yet.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Self::succeed(snapshot, &Self::default())
+    }
+
+    /// For the next config. What is known of a key stays, when its provider's name, its id and its value are the same, and
+    /// of an origin that is equal. Requests under way by the older view count in this one.
+    pub fn succeed(snapshot: &Snapshot, older: &Self) -> Self {
+        let mut known = Known::of(older);
+        Self { providers: snapshot.providers.iter().map(|provider| known.provider(provider)).collect() }
+    }
+
+    /// An attempt begins. `None`: there is no such key; nothing is counted.
+    pub fn begin(&self, provider: ProviderId, key: Option<KeyId>, now: Instant) -> Option<Running> {
+        let (key, origin) = self.find(provider, key)?;
+        key.in_flight.set(key.in_flight.get().saturating_add(1));
+        let (key_entry, origin_entry) = (Some(key.breaker.begin(now)), Some(origin.breaker.begin(now)));
+        Some(Running { key: Rc::clone(key), origin: Rc::clone(origin), key_entry, origin_entry, now })
+    }
+
+    /// Takes another core's word for it. A key that this core does not have is passed over.
+    pub fn cool(&self, cooldown: &Cooldown) {
+        let keys = self.providers.iter().flat_map(|provider| provider.keys.iter().chain([&provider.own]));
+        for key in keys.filter(|key| key.id == cooldown.key) {
+            later(&key.cooling_until, cooldown.until);
+            later(&key.told_until, cooldown.until);
+        }
+    }
+
+    /// What is known of a key by itself, its origin left out.
+    pub fn key(&self, provider: ProviderId, key: Option<KeyId>, now: Instant) -> Option<Alone> {
+        let (key, _) = self.find(provider, key)?;
+        Some(Alone {
+            breaker: key.breaker.state(now),
+            cooling: key
+                .cooling_until
+                .get()
+                .map_or(Duration::ZERO, |until| until.saturating_duration_since(now)),
+            in_flight: key.in_flight.get(),
+        })
+    }
+
+    /// The state of the provider's origin alone.
+    pub fn origin(&self, provider: ProviderId, now: Instant) -> Option<State> {
+        let provider = self.providers.get(usize::from(provider.0))?;
+        Some(provider.origin.breaker.state(now))
+    }
+
+    fn find(&self, provider: ProviderId, key: Option<KeyId>) -> Option<(&Rc<KeyHealth>, &Rc<OriginHealth>)> {
+        let provider = self.providers.get(usize::from(provider.0))?;
+        let key = match key {
+            Some(key) => provider.keys.get(usize::from(key.0))?,
+            None => &provider.own,
+        };
+        Some((key, &provider.origin))
+    }
+}
+
+impl Health for View {
+    fn standing(&self, provider: ProviderId, key: Option<KeyId>, now: Instant) -> Standing {
+        let Some((key, origin)) = self.find(provider, key) else { return Standing::GOOD };
+        let state = worse(key.breaker.state(now), origin.breaker.state(now));
+        let cooling = key.cooling_until.get().filter(|until| now < *until);
+        Standing {
+            state: cooling.map_or(state, |until| worse(state, State::Cooling { until })),
+            share: key.breaker.share(now).min(origin.breaker.share(now)),
+            in_flight: key.in_flight.get(),
+            latency_us: key.latency.value(now),
+        }
+    }
+}
+
+/// Of two states the one that speaks more against a key; of two that end, the one that ends later.
+fn worse(one: State, other: State) -> State {
+    let rank = |state: &State| match state {
+        State::Passing => (0, None),
+        State::HalfOpen => (1, None),
+        State::Probing => (2, None),
+        State::Open { until } | State::Cooling { until } => (3, Some(*until)),
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+fn later(cell: &Cell<Option<Instant>>, until: Instant) {
+    cell.set(cell.get().max(Some(until)));
+}
+
+/// What an older view knows, by what stays the same.
+struct Known {
+    keys: HashMap<KeyIdentity, Rc<KeyHealth>>,
+    origins: HashMap<Origin, Rc<OriginHealth>>,
+    /// Origins that the config at hand has named.
+    adopted: HashSet<Origin>,
+}
+
+impl Known {
+    fn of(older: &View) -> Self {
+        let (mut keys, mut origins) = (HashMap::new(), HashMap::new());
+        for provider in &older.providers {
+            let all = provider.keys.iter().chain([&provider.own]);
+            keys.extend(all.map(|key| (key.id, Rc::clone(key))));
+            origins.insert(provider.origin.origin.clone(), Rc::clone(&provider.origin));
+        }
+        Self { keys, origins, adopted: HashSet::new() }
+    }
+
+    fn provider(&mut self, provider: &snapshot::Provider) -> ProviderHealth {
+        let own = self.key(provider, None);
+        let keys = provider.keys.iter().map(|key| self.key(provider, Some(key))).collect();
+        ProviderHealth { keys, own, origin: self.origin(provider) }
+    }
+
+    fn key(&self, provider: &snapshot::Provider, key: Option<&Key>) -> Rc<KeyHealth> {
+        let id = KeyIdentity::of(provider, key);
+        let known = self.keys.get(&id).cloned();
+        let health = known.unwrap_or_else(|| {
+            Rc::new(KeyHealth {
+                id,
+                breaker: Breaker::new(provider.breaker),
+                cooling_until: Cell::default(),
+                told_until: Cell::default(),
+                in_flight: Cell::default(),
+                latency: Latency::default(),
+            })
+        });
+        health.breaker.adopt(provider.breaker);
+        health.latency.ask_for(provider.balance == Balance::Latency);
+        health
+    }
+
+    fn origin(&mut self, provider: &snapshot::Provider) -> Rc<OriginHealth> {
+        let origin = &provider.origin;
+        let health = self.origins.entry(origin.clone()).or_insert_with(|| {
+            Rc::new(OriginHealth { origin: origin.clone(), breaker: Breaker::new(provider.breaker) })
+        });
+        // Of providers that share it, the first by name says what its breaker goes by.
+        if self.adopted.insert(origin.clone()) {
+            health.breaker.adopt(provider.breaker);
+        }
+        Rc::clone(health)
+    }
+}
+
+impl KeyIdentity {
+    fn of(provider: &snapshot::Provider, key: Option<&Key>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        provider.name.hash(&mut hasher);
+        key.map(|key| (&key.id, key.secret.as_ref())).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl Running {
+    /// The first content is there, `elapsed` after the request was sent. A probe has done its work by it.
+    pub fn first_token(&mut self, elapsed: Duration, now: Instant) {
+        self.now = now;
+        self.key.latency.observe(elapsed, now);
+        self.key_entry = self.key_entry.map(|entry| self.key.breaker.confirm(entry, now));
+        self.origin_entry = self.origin_entry.map(|entry| self.origin.breaker.confirm(entry, now));
+    }
+
+    /// The attempt has ended. What is returned is to be told to the other cores.
+    pub fn end(mut self, outcome: Outcome, now: Instant) -> Option<Cooldown> {
+        self.now = now;
+        let (key, origin) = match outcome {
+            Outcome::Answered | Outcome::Limited { .. } | Outcome::Refused => {
+                (Verdict::Answered, Verdict::Answered)
+            }
+            Outcome::Failed { .. } => (Verdict::Failed, Verdict::Failed),
+            Outcome::Unreachable => (Verdict::Neutral, Verdict::Failed),
+            Outcome::Neutral => (Verdict::Neutral, Verdict::Neutral),
+        };
+        self.settle(key, origin);
+        self.key.cool(outcome.cooldown()?, now)
+    }
+
+    fn settle(&mut self, key: Verdict, origin: Verdict) {
+        let now = self.now;
+        self.key_entry.take().into_iter().for_each(|entry| self.key.breaker.end(entry, key, now));
+        self.origin_entry.take().into_iter().for_each(|entry| self.origin.breaker.end(entry, origin, now));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.settle(Verdict::Neutral, Verdict::Neutral);
+        self.key.in_flight.set(self.key.in_flight.get().saturating_sub(1));
+    }
+}
+
+impl Outcome {
+    /// What it sets; `None`: nothing. A provider that fails and says until when is taken at its word.
+    fn cooldown(self) -> Option<Duration> {
+        let cooldown = match self {
+            Self::Limited { retry_after } => Some(retry_after.unwrap_or(LIMITED_COOLDOWN)),
+            Self::Failed { retry_after } => retry_after,
+            Self::Refused => Some(REFUSED_COOLDOWN),
+            Self::Answered | Self::Unreachable | Self::Neutral => None,
+        };
+        cooldown.map(|cooldown| cooldown.min(COOLDOWN_MAX))
+    }
+}
+
+impl KeyHealth {
+    /// Gives what others should know, unless they know nearly as much.
+    fn cool(&self, cooldown: Duration, now: Instant) -> Option<Cooldown> {
+        let until = now + cooldown;
+        later(&self.cooling_until, until);
+        let is_news = |told| until > told + NEWS_MIN.max(cooldown / 10);
+        if cooldown.is_zero() || !self.told_until.get().is_none_or(is_news) {
+            return None;
+        }
+        later(&self.told_until, until);
+        Some(Cooldown { key: self.id, until })
+    }
+}
+
+impl Latency {
+    fn ask_for(&self, is_asked_for: bool) {
+        self.is_asked_for.set(is_asked_for);
+        if !is_asked_for {
+            self.value.set(None);
+        }
+    }
+
+    fn observe(&self, sample: Duration, now: Instant) {
+        if !self.is_asked_for.get() {
+            return;
+        }
+        let sample_us = sample.as_secs_f64() * 1e6;
+        let value_us = match self.value.get() {
+            Some((before_us, at)) if before_us > sample_us => {
+                let rest = faded(at, now);
+                before_us * rest + sample_us * (1.0 - rest)
+            }
+            _ => sample_us,
+        };
+        self.value.set(Some((value_us, now)));
+    }
+
+    /// µs; 0: not known.
+    fn value(&self, now: Instant) -> f64 {
+        self.value.get().map_or(0.0, |(value_us, at)| value_us * faded(at, now))
+    }
+}
+
+/// What is left of a value after this time, 0 to 1.
+fn faded(at: Instant, now: Instant) -> f64 {
+    (-now.saturating_duration_since(at).as_secs_f64() / LATENCY_FADES_IN.as_secs_f64()).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const S: Duration = Duration::from_secs(1);
+    const A: ProviderId = ProviderId(0);
+    const B: ProviderId = ProviderId(1);
+
+    /// Two custom providers at one place, `a` with two keys and `b` without; `balance` and the value of the second key are
+    /// for the test to say.
+    fn snapshot(second_value: &str) -> Snapshot {
+        let custom = r#""custom_provider_config":{"base_provider_type":"openai""#;
+        let network = r#""network_config":{"base_url":"http://127.0.0.1:9"}"#;
+        let key = |name: &str, value: &str| {
+            format!(r#"{{"name":"{name}","value":"{value}","models":["*"],"weight":1}}"#)
+        };
+        let keys = [key("one", "v1"), key("two", second_value)].join(",");
+        let a = format!(r#"{{"keys":[{keys}],{custom}}},{network}}}"#);
+        let b = format!(r#"{{"keys":[],{custom},"is_key_less":true}},{network}}}"#);
+        let text = format!(r#"{{"providers":{{"a":{a},"b":{b}}}}}"#);
+        let loaded = config::load(text.as_bytes(), "config.json", &|_: &str| None::<String>);
+        let mut snapshot = loaded.unwrap_or_else(|faults| panic!("{faults:?}")).snapshot;
+        for provider in &mut snapshot.providers {
+            provider.breaker.failures_in_a_row = 2;
+            provider.balance = Balance::Latency;
+        }
+        snapshot
+    }
+
+    fn state(view: &View, provider: ProviderId, key: Option<u16>, now: Instant) -> State {
+        view.standing(provider, key.map(KeyId), now).state
+    }
+
+    fn one(
+        view: &View,
+        provider: ProviderId,
+        key: Option<u16>,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<Cooldown> {
+        view.begin(provider, key.map(KeyId), now).unwrap().end(outcome, now)
+    }
+
+    const FAILED: Outcome = Outcome::Failed { retry_after: None };
+
+    #[test]
+    fn a_failure_counts_for_the_key_and_for_the_origin_that_two_providers_share() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        let open = State::Open { until: now + 10 * S };
+        one(&view, A, Some(0), FAILED, now);
+        one(&view, A, Some(1), FAILED, now);
+        // Each key failed once, the origin twice.
+        let all = [(A, Some(0)), (A, Some(1)), (B, None)];
+        assert_eq!(all.map(|(provider, key)| state(&view, provider, key, now)), [open; 3]);
+        assert_eq!(view.origin(B, now), Some(open));
+        one(&view, B, None, Outcome::Answered, now + 10 * S);
+        assert_eq!(all.map(|(provider, key)| state(&view, provider, key, now + 10 * S)), [State::Passing; 3]);
+        assert!(view.standing(A, Some(KeyId(0)), now + 10 * S).share < 0.2);
+    }
+
+    #[test]
+    fn unreachable_is_the_origins_fault_alone_and_answers_close_both() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        for outcome in [FAILED, Outcome::Answered, FAILED, Outcome::Limited { retry_after: Some(S) }, FAILED]
+        {
+            one(&view, A, Some(0), outcome, now);
+            one(&view, A, Some(0), Outcome::Neutral, now);
+        }
+        assert_eq!(state(&view, A, Some(0), now + S), State::Passing);
+        one(&view, A, Some(1), Outcome::Unreachable, now);
+        assert!(matches!(view.origin(A, now), Some(State::Open { .. })));
+        one(&view, B, None, Outcome::Answered, now + S);
+        one(&view, A, Some(1), FAILED, now + S);
+        assert_eq!(state(&view, A, Some(1), now + S), State::Passing, "its own first failure");
+    }
+
+    #[test]
+    fn cooldowns_last_as_long_as_asked_and_the_later_one_wins() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        let limited = |seconds| Outcome::Limited { retry_after: Some(S * seconds) };
+        let cooling = |view: &View| match state(view, A, Some(0), now) {
+            State::Cooling { until } => (until - now).as_secs(),
+            _ => 0,
+        };
+        let other = View::new(&snapshot("v2"));
+        let mut told = Vec::new();
+        for (outcome, expected) in [
+            (limited(0), 0),
+            (Outcome::Limited { retry_after: None }, 5),
+            (Outcome::Failed { retry_after: Some(S) }, 5),
+            (limited(2), 5),
+            (Outcome::Refused, 30),
+            (limited(33), 33),
+            (limited(40), 40),
+            (limited(9_999_999), 3600),
+        ] {
+            let cooldown = one(&view, A, Some(0), outcome, now);
+            assert_eq!(cooling(&view), expected);
+            if let Some(cooldown) = cooldown {
+                other.cool(&cooldown);
+                told.push((cooldown.until - now).as_secs());
+                assert_eq!(cooling(&other), expected);
+            }
+        }
+        assert_eq!(told, [5, 30, 40, 3600], "what is hardly longer is not told");
+        assert_eq!(one(&other, A, Some(0), limited(3600), now), None, "they know it from us");
+        assert_eq!(state(&view, A, Some(1), now), State::Passing);
+        assert_eq!(state(&view, A, Some(0), now + 3600 * S), State::Passing);
+        let elsewhere = View::new(&snapshot("v3"));
+        elsewhere.cool(&one(&view, A, Some(1), Outcome::Refused, now).unwrap());
+        assert_eq!(state(&elsewhere, A, Some(1), now), State::Passing, "another value, another key");
+        other.cool(&one(&view, B, None, Outcome::Refused, now).unwrap());
+        assert!(matches!(state(&other, B, None, now), State::Cooling { .. }));
+    }
+
+    #[test]
+    fn of_two_states_the_worse_holds() {
+        let now = Instant::now();
+        let (open, cooling) = (State::Open { until: now + S }, State::Cooling { until: now + 2 * S });
+        for (one, other, expected) in [
+            (State::Passing, State::HalfOpen, State::HalfOpen),
+            (State::Probing, State::HalfOpen, State::Probing),
+            (State::Probing, open, open),
+            (cooling, open, cooling),
+            (open, cooling, cooling),
+        ] {
+            assert_eq!(worse(one, other), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_carried_over_to_the_keys_that_stay() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        let kept = view.begin(A, Some(KeyId(0)), now).unwrap();
+        let changed = view.begin(A, Some(KeyId(1)), now).unwrap();
+        one(&view, A, Some(0), Outcome::Refused, now);
+        one(&view, A, Some(1), Outcome::Refused, now);
+        let mut next = snapshot("v3");
+        next.providers[0].keys.swap(0, 1);
+        let newer = View::succeed(&next, &view);
+        assert!(matches!(state(&newer, A, Some(1), now), State::Cooling { .. }));
+        assert_eq!(state(&newer, A, Some(0), now), State::Passing);
+        let in_flight = |key| newer.standing(A, Some(KeyId(key)), now).in_flight;
+        assert_eq!((in_flight(1), in_flight(0)), (1, 0));
+        drop(view);
+        drop((kept, changed));
+        assert_eq!((in_flight(1), in_flight(0)), (0, 0));
+        // The origin's breaker goes on, and goes by the new settings.
+        one(&newer, A, Some(0), Outcome::Unreachable, now);
+        next.providers[0].breaker.failures_in_a_row = 1;
+        let newest = View::succeed(&next, &newer);
+        assert_eq!(newest.origin(A, now), Some(State::Passing));
+        one(&newest, B, None, Outcome::Unreachable, now);
+        assert!(matches!(newer.origin(A, now), Some(State::Open { .. })));
+    }
+
+    #[test]
+    fn a_probe_that_is_dropped_is_free_again() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        assert_eq!([(); 2].map(|()| one(&view, A, Some(0), FAILED, now)), [None; 2]);
+        let later = now + 10 * S;
+        assert_eq!(state(&view, A, Some(0), later), State::HalfOpen);
+        let probe = view.begin(A, Some(KeyId(0)), later).unwrap();
+        assert_eq!(state(&view, A, Some(0), later), State::Probing);
+        assert_eq!(state(&view, A, Some(1), later), State::Probing, "the origin's");
+        drop(probe);
+        assert_eq!(state(&view, A, Some(0), later), State::HalfOpen);
+        let mut probe = view.begin(A, Some(KeyId(0)), later).unwrap();
+        probe.first_token(S, later);
+        assert_eq!(state(&view, A, Some(0), later), State::Passing, "the stream may go on for long");
+        assert_eq!(view.standing(A, Some(KeyId(0)), later).in_flight, 1);
+        assert_eq!(probe.end(Outcome::Answered, later), None);
+        assert_eq!(view.standing(A, Some(KeyId(0)), later).in_flight, 0);
+    }
+
+    #[test]
+    fn latency_jumps_up_and_fades() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        let latency = |now| view.standing(A, Some(KeyId(0)), now).latency_us.round();
+        let observe = |millis, now| {
+            view.begin(A, Some(KeyId(0)), now).unwrap().first_token(Duration::from_millis(millis), now);
+        };
+        assert_eq!(latency(now), 0.0);
+        observe(100, now);
+        observe(300, now);
+        assert_eq!(latency(now), 300_000.0);
+        observe(100, now);
+        assert_eq!(latency(now), 300_000.0, "no time has passed");
+        assert_eq!(latency(now + 10 * S), 110_364.0);
+        observe(100, now + 10 * S);
+        assert_eq!(latency(now + 10 * S), 173_576.0);
+        assert!(latency(now + 1000 * S) < 1.0, "it is tried again");
+        let mut weighted = snapshot("v2");
+        weighted.providers[0].balance = Balance::Weighted;
+        let newer = View::succeed(&weighted, &view);
+        assert_eq!(newer.standing(A, Some(KeyId(0)), now).latency_us, 0.0);
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_trouble() {
+        let (view, now) = (View::new(&snapshot("v2")), Instant::now());
+        assert!(view.begin(ProviderId(9), None, now).is_none());
+        assert!(view.begin(A, Some(KeyId(9)), now).is_none());
+        assert_eq!(view.standing(ProviderId(9), None, now), Standing::GOOD);
+    }
+}
