@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::caller::{Caller, request};
-use crate::reload::{file, replace, runs};
+use crate::reload::{file, replace, runs, value};
 use crate::setup::{
     ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both, streaming,
 };
@@ -30,25 +30,12 @@ fn gated(gate: &Gate) -> Upstream {
     })
 }
 
-/// Two connections, one to each core: two that are open are never on one. What came to a core before them was taken before
-/// they are answered.
-struct Watch([Caller; 2]);
-
-impl Watch {
-    fn new(node: &Node) -> Self {
-        let mut watch = Self([Caller::new(node), Caller::new(node)]);
-        watch.settle();
-        watch
-    }
-
-    /// Until both cores have taken what they were sent.
-    fn settle(&mut self) {
-        for _ in 0..2 {
-            for caller in &mut self.0 {
-                assert_eq!(caller.get("/health").status, 200);
-            }
-        }
-    }
+/// Waits until so many have a place with OpenAI, and so many wait for one. Callers' connections are on both cores, in turn.
+fn stand(node: &Node, taken: u64, waiting: u64) {
+    eventually(&format!("{taken} are served and {waiting} wait"), || {
+        let counts = (value(node, "corelane_queue_places_taken"), value(node, "corelane_queue_waiting"));
+        (counts == (taken, waiting)).then_some(())
+    });
 }
 
 /// A caller who asks and has not read yet; `word` tells his request from others.
@@ -70,16 +57,15 @@ fn cores_share_a_limit_and_whoever_came_first_is_first() {
         let gate = Gate::default();
         let upstream = gated(&gate);
         let node = Node::start(&limited(&upstream, 1, 100).to_string(), driver);
-        let mut watch = Watch::new(&node);
         let names: Vec<String> = (0..8).map(|number| format!("number-{number}")).collect();
         let mut callers: Vec<Caller> = Vec::new();
-        for name in &names {
+        for (number, name) in (0..).zip(&names) {
             callers.push(asks(&node, name));
-            watch.settle();
+            stand(&node, 1, number);
         }
         for (number, caller) in callers.iter_mut().enumerate() {
             upstream.request(number);
-            watch.settle();
+            stand(&node, 1, 7 - number as u64);
             assert_eq!(words(&upstream), names[..=number], "one at a time, in order");
             gate.open();
             assert_eq!(caller.answer().status, 200);
@@ -98,11 +84,10 @@ fn a_full_queue_drops_at_once_and_says_when_to_come_back() {
         let mut config = limited(&upstream, 1, 2);
         config["client"]["drop_excess_requests"] = true.into();
         let node = Node::start(&config.to_string(), driver);
-        let mut watch = Watch::new(&node);
         let mut served = Vec::new();
-        for word in ["served", "first", "second"] {
+        for (number, word) in (0..).zip(["served", "first", "second"]) {
             served.push(asks(&node, word));
-            watch.settle();
+            stand(&node, 1, number);
         }
         for _ in 0..4 {
             let dropped = Caller::new(&node).post(CHAT, ASK);
@@ -125,9 +110,8 @@ fn without_dropping_a_request_waits_beyond_the_queue_and_no_longer_than_its_dead
         let upstream = gated(&gate);
         let mut config = limited(&upstream, 1, 1);
         let node = Node::start(&config.to_string(), driver);
-        let mut watch = Watch::new(&node);
         let mut held = asks(&node, "held");
-        watch.settle();
+        stand(&node, 1, 0);
         // The one that has the place keeps the time that it began with.
         config["server"]["request_total_timeout_seconds"] = 1.into();
         replace(&file(&node), &config.to_string());
@@ -154,24 +138,20 @@ fn whoever_leaves_frees_his_place_in_the_queue_and_at_the_provider() {
         let mut config = limited(&upstream, 1, 1);
         config["client"]["drop_excess_requests"] = true.into();
         let node = Node::start(&config.to_string(), driver);
-        let mut watch = Watch::new(&node);
         let held = asks(&node, "held");
-        watch.settle();
+        stand(&node, 1, 0);
         for round in 0..5 {
-            let gone = eventually("there is room to wait", || {
-                let mut caller = asks(&node, "gone");
-                caller.is_silent().then_some(caller)
-            });
+            let gone = asks(&node, "gone");
+            stand(&node, 1, 1);
             assert_eq!(Caller::new(&node).post(CHAT, ASK).code(), "request_dropped");
             match round % 2 {
                 0 => drop(gone),
                 _ => gone.reset(),
             }
+            stand(&node, 1, 0);
         }
-        let mut waits = eventually("there is room to wait", || {
-            let mut caller = asks(&node, "waits");
-            caller.is_silent().then_some(caller)
-        });
+        let mut waits = asks(&node, "waits");
+        stand(&node, 1, 1);
         // He whom the provider serves leaves: his place is the next one's.
         drop(held);
         upstream.request(1);
@@ -221,13 +201,12 @@ fn a_stream_without_an_event_keeps_its_place() {
             }
         });
         let node = Node::start(&limited(&upstream, 1, 9).to_string(), driver);
-        let mut watch = Watch::new(&node);
         let mut callers: Vec<Caller> = Vec::new();
-        for _ in 0..2 {
+        for number in 0..2 {
             let mut caller = Caller::new(&node);
             caller.send(request(CHAT, "", ASK_STREAM));
             callers.push(caller);
-            watch.settle();
+            stand(&node, 1, number);
         }
         upstream.request(0);
         assert!(callers[1].is_silent());
@@ -287,11 +266,10 @@ fn a_reload_changes_the_limit_for_those_who_wait() {
             }
         });
         let node = Node::start(&limited(&upstream, 1, 10).to_string(), driver);
-        let mut watch = Watch::new(&node);
         let mut callers = Vec::new();
-        for word in WORDS {
+        for (number, word) in (0..).zip(WORDS) {
             callers.push(asks(&node, word));
-            watch.settle();
+            stand(&node, 1, number);
         }
         assert_eq!(words(&upstream), ["first"]);
         let reload = |config: Value, generation| {
@@ -309,7 +287,7 @@ fn a_reload_changes_the_limit_for_those_who_wait() {
         for number in 0..2 {
             gates[number].open();
             assert_eq!(callers[number].answer().status, 200);
-            watch.settle();
+            stand(&node, 2 - number as u64, 2);
             assert_eq!(upstream.requests().len(), 3);
         }
         gates[2].open();
@@ -349,5 +327,6 @@ fn a_crowd_is_served_by_few_places() {
         for _ in 0..4 {
             assert_eq!(Caller::new(&node).post(CHAT, ASK).status, 200);
         }
+        stand(&node, 0, 0);
     });
 }
