@@ -210,7 +210,7 @@ fn the_rest_is_told_in_words_or_by_its_place() {
         [
             "provider openai: base_url https://api.openai.com → http://[::1]:9",
             "provider openai: request timeout 30 → 60 s",
-            "provider openai: first token timeout 30000 → 60000 ms",
+            "provider openai: first token timeout 90000 → 120000 ms",
             "providers.openai.network_config.max_conns_per_host: 0 → 9",
         ]
     );

@@ -66,16 +66,19 @@ pub(crate) fn read(provider: &At<'_>, base_url_default: &str, report: &mut Repor
             .map_or(default, Duration::from_secs)
     };
     let request_timeout = seconds("default_request_timeout_in_seconds", REQUEST_TIMEOUT_DEFAULT);
+    let stream_idle_timeout = seconds("stream_idle_timeout_in_seconds", STREAM_IDLE_TIMEOUT_DEFAULT);
+    // A model that thinks may be silent for as long as a stream may: what the two allow one after the other.
+    let first_token_default = (request_timeout + stream_idle_timeout).min(FIRST_TOKEN_TIMEOUT_MAX);
     let hold_ms = member("first_token_hold_ms").and_then(|at| at.integer());
     Network {
         base: base_url(member("base_url").as_ref(), base_url_default, report),
         extra_headers: member("extra_headers").map(|at| extra_headers(&at, report)).unwrap_or_default(),
         request_timeout,
-        stream_idle_timeout: seconds("stream_idle_timeout_in_seconds", STREAM_IDLE_TIMEOUT_DEFAULT),
+        stream_idle_timeout,
         keep_alive_timeout: seconds("keep_alive_timeout_in_seconds", KEEP_ALIVE_TIMEOUT_DEFAULT),
         first_token_timeout: member("first_token_timeout")
             .and_then(|at| first_token_timeout(&at, report))
-            .unwrap_or(request_timeout),
+            .unwrap_or(first_token_default),
         first_token_hold: hold_ms.map_or(FIRST_TOKEN_HOLD_DEFAULT, Duration::from_millis),
         retry: network.as_ref().map(|at| retry(at, report)).unwrap_or_default(),
     }

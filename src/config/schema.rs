@@ -248,7 +248,7 @@ const NOTES: [(&str, &str); 23] = [
     ("retry_backoff_max", "Longest of these waits. Default 5 s."),
     (
         "first_token_timeout",
-        "Longest wait for the first content of a stream; default: default_request_timeout_in_seconds.",
+        "Longest wait for the first content of a stream; default: default_request_timeout_in_seconds and stream_idle_timeout_in_seconds together.",
     ),
     (
         "first_token_hold_ms",

@@ -229,7 +229,8 @@ pub struct Provider {
     pub stream_idle_timeout: Duration,
     /// Longest time that an unused pooled connection is kept.
     pub keep_alive_timeout: Duration,
-    /// From the sending of a streamed request to the first content of its answer; default: `request_timeout`.
+    /// From the sending of a streamed request to the first content of its answer; default: `request_timeout` and
+    /// `stream_idle_timeout` together, at most a day.
     pub first_token_timeout: Duration,
     /// How long events without content (a role, a ping) are held back, from the first of them; default 5 s.
     pub first_token_hold: Duration,

@@ -188,7 +188,7 @@ mod tests {
         }
         let mut look = AnswerLook::new(Dialect::OpenAi);
         look.push(ANSWER.as_bytes()).unwrap();
-        assert_eq!(total(look.usage_in(&ANSWER.as_bytes()[150..], 150)), Some(7));
+        assert_eq!(total(look.usage_in(&ANSWER.as_bytes()[140..], 140)), Some(7));
         let odd = r#"{"content":[],"usage":{"input_tokens":2,"output_tokens":1,"x":[1.5]}}"#;
         assert_eq!(total(check_answer(Dialect::Anthropic, odd.as_bytes(), true).unwrap()), Some(3));
         for none in [r#"{"choices":[]}"#, r#"{"choices":[],"usage":null}"#, r#"{"usage":7}"#] {
