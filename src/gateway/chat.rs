@@ -101,8 +101,10 @@ async fn go_on(
             return Err(failure.error);
         }
         let after = match way.failed(failure, exchange) {
-            Then::Retry(after) => after,
-            Then::GiveUp => return give_up(downstream, exchange, way.kept.take(), false).await,
+            Then::Retry(after) if kept::is_here(request, exchange) => after,
+            Then::Retry(_) | Then::GiveUp => {
+                return give_up(downstream, exchange, way.kept.take(), false).await;
+            }
             Then::CredentialsExhausted => return give_up(downstream, exchange, way.kept.take(), true).await,
         };
         pause(downstream, exchange, after).await?;

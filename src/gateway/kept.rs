@@ -70,6 +70,11 @@ pub(super) fn keep(request: &mut Request, exchange: &mut Exchange<'_>) {
     }
 }
 
+/// Whether the body can be sent again: not when work on another thread was lost together with it.
+pub(super) fn is_here(request: &Request, exchange: &Exchange<'_>) -> bool {
+    !Body::of(request, exchange).bytes().is_empty()
+}
+
 /// Takes the body away for work on another thread: its buffer, and where in it the body begins. To be given [`back`]. It is
 /// copied when a write that was given up still has it.
 pub(super) fn lend(request: &mut Request, exchange: &mut Exchange<'_>) -> (Vec<u8>, usize) {
