@@ -155,8 +155,6 @@ def check_shape(error, word):
 
 PROVIDER_ERRORS = {
     400: (anthropic.BadRequestError, "invalid_request_error"),
-    401: (anthropic.AuthenticationError, "authentication_error"),
-    403: (anthropic.PermissionDeniedError, "permission_error"),
     404: (anthropic.NotFoundError, "not_found_error"),
     429: (anthropic.RateLimitError, "rate_limit_error"),
     500: (anthropic.InternalServerError, "api_error"),
@@ -172,6 +170,16 @@ def test_provider_errors():
             check_shape(error, word)
             equal((error.status_code, error.request_id), (status, "req_mock"))
             equal(error.response.headers["retry-after"], "7")
+
+
+def test_a_refused_key_is_not_the_callers():
+    for status in (401, 402, 403):
+        for stream in (False, True):
+            request = asked(f"mock: status={status}", stream=stream)
+            error = raised(anthropic.InternalServerError, lambda: client.messages.create(**request))
+            check_shape(error, "api_error")
+            equal(error.status_code, 502)
+            assert f"told to answer {status}" in error.message, error.message
 
 
 def test_our_own_errors():

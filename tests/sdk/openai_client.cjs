@@ -129,7 +129,8 @@ const tests = {
     for (const [client, model] of ways) {
       const limited = await raised(OpenAI.RateLimitError, asked(client, model, 'mock: status=429'));
       assert.equal(limited.type, 'rate_limit_error');
-      await raised(OpenAI.AuthenticationError, asked(client, model, 'mock: status=401'));
+      const refused = await raised(OpenAI.InternalServerError, asked(client, model, 'mock: status=401'));
+      assert.equal(refused.code, 'provider_credentials_exhausted');
       await raised(OpenAI.InternalServerError, asked(client, model, 'mock: status=500'));
     }
   },

@@ -325,8 +325,6 @@ def test_our_own_errors():
 
 PROVIDER_ERRORS = {
     400: (openai.BadRequestError, "invalid_request_error"),
-    401: (openai.AuthenticationError, "authentication_error"),
-    403: (openai.PermissionDeniedError, "permission_error"),
     404: (openai.NotFoundError, "not_found_error"),
     429: (openai.RateLimitError, "rate_limit_error"),
     500: (openai.InternalServerError, "api_error"),
@@ -347,6 +345,19 @@ def test_provider_errors():
                     equal((error.status_code, error.type), (status, word))
                     assert f"told to answer {status}" in error.message, error.message
                     equal(error.response.headers["retry-after"], "7")
+
+
+def test_a_refused_key_is_not_the_callers():
+    with each_way() as on:
+        for way in WAYS:
+            on(way)
+            client, model, _ = way
+            for status in (401, 402, 403):
+                messages = user(f"mock: status={status}")
+                create = client.chat.completions.create
+                error = raised(openai.InternalServerError, lambda: create(model=model, messages=messages))
+                equal((error.status_code, error.code), (502, "provider_credentials_exhausted"))
+                assert f"told to answer {status}" in error.message, error.message
 
 
 def test_an_error_in_the_middle_of_a_stream():
