@@ -128,8 +128,8 @@ struct Request<'w> {
     /// Legs that were taken.
     legs: HashSet<u16>,
     refused: HashSet<(ProviderId, Option<KeyId>)>,
-    /// Since the last wait.
-    limited: HashSet<(ProviderId, Option<KeyId>)>,
+    /// By leg, since its last wait.
+    limited: HashSet<(u16, ProviderId, Option<KeyId>)>,
     /// Leg and class of the failure that is kept.
     kept: Option<(u16, Class)>,
     has_content: bool,
@@ -279,7 +279,7 @@ impl<'w> Simulation<'w> {
                 let whose = (attempt.provider, attempt.key);
                 let request = &mut self.requests[index];
                 match failed.class {
-                    Class::Limited => request.limited.insert(whose),
+                    Class::Limited => request.limited.insert((attempt.leg, whose.0, whose.1)),
                     Class::Refused => request.refused.insert(whose),
                     _ => false,
                 };
@@ -291,8 +291,8 @@ impl<'w> Simulation<'w> {
                     Step::Attempt { attempt: following, after } => {
                         let is_round = matches!(failed.class, Class::Limited | Class::Refused);
                         self.chosen_well(index, &following, after, is_round && !after.is_zero());
-                        if following.leg != attempt.leg || !after.is_zero() {
-                            self.requests[index].limited.clear();
+                        if !after.is_zero() {
+                            self.requests[index].limited.retain(|(leg, ..)| *leg != attempt.leg);
                         }
                         self.go_on(index, after, Phase::Waiting(following));
                     }
@@ -350,6 +350,12 @@ impl<'w> Simulation<'w> {
         assert_eq!(matches!(step, Step::CredentialsExhausted), kept_class == Class::Refused);
         let is_over = self.now >= request.features.deadline || (class == Class::Final && leg == 0);
         if !is_over {
+            let is_exhausted = matches!(step, Step::CredentialsExhausted);
+            let other = self.able(index, kept_leg).next();
+            assert!(
+                !is_exhausted || other.is_none(),
+                "not every key of leg {kept_leg} was refused: {other:?}"
+            );
             for number in self.legs(index) {
                 let untried = self.able(index, number).next();
                 let is_taken = request.legs.contains(&number);
@@ -399,7 +405,8 @@ impl<'w> Simulation<'w> {
             assert!(!is_free || fit.is_none(), "{chosen:?} of {attempt:?} while leg {number} has {fit:?}");
         }
         let here = self.able(index, attempt.leg);
-        let mut here = here.filter(|whose| is_round || !request.limited.contains(whose));
+        let mut here =
+            here.filter(|whose| is_round || !request.limited.contains(&(attempt.leg, whose.0, whose.1)));
         let fit = here.find(|whose| is_fit(state(*whose, then)));
         assert!(fit.is_none(), "{chosen:?} of {attempt:?} after {after:?} while there is {fit:?}");
     }

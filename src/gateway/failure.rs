@@ -21,7 +21,7 @@ pub(super) struct Failure {
 pub(super) struct Answered {
     /// Status line and returned headers, without framing and without an end.
     pub(super) head: Vec<u8>,
-    /// In the caller's dialect, at most 64 KiB.
+    /// In the caller's dialect: at most 64 KiB, and what the last read brought beyond them.
     pub(super) body: Vec<u8>,
 }
 

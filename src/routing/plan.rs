@@ -120,7 +120,8 @@ pub enum Step<'a> {
 ///
 /// Legs are tried in their order, each once: first those with a key that is fit, and when none is left those without, the
 /// least bad first. So a primary whose keys are all out is passed over for a fallback, as nginx uses a backup server, and
-/// comes last; breakers and cooldowns choose between candidates and refuse nobody.
+/// comes last; and one whose last fit key was refused or limited comes once more, last, for the keys that were not fit:
+/// breakers and cooldowns choose between candidates and refuse nobody.
 pub struct Plan<'a> {
     legs: Legs<'a>,
     random: fastrand::Rng,
@@ -131,10 +132,12 @@ pub struct Plan<'a> {
     leg: Leg<'a>,
     /// Legs that were taken, or cannot be: a bit each.
     done: u32,
+    /// Rounds that were left for a fallback while they had keys that were not fit: whose leg, and who had been limited.
+    left: Vec<(u16, Limited)>,
     /// Waits on this leg.
     retries: u32,
     /// Keys of this leg that had their 429 since its last wait, and how long each asks for.
-    limited: Vec<(Option<KeyId>, Duration)>,
+    limited: Limited,
     /// Keys that were refused in this request.
     refused: Vec<(ProviderId, Option<KeyId>)>,
     /// Of the failure that is kept: its leg and its class.
@@ -203,6 +206,7 @@ fn begin<'a>(legs: Legs<'a>, sight: Sight<'_>, seed: u64) -> Result<(Plan<'a>, T
         last: attempt(1, &taken),
         leg: taken.leg,
         done,
+        left: Vec::new(),
         retries: 0,
         limited: Vec::new(),
         refused: Vec::new(),
@@ -238,6 +242,7 @@ fn attempt<'a>(number: u32, taken: &Taken<'a>) -> Attempt<'a> {
     }
 }
 
+type Limited = Vec<(Option<KeyId>, Duration)>;
 type Refused = [(ProviderId, Option<KeyId>)];
 
 /// The first leg, of those not `done`, that has a fit key; else the one with the least bad. Those that cannot be taken
@@ -329,8 +334,32 @@ impl<'a> Plan<'a> {
         if here.is_some() {
             return here;
         }
+        let is_rotating = matches!(failed.class, Class::Limited | Class::Refused);
+        if is_rotating && self.least_bad(sight, true).is_some() {
+            self.left.push((self.leg.number, self.limited.clone()));
+        }
         let chance = self.random.f64();
-        elsewhere(&self.legs, &mut self.done, &self.refused, sight, chance)
+        let taken = elsewhere(&self.legs, &mut self.done, &self.refused, sight, chance);
+        if taken.is_none() {
+            return self.resume(sight, chance);
+        }
+        self.retries = 0;
+        self.limited.clear();
+        taken
+    }
+
+    /// Nothing else is left: a round that was left goes on with the keys that were not fit. No other follows it.
+    fn resume(&mut self, sight: Sight<'_>, chance: f64) -> Option<Taken<'a>> {
+        while !self.left.is_empty() {
+            let (number, limited) = self.left.remove(0);
+            let Ok(leg) = self.legs.leg(number) else { continue };
+            (self.leg, self.limited, self.retries) = (leg, limited, leg.provider.retry.retries_max);
+            let chosen = self.fit(sight, chance, true).or_else(|| self.least_bad(sight, true));
+            if let Some(chosen) = chosen {
+                return Some(Taken { leg, chosen, because: Move::Leg, chance, after: Duration::ZERO });
+            }
+        }
+        None
     }
 
     /// The same key again, after a while; another one when it is not fit by then; another leg when none of this one is.
@@ -421,8 +450,6 @@ impl<'a> Plan<'a> {
         if taken.because == Move::Leg {
             self.leg = taken.leg;
             self.done |= bit(taken.leg.number);
-            self.retries = 0;
-            self.limited.clear();
         }
         self.last = attempt(self.last.number + 1, taken);
         self.last

@@ -1,10 +1,12 @@
 //! Elsewhere: fallbacks of the request and of the config, tried when what was before them failed, in either dialect, whole and
 //! streamed; what providers get of them; whose failure the caller is told of when all have failed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::caller::{Answer, Caller, request};
-use crate::script::{Act, CLAUDE, acting, key_of, nobody, provider, providers};
+use crate::script::{Act, CLAUDE, acting, judging, key_of, keys_of, nobody, provider, providers};
 use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, MESSAGES_STREAM, OPENAI_CHAT, on_both};
 use crate::support::node::Node;
 use crate::support::upstream::Upstream;
@@ -210,6 +212,37 @@ fn the_primarys_refused_keys_are_told_when_all_fail() {
         let answer = Caller::new(&three.node(driver)).post(CHAT, with(ASK, &json!(["groq/llama"])));
         assert_eq!((answer.status, &*answer.code()), (502, "provider_credentials_exhausted"));
         assert_eq!(said(&answer), ["openai", "2"]);
+    });
+}
+
+/// One key cools, the other is refused, and the fallback fails: the one that cools is asked before the caller is told that
+/// there is nobody.
+#[test]
+fn a_key_that_was_passed_over_for_a_fallback_comes_last() {
+    on_both(|driver| {
+        let limits = AtomicUsize::new(1);
+        let openai = judging(move |request| match key_of(request).as_str() {
+            "one" if limits.swap(0, Ordering::SeqCst) > 0 => Act::error_with(429, "retry-after: 60\r\n"),
+            "one" => Act::good(),
+            _ => Act::error(401),
+        });
+        let groq = acting([Act::error(503)]);
+        let config = providers(&[
+            ("openai", provider(openai.address, &["one", "two"], 0)),
+            ("groq", provider(groq.address, &["three"], 0)),
+        ]);
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        caller.send(request(CHAT, "x-bf-api-key: one\r\n", ASK));
+        let limited = caller.answer();
+        assert_eq!(limited.status, 429, "{}", limited.text());
+        let answer = Caller::new(&node).post(CHAT, with(ASK, &json!(["groq/llama"])));
+        assert_eq!((answer.status, answer.value("x-corelane-key")), (200, Some("one")), "{}", answer.text());
+        assert_eq!(said(&answer), ["openai", "3"]);
+        assert_eq!(
+            (keys_of(&openai), groq.requests().len()),
+            (["one", "two", "one"].map(str::to_owned).to_vec(), 1)
+        );
     });
 }
 

@@ -332,6 +332,33 @@ fn rotation_takes_the_unfit_when_no_leg_is_fit() {
 }
 
 #[test]
+fn keys_that_were_passed_over_for_a_fallback_come_last() {
+    let snapshot = snapshot_with_retries(0);
+    let now = Instant::now();
+    let fallbacks = names(&["one/m"]);
+    let features = Features { fallbacks: Some(&fallbacks), ..asked("two/m", now) };
+    for state in [open(now, 10), cooling(now, 5), State::Probing] {
+        for class in [Refused, Limited] {
+            let mut health = Sick::default();
+            health.set(&snapshot, "two-b", state);
+            let mut way = Way::begin(&snapshot, features, health);
+            assert_eq!((way.name(), way.fails(class, None).as_str()), ("two-a", "one-a 0"));
+            way.health.set(&snapshot, "two-a", open(now, 60));
+            assert_eq!(way.fails(Transient, None), "two-b 0", "{class:?}, {state:?}");
+            assert_eq!((way.last.leg, way.keep), (0, false));
+            let end = if class == Refused { "exhausted" } else { "end" };
+            let rest: Vec<String> = (0..2).map(|_| way.fails(class, None)).collect();
+            assert!(rest.contains(&end.to_owned()), "it comes to an end: {rest:?}");
+        }
+    }
+    let mut health = Sick::default();
+    health.set(&snapshot, "two-b", open(now, 10));
+    let mut way = Way::begin(&snapshot, features, health);
+    let _ = (way.fails(Refused, None), way.fails(Transient, None));
+    assert_eq!((way.fails(Transient, None).as_str(), way.keep), ("end", true), "not every key was refused");
+}
+
+#[test]
 fn no_wait_is_begun_that_would_last_until_the_deadline() {
     let snapshot = snapshot_with_retries(9);
     let now = Instant::now();
