@@ -55,6 +55,7 @@ fn record() -> Record {
             outcome: Outcome::Status(200),
             wait_us: 0,
             took_us: 1_400,
+            queued_us: 0,
         }],
         decision: Some(DECISION.to_owned()),
         latency_us: 1_500,

@@ -66,6 +66,22 @@ fn the_quickstart_loads_without_a_warning() {
 }
 
 #[test]
+fn each_config_of_the_readme_loads_without_a_warning() {
+    let readme = include_str!("../README.md");
+    let all = |name: &str| {
+        Some(if name.ends_with("_CA") { include_str!("config/ca.pem").to_owned() } else { name.to_owned() })
+    };
+    let configs: Vec<&str> =
+        readme.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(configs.len() >= 3, "{configs:?}");
+    for config in configs {
+        let loaded = load(config.as_bytes(), "README.md", &all)
+            .unwrap_or_else(|faults| panic!("{config}\n{}", lines(&faults)));
+        assert!(loaded.warnings.is_empty(), "{config}\n{:?}", loaded.warnings);
+    }
+}
+
+#[test]
 fn the_digest_is_of_the_meaning() {
     let digest = |text: &str, environment: &dyn corelane::config::Environment| {
         load(text.as_bytes(), "c", environment).expect("a good file").snapshot.digest

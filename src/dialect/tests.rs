@@ -42,6 +42,15 @@ fn our_fault_in_each_shape() {
 }
 
 #[test]
+fn a_providers_error_without_a_code_has_ours() {
+    let error = Error::upstream(UpstreamError { status: 502, ..UpstreamError::default() });
+    for shape in [ErrorShape::Native, ErrorShape::OpenAi] {
+        let body = encoded(shape, &error);
+        assert!(body.contains(r#""code":"upstream_status""#), "{body}");
+    }
+}
+
+#[test]
 fn a_timeout_is_found_where_clients_look() {
     let error = Error::new(Kind::UpstreamTimeout, "late");
     let native = encoded(ErrorShape::Native, &error);

@@ -155,7 +155,15 @@ mod tests {
 
     fn tried(provider: u16, key: Option<u16>, outcome: Outcome) -> Tried {
         let (wait, took) = (Duration::ZERO, Duration::ZERO);
-        Tried { leg: 0, provider: ProviderId(provider), key: key.map(KeyId), outcome, wait, took }
+        Tried {
+            leg: 0,
+            provider: ProviderId(provider),
+            key: key.map(KeyId),
+            outcome,
+            wait,
+            took,
+            queued: Duration::ZERO,
+        }
     }
 
     fn written(snapshot: &Snapshot, attempts: &[Tried]) -> String {

@@ -47,7 +47,9 @@ async fn wait(
     let before = Instant::now();
     let placed = race(until(exchange.deadline, waiting), downstream.gone()).await;
     exchange.waited_since(before);
-    exchange.cells().queue_waited(&provider.name, micros(exchange.now() - before));
+    let queued = exchange.now() - before;
+    exchange.trail.queued(queued);
+    exchange.cells().queue_waited(&provider.name, micros(queued));
     match placed {
         Raced::First(Some(place)) => Ok(place),
         Raced::First(None) => {

@@ -98,6 +98,7 @@ impl Exchange<'_> {
             },
             wait_us: micros(tried.wait),
             took_us: micros(tried.took),
+            queued_us: micros(tried.queued),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Tried {
     pub(super) wait: Duration,
     /// From its beginning (a place in the provider's queue counted in) to its failure, or to the answer's end.
     pub(super) took: Duration,
+    /// Of `took`, what passed in the provider's queue.
+    pub(super) queued: Duration,
 }
 
 /// See [`Tried::outcome`].
@@ -63,8 +65,16 @@ impl Trail {
             outcome: Outcome::UnderWay,
             wait,
             took: Duration::ZERO,
+            queued: Duration::ZERO,
         };
         self.earlier.extend(self.last.replace(tried));
+    }
+
+    /// The last attempt waited for a place with its provider.
+    pub(super) fn queued(&mut self, queued: Duration) {
+        if let Some(last) = &mut self.last {
+            last.queued = queued;
+        }
     }
 
     /// The last attempt has ended.

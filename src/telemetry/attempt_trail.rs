@@ -11,7 +11,8 @@ const TRAIL_BYTES_MAX: usize = 32 * 1024;
 const LEFT_OUT_BYTES: usize = 32;
 
 /// `[{"leg":0,"provider":"openai","key":"first","status":429,"wait_ms":0,"took_ms":12.3}]`; in place of `status` stands
-/// `error`, the fault's code, when there was no status that counts. `None`: no attempt was made.
+/// `error`, the fault's code, when there was no status that counts. `queued_ms` follows where a place with the provider was waited
+/// for: a part of `took_ms`. `None`: no attempt was made.
 pub(super) fn json(record: &Record) -> Option<String> {
     if record.trail.is_empty() {
         return None;
@@ -52,7 +53,11 @@ fn push(out: &mut String, record: &Record, attempted: &Attempted) {
         Outcome::Fault(code) => write!(out, ",\"error\":\"{code}\""),
         Outcome::CutOff => write!(out, ",\"error\":\"cut_off\""),
     };
-    let _ = write!(out, ",\"wait_ms\":{},\"took_ms\":{}}}", ms(attempted.wait_us), ms(attempted.took_us));
+    let _ = write!(out, ",\"wait_ms\":{},\"took_ms\":{}", ms(attempted.wait_us), ms(attempted.took_us));
+    if attempted.queued_us > 0 {
+        let _ = write!(out, ",\"queued_ms\":{}", ms(attempted.queued_us));
+    }
+    out.push('}');
 }
 
 /// A string of JSON; NUL, which PostgreSQL takes in no text, is escaped by it.
@@ -74,7 +79,7 @@ mod tests {
     use crate::telemetry::record::tests::record;
 
     fn attempted(leg: u16, outcome: Outcome) -> Attempted {
-        Attempted { leg, by: None, outcome, wait_us: 0, took_us: 1 }
+        Attempted { leg, by: None, outcome, wait_us: 0, took_us: 1, queued_us: 0 }
     }
 
     fn parsed(record: &Record) -> Value {
@@ -87,14 +92,14 @@ mod tests {
         let by = Some(Box::new(("an\"thropic".to_owned(), String::new())));
         record.trail = vec![
             Attempted { wait_us: 0, took_us: 12_345, ..attempted(0, Outcome::Status(429)) },
-            Attempted { wait_us: 1_500, ..attempted(0, Outcome::Fault("request_timed_out")) },
+            Attempted { wait_us: 1_500, queued_us: 1, ..attempted(0, Outcome::Fault("request_timed_out")) },
             Attempted { by, ..attempted(1, Outcome::CutOff) },
         ];
         assert_eq!(
             parsed(&record),
             json!([
                 {"leg": 0, "provider": "openai", "key": "first", "status": 429, "wait_ms": 0, "took_ms": 12.345},
-                {"leg": 0, "provider": "openai", "key": "first", "error": "request_timed_out", "wait_ms": 1.5, "took_ms": 0.001},
+                {"leg": 0, "provider": "openai", "key": "first", "error": "request_timed_out", "wait_ms": 1.5, "took_ms": 0.001, "queued_ms": 0.001},
                 {"leg": 1, "provider": "an\"thropic", "error": "cut_off", "wait_ms": 0, "took_ms": 0.001},
             ])
         );

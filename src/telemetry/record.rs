@@ -78,6 +78,8 @@ pub struct Attempted {
     pub wait_us: u64,
     /// From its beginning to its failure or the answer's end, µs.
     pub took_us: u64,
+    /// Of `took_us`, waited for a place with the provider (`concurrency_and_buffer_size`).
+    pub queued_us: u64,
 }
 
 /// See [`Attempted::outcome`].
@@ -186,6 +188,7 @@ pub(super) mod tests {
                 outcome: Outcome::Status(200),
                 wait_us: 0,
                 took_us: 1_400,
+                queued_us: 0,
             }],
             decision: None,
             latency_us: 1_500,

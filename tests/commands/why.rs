@@ -33,7 +33,7 @@ fn by(provider: &str, key: &str) -> Option<Box<(String, String)>> {
 }
 
 fn attempted(leg: u16, by: Option<Box<(String, String)>>, outcome: Outcome) -> Attempted {
-    Attempted { leg, by, outcome, wait_us: 0, took_us: 12_345 }
+    Attempted { leg, by, outcome, wait_us: 0, took_us: 12_345, queued_us: 0 }
 }
 
 /// One that its first attempt served.
@@ -92,7 +92,8 @@ fn fell_back(number: u8) -> Record {
             {"leg": 0, "key": "first", "because": "first", "by": "drawn", "draw": 0.314_159_265},
             {"leg": 0, "key": "second", "because": "rotation", "by": "only", "failed": "limited", "retry_after_ns": 9_000_000_000_u64,
                 "at_ns": 12_000_000, "seen": [{"provider": "openai", "key": "first", "state": "cooling", "until_ns": 9_012_000_000_u64}]},
-            {"leg": 0, "key": "second", "because": "retry", "by": "same", "failed": "transient", "after_ns": 500_000_000},
+            {"leg": 0, "key": "second", "because": "retry", "by": "same", "failed": "transient", "at_ns": 50_000_000, "after_ns": 500_000_000, "seen": [
+                {"provider": "openai", "key": "first", "later": true, "state": "cooling", "until_ns": 9_012_000_000_u64}]},
             {"leg": 2, "because": "fallback", "by": "least_bad", "failed": "transient",
                 "seen": [{"provider": "own", "state": "open", "until_ns": 700_000_000}], "at_ns": 600_000_000},
         ],
@@ -118,7 +119,7 @@ fn fell_back(number: u8) -> Record {
             attempted(0, by("openai", "first"), Outcome::Status(429)),
             attempted(0, by("openai", "second"), Outcome::Status(503)),
             waited,
-            attempted(2, None, Outcome::Status(200)),
+            Attempted { queued_us: 10_200, ..attempted(2, None, Outcome::Status(200)) },
         ],
         decision: Some(decision.to_string()),
         ..served(number)

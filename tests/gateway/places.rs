@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::caller::{Caller, request};
+use crate::client_ip::{logged, rows};
 use crate::reload::{file, replace, runs, value};
 use crate::setup::{
     ANSWER, ASK, ASK_STREAM, CHAT, STREAM_HEAD, chunk, config, event, ok, on_both, streaming,
@@ -73,6 +74,31 @@ fn cores_share_a_limit_and_whoever_came_first_is_first() {
         // A place that came back is free for anybody.
         gate.open();
         assert_eq!(callers[0].post(CHAT, ASK).status, 200);
+    });
+}
+
+#[test]
+fn a_row_tells_how_long_its_request_stood_in_line() {
+    on_both(|driver| {
+        let gate = Gate::default();
+        let upstream = gated(&gate);
+        let config = logged(limited(&upstream, 1, 100));
+        let mut node = Node::start(&config.to_string(), driver);
+        let mut first = asks(&node, "first");
+        stand(&node, 1, 0);
+        let mut second = asks(&node, "second");
+        stand(&node, 1, 1);
+        for caller in [&mut first, &mut second] {
+            gate.open();
+            assert_eq!(caller.answer().status, 200);
+        }
+        let trails: Vec<Value> = rows(&mut node, "SELECT attempt_trail FROM logs")
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        assert_eq!(trails[0][0]["queued_ms"], Value::Null, "{trails:?}");
+        let (queued, took) = (trails[1][0]["queued_ms"].as_f64(), trails[1][0]["took_ms"].as_f64());
+        assert!(queued > Some(0.0) && queued <= took, "{trails:?}");
     });
 }
 

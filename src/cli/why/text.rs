@@ -30,6 +30,9 @@ pub(super) struct Attempt {
     wait_ms: f64,
     #[serde(default)]
     took_ms: f64,
+    /// Of it, waited for a place with the provider.
+    #[serde(default)]
+    queued_ms: f64,
     /// Of the last element: how many more there were.
     #[serde(default)]
     left_out: Option<u64>,
@@ -217,7 +220,13 @@ fn attempts(out: &mut String, told: &Told) {
         } else {
             String::new()
         };
-        line(out, "  ", &format!("{number}. {to}{waited}: {} in {}", outcome(attempt), ms(attempt.took_ms)));
+        let queued = if attempt.queued_ms > 0.0 {
+            format!(", of it {} in line for a place with the provider", ms(attempt.queued_ms))
+        } else {
+            String::new()
+        };
+        let came = outcome(attempt);
+        line(out, "  ", &format!("{number}. {to}{waited}: {came} in {}{queued}", ms(attempt.took_ms)));
         if let Some(step) = chosen.next() {
             led(out, step);
         }
@@ -228,7 +237,7 @@ fn attempts(out: &mut String, told: &Told) {
     if let Some(step) = steps.iter().find(|step| step.leg.is_none()) {
         let failed = step.failed.as_deref().map(|failed| format!(", as the last was {}", class(failed)));
         line(out, "  ", &format!("then it gave up{}", failed.unwrap_or_default()));
-        known(out, &step.seen, step.at_ns);
+        known(out, step);
     }
     if let Ok(decision) = &told.decision
         && decision.left_out > 0
@@ -281,7 +290,7 @@ fn led(out: &mut String, step: &Step) {
     }
     // Of the first, it stands with the candidates.
     if step.failed.is_some() {
-        known(out, &step.seen, step.at_ns);
+        known(out, step);
     }
 }
 
@@ -297,9 +306,14 @@ fn class(failed: &str) -> String {
 }
 
 /// What was known of keys and origins then, otherwise than before.
-fn known(out: &mut String, seen: &[Seen], at_ns: u64) {
-    for one in seen {
-        let later = if one.later { ", when the wait would be over" } else { "" };
+fn known(out: &mut String, step: &Step) {
+    for one in &step.seen {
+        // A wait that was thought of and not made is not recorded: what is left then counts from the decision.
+        let (at_ns, later) = match (one.later, step.after_ns) {
+            (false, _) => (step.at_ns, ""),
+            (true, 0) => (step.at_ns, "; so, too, when a wait would be over"),
+            (true, after_ns) => (step.at_ns.saturating_add(after_ns), ", when the wait would be over"),
+        };
         let who = who(&one.provider, one.key.as_deref());
         line(out, "     known ", &format!("{who}: {}{later}", standing(one, at_ns)));
     }

@@ -54,14 +54,15 @@ pub(in crate::dialect) fn status(error: &UpstreamError) -> u16 {
 
 fn write_error(body: &mut Object<'_>, error: &Error, kind: &str) {
     let (code, param) = match &error.upstream {
-        Some(upstream) => (upstream.code.as_deref(), upstream.param.as_deref()),
-        None => (Some(error.kind.code()), error.param.as_deref()),
+        // Not every provider has one, and no web page has: a caller may switch on it all the same.
+        Some(upstream) => (upstream.code.as_deref().unwrap_or(error.kind.code()), upstream.param.as_deref()),
+        None => (error.kind.code(), error.param.as_deref()),
     };
     let mut object = Object::begin(body.field("error"));
     object.text("message", &error.message);
     object.text("type", kind);
     object.text_or_null("param", param);
-    object.text_or_null("code", code);
+    object.text("code", code);
     object.end();
 }
 
