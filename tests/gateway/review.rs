@@ -134,7 +134,7 @@ fn a_stream_whose_last_word_has_come_is_whole_whatever_becomes_of_its_connection
         for then in ["closes", "resets", "stalls", "says no chunk"] {
             let text = stream.clone();
             let upstream = Upstream::start(move |line| {
-                while line.receive().is_some() {
+                if line.receive().is_some() {
                     line.send([STREAM_HEAD.as_bytes(), &chunk(event("one"))].concat());
                     wait(Duration::from_millis(30));
                     line.send(chunk("data: [DONE]\n\n"));
@@ -146,7 +146,6 @@ fn a_stream_whose_last_word_has_come_is_whole_whatever_becomes_of_its_connection
                     if then == "resets" {
                         line.reset();
                     }
-                    return;
                 }
             });
             let config = with_network(config(upstream.address), "stream_idle_timeout_in_seconds", 1);
