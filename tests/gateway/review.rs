@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::caller::{Caller, request};
 use crate::setup::{
-    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, STREAM_HEAD, answer, chunk, config, event, node, ok, on_both,
-    with_network,
+    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, STREAM_HEAD, answer, chunk, config, event, node,
+    ok, on_both, with_network,
 };
 use crate::support::node::{Node, pause};
 use crate::support::upstream::Upstream;
@@ -213,5 +213,21 @@ fn a_caller_is_missed_while_a_long_answer_comes_in_fast() {
         // What is promised is 100 ms; all of what may be held takes seconds.
         let time = times.find(|time| *time < Duration::from_millis(500));
         assert!(time.is_some(), "{driver}: it is read on");
+    });
+}
+
+#[test]
+fn a_compressed_error_keeps_its_status() {
+    on_both(|driver| {
+        let fields = "content-type: application/json\r\ncontent-encoding: gzip\r\nretry-after: 7\r\n";
+        let upstream = Upstream::answering(answer(429, fields, "\u{1f}{"));
+        let config = with_network(config(upstream.address), "max_retries", 0);
+        let node = Node::start(&config.to_string(), driver);
+        for path in [CHAT, OPENAI_CHAT] {
+            let answer = Caller::new(&node).post(path, ASK);
+            assert_eq!((answer.status, answer.value("retry-after")), (429, Some("7")), "{}", answer.text());
+            assert_eq!(answer.value("content-encoding"), None);
+            assert!(answer.json()["error"]["message"].is_string(), "{}", answer.text());
+        }
     });
 }
