@@ -2,7 +2,7 @@
 //! failed, and how many tokens does it report? It is looked at as its bytes come in, or told by its end; it is never parsed
 //! as a whole.
 
-use memchr::memrchr_iter;
+use memchr::{memmem, memrchr_iter};
 use serde::Deserialize;
 
 use super::counts::{self, Counts};
@@ -16,8 +16,9 @@ use crate::error::{Error, Kind};
 const KEYS: [&str; 4] = ["usage", "error", "choices", "content"];
 const USAGE: usize = 0;
 const ERROR: usize = 1;
-/// An answer with any of these is one, whatever stands beside them.
+/// An answer with any of these, be it empty, is one, whatever stands beside them.
 const CONTENT: [usize; 2] = [2, 3];
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// An answer under way, taken in pieces, cut anywhere.
 pub struct AnswerLook {
@@ -25,16 +26,24 @@ pub struct AnswerLook {
     /// `None`: it goes beyond what the look keeps count of (depth, values, a key that stands twice), which is no fault of
     /// an answer: it passes unseen.
     look: Option<Look<{ KEYS.len() }>>,
+    /// Bytes of a byte order mark in front of it, which readers ignore (RFC 8259 section 8.1); `None`: nothing has come.
+    mark_bytes: Option<usize>,
 }
 
 impl AnswerLook {
     /// An answer of which nothing has come.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, look: Some(Look::new(&KEYS)) }
+        Self { dialect, look: Some(Look::new(&KEYS)), mark_bytes: None }
     }
 
-    /// Takes the next piece. Errors: it can be no JSON object ([`Kind::UpstreamInvalidResponse`]).
+    /// Takes the next piece; a byte order mark is known when it comes in the first one, whole. Errors: it can be no JSON object
+    /// ([`Kind::UpstreamInvalidResponse`]).
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let marked = self.mark_bytes.is_none().then(|| piece.strip_prefix(BYTE_ORDER_MARK)).flatten();
+        if !piece.is_empty() {
+            self.mark_bytes.get_or_insert(if marked.is_some() { BYTE_ORDER_MARK.len() } else { 0 });
+        }
+        let piece = marked.unwrap_or(piece);
         match self.look.as_mut().map(|look| look.push(piece)) {
             None | Some(Ok(())) => Ok(()),
             Some(Err(error)) if error.kind == Kind::InvalidRequest => {
@@ -52,6 +61,7 @@ impl AnswerLook {
     /// that the error's words stand for).
     pub fn finish(self, body: &[u8]) -> Result<Option<Usage>, Error> {
         let dialect = self.dialect;
+        let body = body.get(self.mark_bytes.unwrap_or_default()..).unwrap_or_default();
         let Some(look) = self.look else {
             return match body.trim_ascii_end().ends_with(b"}") {
                 true => Ok(None),
@@ -71,7 +81,9 @@ impl AnswerLook {
     /// The tokens of an answer of which only the end was kept: `tail`, behind so many bytes that were let go.
     pub fn usage_in(self, tail: &[u8], dropped_bytes: usize) -> Option<Usage> {
         let span = self.look?.finish().ok()?.value(USAGE)?;
-        let (start, end) = (span.start.checked_sub(dropped_bytes)?, span.end.checked_sub(dropped_bytes)?);
+        let mark_bytes = self.mark_bytes.unwrap_or_default();
+        let start = (span.start + mark_bytes).checked_sub(dropped_bytes)?;
+        let end = (span.end + mark_bytes).checked_sub(dropped_bytes)?;
         usage(self.dialect, tail.get(start..end)?)
     }
 }
@@ -88,14 +100,19 @@ pub fn check_answer(dialect: Dialect, body: &[u8], is_framed: bool) -> Result<Op
 }
 
 const USAGE_KEY: &[u8] = b"\"usage\"";
+const ERROR_KEY: &[u8] = b"\"error\"";
+
+/// What is longer than this has content; a shorter one may be an error that has its usage beside it, bytes.
+const ERROR_BYTES_MAX: usize = 1024;
 
 /// How much may stand behind the usage at an answer's end, bytes; providers send it last or nearly so.
 const END_BYTES_MAX: usize = 512;
 
 /// The usage of an object that ends with it. An answer that was cut has lost it, and what is no answer has none, so that to
-/// find it is to know both, at a fraction of what the look costs.
+/// find it is to know both, at a fraction of what the look costs. A short one that speaks of an error is looked at.
 fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
+    let is_short = body.len() <= ERROR_BYTES_MAX;
+    if body.trim_ascii_start().first() != Some(&b'{') || is_short && memmem::find(body, ERROR_KEY).is_some() {
         return None;
     }
     match dialect {
@@ -139,8 +156,10 @@ fn closing(bytes: &[u8]) -> Option<usize> {
 /// Some gateways answer 200 with an error's body.
 fn is_error(members: &Members<{ KEYS.len() }>, body: &[u8]) -> bool {
     let error = members.value(ERROR).and_then(|span| body.get(span));
-    error.is_some_and(|error| error.starts_with(b"{"))
-        && CONTENT.iter().all(|index| members.value(*index).is_none())
+    let is_there = |index: &usize| {
+        members.value(*index).and_then(|span| body.get(span)).is_some_and(|value| value != b"null")
+    };
+    error.is_some_and(|error| error.starts_with(b"{")) && !CONTENT.iter().any(is_there)
 }
 
 fn error_of(dialect: Dialect, body: &[u8]) -> Error {
@@ -189,6 +208,11 @@ mod tests {
         let mut look = AnswerLook::new(Dialect::OpenAi);
         look.push(ANSWER.as_bytes()).unwrap();
         assert_eq!(total(look.usage_in(&ANSWER.as_bytes()[140..], 140)), Some(7));
+        let marked = format!("\u{feff}{ANSWER}");
+        let mut look = AnswerLook::new(Dialect::OpenAi);
+        look.push(marked.as_bytes()).unwrap();
+        assert_eq!(total(look.usage_in(&marked.as_bytes()[140..], 140)), Some(7));
+        assert_eq!(total(check_answer(Dialect::OpenAi, marked.as_bytes(), true).unwrap()), Some(7));
         let odd = r#"{"content":[],"usage":{"input_tokens":2,"output_tokens":1,"x":[1.5]}}"#;
         assert_eq!(total(check_answer(Dialect::Anthropic, odd.as_bytes(), true).unwrap()), Some(3));
         for none in [r#"{"choices":[]}"#, r#"{"choices":[],"usage":null}"#, r#"{"usage":7}"#] {
@@ -206,8 +230,11 @@ mod tests {
         for cut in 0..ANSWER.len() {
             assert_eq!(kind(&ANSWER[..cut]), Some(Kind::UpstreamInvalidResponse), "cut at {cut}");
         }
-        for body in ["{}", " {\"a\":1}\r\n", ANSWER] {
+        for body in ["{}", " {\"a\":1}\r\n", ANSWER, "\u{feff}{}", &format!("\u{feff}{ANSWER}")] {
             assert_eq!(kind(body), None, "{body}");
+        }
+        for body in ["\u{feff}", "\u{feff}[]", "\u{feff}{", "{}\u{feff}"] {
+            assert_eq!(kind(body), Some(Kind::UpstreamInvalidResponse), "{body}");
         }
     }
 
@@ -255,6 +282,13 @@ mod tests {
         let openai = |body| status(Dialect::OpenAi, body);
         assert_eq!(openai(r#"{"error":{"message":"m","code":429}}"#), Some(429));
         assert_eq!(openai(r#"{"error":{"message":"m"},"id":"x"}"#), Some(500));
+        // Those of gateways that write every member that an answer may have.
+        assert_eq!(openai(r#"{"choices":null,"error":{"message":"m","code":429}}"#), Some(429));
+        let usage = r#""usage":{"prompt_tokens":0,"total_tokens":0}"#;
+        let limited = r#""error":{"message":"m","code":429}"#;
+        for body in [format!("{{{limited},{usage}}}"), format!("{{{usage},{limited}}}")] {
+            assert_eq!(status(Dialect::OpenAi, &body), Some(429), "{body}");
+        }
         let claude = r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#;
         assert_eq!(status(Dialect::Anthropic, claude), Some(529));
         for answer in [

@@ -130,6 +130,14 @@ impl Passage {
         }
     }
 
+    /// Whether the dialect's last word has come: nothing of the answer is missing.
+    pub(super) fn is_ended(&self) -> bool {
+        match self {
+            Self::Through(observer) => observer.is_ended(),
+            Self::Translated(translator) => translator.is_ended(),
+        }
+    }
+
     /// Whether an event that went on as it was is a provider's error.
     pub(super) fn has_error(&self) -> bool {
         matches!(self, Self::Through(observer) if observer.error().is_some())

@@ -65,10 +65,10 @@ pub(super) async fn relay(
     answer: Answer<'_>,
 ) -> Result<(), Failure> {
     let relayed = match answer.head.status {
+        400..=599 => Err(failed(core, downstream, exchange, answer).await),
         _ if answer.head.is_coded => {
             Err(Error::unusable_answer("it is compressed, which was not asked for").into())
         }
-        400..=599 => Err(failed(core, downstream, exchange, answer).await),
         200..=299 if exchange.stream && answer.head.is_event_stream => {
             relay_stream::relay(core, downstream, exchange, answer).await.map_err(Failure::from)
         }
@@ -100,7 +100,8 @@ pub(super) async fn answer(
     relay_whole::send(downstream, exchange, head, &body).await
 }
 
-/// An error status: the provider's words in the caller's shape, its own when the shape is the same.
+/// An error status: the provider's words in the caller's shape, its own when the shape is the same; without words where they
+/// are compressed, which was not asked for.
 async fn failed(
     core: &Core,
     downstream: &mut Downstream,
@@ -109,6 +110,7 @@ async fn failed(
 ) -> Failure {
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
+        && !answer.head.is_coded
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
     let field = |name: &str| answer.head.field(answer.upstream.head_bytes(), name);
@@ -123,6 +125,9 @@ async fn failed(
     }
     if let Err(error) = answer.check_end() {
         return error.into();
+    }
+    if answer.head.is_coded {
+        body.clear();
     }
     mask_key(&mut body, exchange);
     let status = answer.head.status;

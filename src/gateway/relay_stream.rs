@@ -117,7 +117,12 @@ impl<'a> Relay<'a> {
         exchange: &mut Exchange<'_>,
     ) -> Result<(), Error> {
         loop {
-            let progress = self.read(downstream, exchange).await?;
+            let progress = match self.read(downstream, exchange).await {
+                Err(error) if self.is_open() && error.kind != Kind::ClientGone => {
+                    return self.lost(exchange, error);
+                }
+                read => read?,
+            };
             let taken = self.take_events(exchange);
             if !self.is_open() {
                 self.admit(core, exchange, progress, &taken)?;
@@ -253,6 +258,19 @@ impl<'a> Relay<'a> {
             Gate::Shut { .. } => {}
         }
         result
+    }
+
+    /// Nothing more can be read. What came before goes on, and was all where the dialect's last word is among it: an error
+    /// behind that would be none of the answer.
+    fn lost(&mut self, exchange: &mut Exchange<'_>, error: Error) -> Result<(), Error> {
+        self.take_events(exchange)?;
+        self.note_content(exchange);
+        if !self.passage.is_ended() {
+            return Err(error);
+        }
+        self.frame_text(exchange);
+        self.framing.end(&mut self.out);
+        Ok(())
     }
 
     fn frame_text(&mut self, exchange: &mut Exchange<'_>) {

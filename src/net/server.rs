@@ -126,6 +126,8 @@ pub struct Downstream {
     closed: bool,
     /// When the caller's end of file was read: it may have left, or only have closed its sending side.
     ended_since: Option<Instant>,
+    /// When it is looked next whether it has left. Whoever waits for that may be dropped before, and wait anew.
+    look_at: Option<Instant>,
     /// What may be sent without harm where the answer stands; empty: nothing.
     harmless: &'static [u8],
     started: bool,
@@ -148,6 +150,7 @@ impl Downstream {
             alarm: Alarm::default(),
             closed: false,
             ended_since: None,
+            look_at: None,
             harmless: b"",
             started: false,
             receiving_since: None,
@@ -380,11 +383,16 @@ impl Downstream {
         let since = *self.ended_since.get_or_insert_with(Instant::now);
         while !self.closed {
             let interval = if since.elapsed() < ASK_LATER_AFTER { ASK_INTERVAL } else { ASK_INTERVAL_LATER };
-            monoio::time::sleep(interval).await;
+            let look_at = *self.look_at.get_or_insert_with(|| Instant::now() + interval);
+            let wait = look_at.saturating_duration_since(Instant::now());
+            if !wait.is_zero() {
+                monoio::time::sleep(wait).await;
+            }
             if !self.harmless.is_empty() && since.elapsed() > ASK_AFTER {
                 self.stream.say(std::mem::take(&mut self.harmless));
             }
             self.closed = self.stream.is_refused().await;
+            self.look_at = None;
         }
     }
 

@@ -1,13 +1,14 @@
 //! Faults that a review found, each kept from coming back.
 
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::caller::{Caller, request};
 use crate::setup::{
-    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, STREAM_HEAD, answer, chunk, config, event, node, ok, on_both,
+    ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, OPENAI_CHAT, STREAM_HEAD, answer, chunk, config, event, node,
+    ok, on_both, with_network,
 };
 use crate::support::node::{Node, pause};
 use crate::support::upstream::Upstream;
@@ -123,5 +124,110 @@ fn a_kept_connection_that_dies_at_work_is_not_asked_again() {
         assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
         assert!(answer.text().contains("closed the connection without an answer"), "{}", answer.text());
         assert_eq!(upstream.requests().len(), 2);
+    });
+}
+
+#[test]
+fn a_stream_whose_last_word_has_come_is_whole_whatever_becomes_of_its_connection() {
+    let stream = [event("one"), "data: [DONE]\n\n".to_owned()].concat();
+    on_both(|driver| {
+        for then in ["closes", "resets", "stalls", "says no chunk"] {
+            let text = stream.clone();
+            let upstream = Upstream::start(move |line| {
+                if line.receive().is_some() {
+                    line.send([STREAM_HEAD.as_bytes(), &chunk(event("one"))].concat());
+                    wait(Duration::from_millis(30));
+                    line.send(chunk("data: [DONE]\n\n"));
+                    match then {
+                        "stalls" => drop(line.silence()),
+                        "says no chunk" => line.send("zz\r\n"),
+                        _ => wait(Duration::from_millis(30)),
+                    }
+                    if then == "resets" {
+                        line.reset();
+                    }
+                }
+            });
+            let config = with_network(config(upstream.address), "stream_idle_timeout_in_seconds", 1);
+            let node = Node::start(&config.to_string(), driver);
+            let answer = Caller::new(&node).post(CHAT, ASK_STREAM);
+            assert_eq!((answer.is_whole, answer.text()), (true, text.as_str()), "{then}");
+        }
+    });
+}
+
+#[test]
+fn the_events_before_a_streams_broken_framing_are_passed_on() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            if line.receive().is_some() {
+                line.send([STREAM_HEAD.as_bytes(), &chunk(event("one"))].concat());
+                wait(Duration::from_millis(30));
+                line.send([&chunk(event("two"))[..], b"zz\r\n"].concat());
+                line.silence();
+            }
+        });
+        let node = node(&upstream, driver);
+        let answer = Caller::new(&node).post(CHAT, ASK_STREAM);
+        let begin = [event("one"), event("two")].concat();
+        let rest = answer.text().strip_prefix(begin.as_str());
+        assert!(rest.is_some_and(|rest| rest.contains("upstream_invalid_response")), "{}", answer.text());
+    });
+}
+
+/// Sends a whole answer without an end, 64 KiB every 2 ms, to one request; says when its peer took no more.
+fn pouring() -> (std::net::SocketAddr, mpsc::Receiver<Instant>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, (sender, receiver)) = (listener.local_addr().unwrap(), mpsc::channel());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            let _ = stream.write_all(&[head.as_bytes(), &chunk("{\"x\":\"")].concat());
+            let piece = chunk("y".repeat(64 * 1024));
+            while stream.write_all(&piece).is_ok() {
+                wait(Duration::from_millis(2));
+            }
+            if sender.send(Instant::now()).is_err() {
+                return;
+            }
+        }
+    });
+    (address, receiver)
+}
+
+#[test]
+fn a_caller_is_missed_while_a_long_answer_comes_in_fast() {
+    on_both(|driver| {
+        let (address, ended) = pouring();
+        let node = Node::start(&config(address).to_string(), driver);
+        let mut times = (0..4).map(|_| {
+            let mut caller = Caller::new(&node);
+            caller.send(request(CHAT, "", ASK));
+            wait(Duration::from_millis(200));
+            let left = Instant::now();
+            drop(caller);
+            ended.recv_timeout(Duration::from_secs(60)).unwrap() - left
+        });
+        // What is promised is 100 ms; all of what may be held takes seconds.
+        let time = times.find(|time| *time < Duration::from_millis(500));
+        assert!(time.is_some(), "{driver}: it is read on");
+    });
+}
+
+#[test]
+fn a_compressed_error_keeps_its_status() {
+    on_both(|driver| {
+        let fields = "content-type: application/json\r\ncontent-encoding: gzip\r\nretry-after: 7\r\n";
+        let upstream = Upstream::answering(answer(429, fields, "\u{1f}{"));
+        let config = with_network(config(upstream.address), "max_retries", 0);
+        let node = Node::start(&config.to_string(), driver);
+        for path in [CHAT, OPENAI_CHAT] {
+            let answer = Caller::new(&node).post(path, ASK);
+            assert_eq!((answer.status, answer.value("retry-after")), (429, Some("7")), "{}", answer.text());
+            assert_eq!(answer.value("content-encoding"), None);
+            assert!(answer.json()["error"]["message"].is_string(), "{}", answer.text());
+        }
     });
 }
