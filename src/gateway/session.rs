@@ -20,6 +20,7 @@ const PREFIX_BYTES_MAX: usize = 64 * 1024;
 const MARKED_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What Anthropic caches, in the order in which it does (its prompt caching guide).
 const CACHED: [&str; 3] = ["tools", "system", "messages"];
+const MESSAGES: usize = 2;
 /// The mark of a block up to whose end all is cached.
 const MARK: &[u8] = b"\"cache_control\"";
 
@@ -61,8 +62,8 @@ fn named(body: &[u8], name: Range<usize>) -> Option<u64> {
     Some(sticky::session_of(name.get(..PREFIX_BYTES_MAX).unwrap_or(name)))
 }
 
-/// By the prefix up to the end of what bears Anthropic's first `cache_control`. A mark at the body's top level stands behind everything, and the
-/// prefix would be another with each turn.
+/// By the prefix up to the end of what bears Anthropic's first `cache_control`; where that is a message, by the first message,
+/// since the mark moves on with each turn of a conversation. A mark at the body's top level would do so, too, and is none.
 fn marked(body: &[u8]) -> Option<u64> {
     if body.len() > MARKED_BODY_BYTES_MAX || memmem::find(body, MARK).is_none() {
         return None;
@@ -75,6 +76,10 @@ fn marked(body: &[u8]) -> Option<u64> {
         let value = members.value(index).and_then(|span| body.get(span)).unwrap_or_default();
         let room = PREFIX_BYTES_MAX - prefix.len();
         let mark = memmem::find(value, MARK);
+        if mark.is_some() && index == MESSAGES {
+            prefix.extend(first_message(value.get(..room).unwrap_or(value)));
+            return Some(sticky::session_of(&prefix));
+        }
         let piece = value.get(..room).unwrap_or(value);
         let end = mark.map_or(piece.len(), |mark| end_of_object(piece, mark));
         prefix.extend_from_slice(piece.get(..end).unwrap_or(piece));
@@ -83,6 +88,22 @@ fn marked(body: &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+/// The first of the messages as it reads with and without marks: these go, and so do commas, which stand before or behind.
+fn first_message(messages: &[u8]) -> Vec<u8> {
+    let start = memchr::memchr(b'{', messages).map_or(messages.len(), |at| at + 1);
+    let mut rest = messages.get(start..end_of_object(messages, start)).unwrap_or_default();
+    let mut plain = Vec::with_capacity(rest.len());
+    while let Some(mark) = memmem::find(rest, MARK) {
+        plain.extend_from_slice(rest.get(..mark).unwrap_or_default());
+        let behind = rest.get(mark + MARK.len()..).unwrap_or_default();
+        let value = memchr::memchr(b'{', behind).map_or(behind.len(), |at| at + 1);
+        rest = behind.get(end_of_object(behind, value) + 1..).unwrap_or_default();
+    }
+    plain.extend_from_slice(rest);
+    plain.retain(|byte| *byte != b',' && !byte.is_ascii_whitespace());
+    plain
 }
 
 /// Where the object ends of which a key begins at `key`, or `json`: some write their keys in alphabetical order, a block's
@@ -132,6 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_that_moves_on_with_each_turn_is_one_session() {
+        let turns = |messages: &str| session(&format!(r#"{{"system":"s","messages":[{messages}]}}"#));
+        let (plain, mark) = (r#"{"type":"text","text":"a, b"}"#, r#""cache_control": {"type":"ephemeral"}"#);
+        let marked = [
+            format!(r#"{{"role":"user","content":[{{"type":"text","text":"a, b",{mark}}}]}}"#),
+            format!(r#"{{"role":"user", "content":[{{{mark}, "type":"text","text":"a, b"}}]}}"#),
+            format!(
+                r#"{{"role":"user","content":[{plain}]}},{{"role":"assistant","content":"x"}},{{{mark}}}"#
+            ),
+        ];
+        let sessions = marked.each_ref().map(|messages| turns(messages));
+        assert!(sessions[0].is_some());
+        assert_eq!(sessions, [sessions[0]; 3]);
+        assert_ne!(sessions[0], turns(&marked[0].replace("a, b", "c")));
+        assert_eq!(turns(&format!("[{{{mark}")), None, "cut");
+    }
+
+    #[test]
     fn no_mark_is_no_session() {
         for body in [
             "{}",
@@ -142,8 +181,7 @@ mod tests {
             r#"{"tools":{"cache_control":1}"#,
         ] {
             // A word of the caller's may look like a mark; that is no harm.
-            let word = br#"["cache_control""#;
-            let expected = body.contains(r#"["cache_control"]"#).then(|| sticky::session_of(word));
+            let expected = body.contains(r#"["cache_control"]"#).then(|| sticky::session_of(b""));
             assert_eq!(session(body), expected, "{body}");
         }
         let long =
