@@ -278,6 +278,7 @@ impl<'a> Exchange<'a> {
         self.trail.begin(attempt, waited);
         self.status = 0;
         self.first_token = None;
+        self.upstream = None;
         self.usage = None;
         self.error = None;
     }

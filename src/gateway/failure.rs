@@ -47,7 +47,7 @@ pub(super) fn named(mut failure: Failure, provider: &Provider) -> Failure {
 pub(super) fn exhausted(exchange: &Exchange<'_>, error: &Error) -> Error {
     let provider = exchange.chosen().0.map_or("", |provider| provider.name.as_str());
     let message = format!(
-        "provider {provider} refused every key that may serve this model ({}): {}; check the keys' values and the account's state",
+        "provider {provider} refused every key that it was asked by ({}): {}; check the keys' values and the account's state",
         error.status(),
         error.message
     );

@@ -28,7 +28,7 @@ pub(super) async fn take(
         Entered::Waiting(waiting) => Box::pin(wait(downstream, exchange, provider, waiting)).await.map(Some),
         Entered::Full => {
             let message = format!(
-                "provider {} serves {} requests at a time, and as many wait as may \
+                "provider {}: its places ({}) are taken, and as many wait as may \
                  (concurrency_and_buffer_size); try again, or raise its limits",
                 provider.name, limit.requests_max
             );

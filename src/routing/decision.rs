@@ -34,6 +34,23 @@ pub(super) enum Move {
     Leg,
 }
 
+/// What ends a request whose last attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The failure is the caller's answer.
+    Final,
+    /// It had as many attempts as any may have.
+    Attempts,
+    /// The next would begin after the request's deadline.
+    Deadline,
+    /// Its provider's `max_retries` are used up.
+    Retries,
+    /// No key is left that was not refused.
+    Keys,
+    /// Such a failure is not tried again, and no fallback is left.
+    Fallbacks,
+}
+
 /// What health said of a key.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
@@ -107,8 +124,8 @@ struct Noted {
     failed: Option<Failed>,
     /// What health said otherwise than before; of the end of a wait, all that does not stand well then.
     seen: Vec<Seen>,
-    /// `None`: the request gave up.
-    choice: Option<Choice>,
+    /// What follows it.
+    choice: Result<Choice, End>,
 }
 
 struct Choice {
@@ -132,7 +149,7 @@ impl Trace {
         mut seen: Vec<Seen>,
         at: Instant,
         failed: Option<Failed>,
-        taken: Option<&Taken<'_>>,
+        taken: Result<&Taken<'_>, End>,
     ) {
         if self.is_full() {
             self.left_out += 1;
@@ -200,6 +217,15 @@ const BYS: [(By, &str); 8] = [
     (By::Latency, "latency"),
     (By::LeastBad, "least_bad"),
     (By::Same, "same"),
+];
+
+const ENDS: [(End, &str); 6] = [
+    (End::Final, "final"),
+    (End::Attempts, "attempts"),
+    (End::Deadline, "deadline"),
+    (End::Retries, "retries"),
+    (End::Keys, "keys"),
+    (End::Fallbacks, "fallbacks"),
 ];
 
 const MOVES: [(Move, &str); 5] = [

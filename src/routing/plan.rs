@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::balance::{self, By, Chosen, Sight};
-use super::decision::{self, Move, Noting, Trace};
+use super::decision::{self, End, Move, Noting, Trace};
 use super::health::{Health, State};
 use super::keys::Leg;
 use super::legs::Legs;
@@ -142,6 +142,8 @@ pub struct Plan<'a> {
     refused: Vec<(ProviderId, Option<KeyId>)>,
     /// Of the failure that is kept: its leg and its class.
     kept: Option<(u16, Class)>,
+    /// What would end it now.
+    end: End,
     trace: Option<Box<Trace>>,
 }
 
@@ -177,7 +179,7 @@ pub fn plan<'a>(
     let noting = Noting::over(health, snapshot, now, &trace);
     let (mut plan, taken) = begin(legs, Sight { health: &noting, now }, seed)?;
     let news = noting.news();
-    trace.note(news, now, None, Some(&taken));
+    trace.note(news, now, None, Ok(&taken));
     plan.trace = Some(trace);
     let first = plan.last;
     Ok((plan, first))
@@ -211,6 +213,7 @@ fn begin<'a>(legs: Legs<'a>, sight: Sight<'_>, seed: u64) -> Result<(Plan<'a>, T
         limited: Vec::new(),
         refused: Vec::new(),
         kept: None,
+        end: End::Fallbacks,
         trace: None,
     };
     Ok((plan, taken))
@@ -309,14 +312,21 @@ impl<'a> Plan<'a> {
         let noting = Noting::over(sight.health, self.legs.snapshot(), sight.now, &trace);
         let taken = self.follow(failed, Sight { health: &noting, now: sight.now });
         let news = noting.news();
-        trace.note(news, sight.now, Some(failed), taken.as_ref());
+        trace.note(news, sight.now, Some(failed), taken.as_ref().ok_or(self.end));
         self.trace = Some(trace);
         taken
     }
 
     fn follow(&mut self, failed: Failed, sight: Sight<'_>) -> Option<Taken<'a>> {
-        let is_over = self.last.number >= ATTEMPTS_MAX || sight.now >= self.legs.features().deadline;
-        if is_over || (failed.class == Class::Final && self.leg.number == 0) {
+        self.end = match failed.class {
+            _ if self.last.number >= ATTEMPTS_MAX => End::Attempts,
+            _ if sight.now >= self.legs.features().deadline => End::Deadline,
+            Class::Final if self.leg.number == 0 => End::Final,
+            Class::Transient | Class::Limited => End::Retries,
+            Class::Refused => End::Keys,
+            Class::Elsewhere | Class::Final => End::Fallbacks,
+        };
+        if matches!(self.end, End::Attempts | End::Deadline | End::Final) {
             return None;
         }
         let here = match failed.class {
@@ -440,10 +450,15 @@ impl<'a> Plan<'a> {
     fn wait(&mut self, retry_after: Option<Duration>, now: Instant) -> Option<Duration> {
         let retry = &self.leg.provider.retry;
         if self.retries >= retry.retries_max {
+            self.end = End::Retries;
             return None;
         }
         let wait = wait(retry, self.retries + 1, self.random.f64(), retry_after);
-        (now + wait < self.legs.features().deadline).then_some(wait)
+        if now + wait >= self.legs.features().deadline {
+            self.end = End::Deadline;
+            return None;
+        }
+        Some(wait)
     }
 
     fn take(&mut self, taken: &Taken<'a>) -> Attempt<'a> {

@@ -101,6 +101,8 @@ fn a_caller_that_was_connected_when_the_drain_began_is_answered() {
             said.extend(node.said());
             pause();
         }
+        // It is said before each core has read it; a caller that has not asked yet has a second to.
+        wait(Duration::from_millis(200));
         for caller in &mut early {
             let answer = caller.post(CHAT, ASK);
             assert_eq!((answer.status, answer.value("connection")), (200, Some("close")));

@@ -236,13 +236,27 @@ fn attempts(out: &mut String, told: &Told) {
     }
     if let Some(step) = steps.iter().find(|step| step.leg.is_none()) {
         let failed = step.failed.as_deref().map(|failed| format!(", as the last was {}", class(failed)));
-        line(out, "  ", &format!("then it gave up{}", failed.unwrap_or_default()));
+        let by = step.ended_by.as_deref().map(|by| format!(" and {}", end(by)));
+        line(out, "  ", &format!("then it gave up{}{}", failed.unwrap_or_default(), by.unwrap_or_default()));
         known(out, step);
     }
     if let Ok(decision) = &told.decision
         && decision.left_out > 0
     {
         line(out, "  ", &format!("({} parts of the decision did not fit the row)", decision.left_out));
+    }
+}
+
+/// A word of the record, in an operator's.
+fn end(by: &str) -> &str {
+    match by {
+        "final" => "is the caller's answer",
+        "attempts" => "no request may have more attempts",
+        "deadline" => "the next would begin after server.request_total_timeout_seconds",
+        "retries" => "the provider's max_retries are used up",
+        "keys" => "every key was refused",
+        "fallbacks" => "no fallback is left",
+        other => other,
     }
 }
 

@@ -68,6 +68,10 @@ pub struct Step {
     /// What led to the next attempt: it is the `first`, a `retry`, a `rotation` of keys or a new `round` of them, a
     /// `fallback`; or there was none: the `end`.
     pub because: String,
+    /// What ended it: the failure is the caller's answer (`final`); the most `attempts`; the `deadline`; no `retries`, no `keys` or no
+    /// `fallbacks` left. `None`: it went on, or an earlier version wrote the record.
+    #[serde(default)]
+    pub ended_by: Option<String>,
     /// To which leg it went; `None`: the end.
     #[serde(default)]
     pub leg: Option<u16>,

@@ -77,7 +77,7 @@ fn a_record_says_what_decided() {
         r#""because":"fallback","by":"drawn","draw":0."#.to_owned(),
         r#","at_ns":5,"failed":"transient","retry_after_ns":2000000,"seen":[{"provider":"three","key":"three-a","later":true,"state":"open","until_ns":3000000000},{"provider":"three","key":"three-c","later":true,"state":"cooling","until_ns":3000000000}]},"#.to_owned(),
         r#""because":"rotation","by":"only","at_ns":9,"failed":"refused"},"#.to_owned(),
-        r#"{"because":"end","at_ns":9,"failed":"elsewhere"}],"fallbacks":["nobody/\"x\"","two/"],"#.to_owned(),
+        r#"{"because":"end","ended_by":"fallbacks","at_ns":9,"failed":"elsewhere"}],"fallbacks":["nobody/\"x\"","two/"],"#.to_owned(),
         r#""legs":[{"leg":0,"provider":"three","model":"m","balance":"least_busy","keys":[{"key":"three-a","weight":1},{"key":"three-b","weight":1,"out":["disabled"]},{"key":"three-c","weight":2.5}]},{"leg":1,"name":"nobody/\"x\"","skipped":"provider_not_configured"},{"leg":2,"#.to_owned(),
     ] {
         assert!(record.contains(&part), "{part}\nis not in\n{record}");

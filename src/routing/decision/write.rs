@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{BYS, CLASSES, Choice, MOVES, Noted, Seen, Trace, word};
+use super::{BYS, CLASSES, Choice, ENDS, MOVES, Noted, Seen, Trace, word};
 use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId};
 use crate::routing::balance::By;
 use crate::routing::explain;
@@ -100,8 +100,10 @@ impl Writer<'_> {
     fn step(&mut self, legs: &Legs<'_>, trace: &Trace, step: &Noted) {
         self.out.push('{');
         match &step.choice {
-            Some(choice) => self.choice(legs, choice),
-            None => self.out.push_str("\"because\":\"end\""),
+            Ok(choice) => self.choice(legs, choice),
+            Err(end) => {
+                let _ = write!(self.out, "\"because\":\"end\",\"ended_by\":\"{}\"", word(&ENDS, end));
+            }
         }
         let at = step.at.saturating_duration_since(trace.began);
         if !at.is_zero() {
@@ -180,7 +182,7 @@ impl Writer<'_> {
 
     /// The legs that were looked at: the primary alone when all went well at once.
     fn legs(&mut self, legs: &Legs<'_>, trace: &Trace) {
-        let is_plain = matches!(trace.steps.as_slice(), [Noted { choice: Some(Choice { leg: 0, .. }), .. }]);
+        let is_plain = matches!(trace.steps.as_slice(), [Noted { choice: Ok(Choice { leg: 0, .. }), .. }]);
         let numbers = legs.numbers().take(if is_plain { 1 } else { usize::MAX });
         self.out.push_str(",\"legs\":[");
         self.list(numbers, |writer, number| writer.leg(legs, number));
