@@ -70,7 +70,8 @@ fn record() -> Record {
 /// A retry on another key, and a fallback.
 fn trail() -> Vec<Attempted> {
     let by = |provider: &str, key: &str| Some(Box::new((provider.to_owned(), key.to_owned())));
-    let attempted = |leg, by, outcome| Attempted { leg, by, outcome, wait_us: 0, took_us: 1_000, queued_us: 0 };
+    let attempted =
+        |leg, by, outcome| Attempted { leg, by, outcome, wait_us: 0, took_us: 1_000, queued_us: 0 };
     vec![
         attempted(0, by("own", "a"), Outcome::Fault("upstream_unreachable")),
         Attempted { wait_us: 500_000, ..attempted(0, by("own", "b"), Outcome::Status(429)) },

@@ -118,7 +118,10 @@ fn what_is_refused_does_not_go_up() {
         (r#"{"model":"openai/gpt-4o","fallbacks":{}}"#.into(), "invalid_request"),
         (r#"{"model":"openai/gpt-4o","fallbacks":[7]}"#.into(), "invalid_request"),
         (r#"{"model":"openai/gpt-4o","fallbacks":[{"provider":"anthropic"}]}"#.into(), "invalid_request"),
-        (format!(r#"{{"model":"openai/gpt-4o","fallbacks":[{}"a"]}}"#, r#""a","#.repeat(16)), "invalid_request"),
+        (
+            format!(r#"{{"model":"openai/gpt-4o","fallbacks":[{}"a"]}}"#, r#""a","#.repeat(16)),
+            "invalid_request",
+        ),
         (deep(129), "json_too_complex"),
         (many(1_000_001), "json_too_complex"),
         (r#"[{"model":"openai/gpt-4o"}]"#.into(), "invalid_request"),
