@@ -131,6 +131,8 @@ fn a_file_that_changes_in_a_drain_is_left_alone() {
         let upstream = Upstream::answering(ok(ANSWER));
         let config = config(upstream.address);
         let mut node = Node::start_on(&config.to_string(), driver, 1);
+        // A node that has just begun looks once at its files, and ends that look: this waits in line behind it.
+        assert_eq!(run(&node, &["reload"]).code, Some(0));
         let mut caller = Caller::new(&node);
         let whole = request(CHAT, "", ASK);
         let (half, rest) = whole.split_at(whole.len() / 2);

@@ -38,7 +38,7 @@ fn broken() -> Vec<(&'static str, Act, u16, &'static str)> {
         ("reset inside the head", Act::Reset(half.clone()), 502, invalid),
         ("closed inside the head", Act::Close(half), 502, invalid),
         ("no HTTP", Act::Close(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()), 502, invalid),
-        ("a web page", Act::Answer(page), 502, ""),
+        ("a web page", Act::Answer(page), 502, "upstream_status"),
     ];
     for status in [500, 502, 503, 504, 529] {
         broken.push(("a status", Act::error_with(status, CLOSES), status, "c"));
