@@ -91,10 +91,9 @@ async fn long(
 ) -> Result<(), Error> {
     let mut held = Held { look: AnswerLook::new(answer.translation.from), hold: core.net.budget.hold() };
     let mut seen = 0;
-    let announced = announced_bytes(&answer);
-    if announced <= HELD_BYTES_MAX {
-        // So that it is not copied while it grows.
-        body.reserve_exact(announced.saturating_sub(body.len()));
+    if is_checked(&answer) && held.may_hold(&answer, body.len()) {
+        // So that it is not copied while it grows; what a provider announces is held before it is believed.
+        body.reserve_exact(announced_bytes(&answer).saturating_sub(body.len()));
     }
     while is_checked(&answer) && held.may_hold(&answer, body.len()) {
         held.look.push(body.get(seen..).unwrap_or_default())?;
@@ -121,8 +120,8 @@ struct Held {
 impl Held {
     /// Whether it may be held on: it is not said to be too long, is not, and the bodies of this core leave room for it.
     fn may_hold(&mut self, answer: &Answer<'_>, bytes: usize) -> bool {
-        let counted = bytes.saturating_sub(PIECE_BYTES_MAX);
-        bytes.max(announced_bytes(answer)) <= HELD_BYTES_MAX && self.hold.resize(counted).is_ok()
+        let bytes = bytes.max(announced_bytes(answer));
+        bytes <= HELD_BYTES_MAX && self.hold.resize(bytes.saturating_sub(PIECE_BYTES_MAX)).is_ok()
     }
 }
 
