@@ -16,8 +16,8 @@ impl Exchange<'_> {
 
     /// Attempts that were not the first of the primary or of a fallback.
     pub(super) fn retries(&self) -> u64 {
-        let pairs = self.trail.iter().zip(self.trail.iter().skip(1));
-        pairs.filter(|(before, after)| before.leg == after.leg).count() as u64
+        let is_retry = |(at, tried): &(usize, &Tried)| self.last_of_leg(*at, tried.leg).is_some();
+        self.trail.iter().enumerate().filter(is_retry).count() as u64
     }
 
     /// Counts the attempts of a request that ended, unless one served it at once.
@@ -26,17 +26,20 @@ impl Exchange<'_> {
             return;
         }
         let last = self.trail.len();
-        let mut before: Option<&Tried> = None;
         for (number, tried) in (1..).zip(self.trail.iter()) {
             let (Some(provider), _) = self.of(tried) else { continue };
             self.cells().attempted(&provider.name, self.word(tried, number == last));
-            match before {
-                Some(before) if before.leg == tried.leg => self.tally_retry(before, tried, provider),
-                _ if tried.leg > 0 => self.cells().fell_back(&provider.name),
-                _ => {}
+            match self.last_of_leg(number - 1, tried.leg) {
+                Some(before) => self.tally_retry(before, tried, provider),
+                None if tried.leg > 0 => self.cells().fell_back(&provider.name),
+                None => {}
             }
-            before = Some(tried);
         }
+    }
+
+    /// The last attempt of this leg before the one at `at`: a leg may be returned to.
+    fn last_of_leg(&self, at: usize, leg: u16) -> Option<&Tried> {
+        self.trail.iter().take(at).filter(|before| before.leg == leg).last()
     }
 
     fn tally_retry(&self, before: &Tried, tried: &Tried, provider: &Provider) {

@@ -33,9 +33,11 @@ pub(super) fn json(record: &Record) -> Option<String> {
     Some(out)
 }
 
-/// Attempts that were not the first of their leg.
+/// Attempts that were not the first of their leg; a leg may be returned to.
 pub(super) fn retries(trail: &[Attempted]) -> u64 {
-    trail.windows(2).filter(|pair| matches!(pair, [before, after] if before.leg == after.leg)).count() as u64
+    let is_retry =
+        |(at, tried): &(usize, &Attempted)| trail.iter().take(*at).any(|before| before.leg == tried.leg);
+    trail.iter().enumerate().filter(is_retry).count() as u64
 }
 
 fn push(out: &mut String, record: &Record, attempted: &Attempted) {

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use crate::chat::Usage;
 use crate::dialect::Dialect;
+use crate::routing::decision::DECISION_BYTES_MAX;
+use crate::routing::plan::ATTEMPTS_MAX;
 
 /// Everything that a core knows about one ended request.
 #[derive(Debug)]
@@ -94,10 +96,7 @@ pub enum Outcome {
 }
 
 /// Bound on the attempts of a record, as many as a request may make.
-pub const TRAIL_MAX: usize = 256;
-
-/// Bound on a decision, bytes.
-pub const DECISION_BYTES_MAX: usize = 2048;
+pub const TRAIL_MAX: usize = ATTEMPTS_MAX as usize;
 
 /// Bound on each logged body, bytes.
 pub const CONTENT_BYTES_MAX: usize = 256 * 1024;

@@ -216,7 +216,7 @@ fn a_row_of_postgres_is_told_alike() {
     ask(1, &[("DB", "wrong")]).has(1, &["password authentication failed", "Check user and password"]);
     // As a node of an earlier version made it.
     postgres.run("why", "ALTER TABLE logs DROP COLUMN decision; ALTER TABLE logs DROP COLUMN attempt_trail");
-    ask(1, &known).has(0, &["nothing was decided", "nothing: no attempt was made"]);
+    ask(1, &known).has(0, &["no decision can be told: the row holds none", "the row holds no attempt trail"]);
     postgres.run("why", "DROP TABLE logs");
     ask(1, &known).has(1, &["\"logs\" does not exist"]);
 }

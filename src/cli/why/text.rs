@@ -48,7 +48,7 @@ pub(super) fn told(told: &Told) -> String {
             out.push_str("\nwho could serve it\n");
             decision.legs.iter().for_each(|leg| candidates(&mut out, leg, &decision.steps));
         }
-        Err(_) if told.trail.is_empty() => {
+        Err(_) if told.trail.is_empty() && told.row.attempts == 0 => {
             line(&mut out, "\nnothing was decided: ", "the request ended before a provider was chosen");
         }
         Err(why) => line(&mut out, "\nno decision can be told: ", &Printable(why).to_string()),
@@ -97,6 +97,7 @@ fn verdict(told: &Told) -> String {
         let _ = write!(text, ", model {}", Printable(&row.model));
     }
     match count(&told.trail) {
+        0 if row.attempts > 0 => {}
         0 => text.push_str("; no provider was asked"),
         1 => text.push_str(", at the first attempt"),
         count => {
@@ -231,12 +232,14 @@ fn attempts(out: &mut String, told: &Told) {
             led(out, step);
         }
     }
-    if told.trail.is_empty() {
-        line(out, "  ", "nothing: no attempt was made");
+    match told.trail.is_empty() {
+        true if told.row.attempts > 0 => line(out, "  ", "the row holds no attempt trail"),
+        true => line(out, "  ", "nothing: no attempt was made"),
+        false => {}
     }
     if let Some(step) = steps.iter().find(|step| step.leg.is_none()) {
         let failed = step.failed.as_deref().map(|failed| format!(", as the last was {}", class(failed)));
-        let by = step.ended_by.as_deref().map(|by| format!(" and {}", end(by)));
+        let by = step.ended_by.as_deref().map(|by| format!(" and {}", Printable(end(by))));
         line(out, "  ", &format!("then it gave up{}{}", failed.unwrap_or_default(), by.unwrap_or_default()));
         known(out, step);
     }
