@@ -300,7 +300,7 @@ fn a_librarys_prefix_is_nobodys_home_and_a_vendors_path_behind_it_is() {
             for version in ["/v1", ""] {
                 let chat = format!("{library}{version}/chat/completions");
                 assert_eq!(caller.post(&chat, ASK.replace("openai/", "")).text(), ANSWER, "{chat}");
-                let unknown = caller.post(&chat, ASK.replace("gpt-4o", "gpt-5"));
+                let unknown = caller.post(&chat, ASK.replace("openai/gpt-4o", "gpt-5"));
                 assert_eq!((unknown.status, &*unknown.code()), (400, "model_not_found"));
                 assert!(unknown.json().get("is_bifrost_error").is_none(), "OpenAI's own shape");
                 let list = caller.get(&format!("{library}{version}/models")).json();
