@@ -1,16 +1,19 @@
 //! The table of paths: which dialect a caller speaks there, which operation it asks for, whose errors it expects.
-//! Paths are compared byte for byte, never decoded: an escaped or dotted spelling of a route is not that route.
+//! Paths are compared byte for byte, never decoded: an escaped or dotted spelling of a route is not that route. Only the
+//! name of a model that ends a path is decoded.
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Operation};
 use crate::http::Method;
 
 /// What a path is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A conversation with a model, in the given dialect.
-    Chat(Dialect),
+    /// Something that a model is asked for, in the given dialect; that of a whole answer where it may be a stream, too.
+    Inference(Operation, Dialect),
     /// The list of models, in the given dialect's shape.
     Models(Dialect),
+    /// One model of that list, likewise.
+    Model(Dialect),
     /// Whether this node serves.
     Health,
     /// Prometheus text.
@@ -22,16 +25,16 @@ pub enum Endpoint {
 pub enum Surface {
     /// `/v1/*`: OpenAI's shape with Bifrost's facts around it.
     Native,
-    /// `/openai/*`.
+    /// `/openai/*`, and the prefixes of libraries (`/litellm/*`, `/langchain/*`, `/pydanticai/*`).
     OpenAi,
-    /// `/anthropic/*`.
+    /// `/anthropic/*`, also behind such a prefix.
     Anthropic,
 }
 
 /// One row of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The path, and its label in metrics.
+    /// The path, and its label in metrics. [`MODEL`] at its end stands for a model's name.
     pub path: &'static str,
     /// The one method it takes (a GET route takes HEAD as well).
     pub method: Method,
@@ -43,38 +46,90 @@ pub struct Route {
     pub home: Option<&'static str>,
 }
 
-const fn post(path: &'static str, dialect: Dialect, surface: Surface, home: Option<&'static str>) -> Route {
-    Route { path, method: Method::Post, endpoint: Endpoint::Chat(dialect), surface, home }
+/// What ends a path with a model's name.
+pub const MODEL: &str = "{model}";
+
+const OPENAI: Option<&str> = Some("openai");
+const ANTHROPIC: Option<&str> = Some("anthropic");
+
+/// A row for each place where callers speak OpenAI's dialect: a prefix, its error bodies, its home. A library's prefix is
+/// nobody's home: bare names there mean what they mean at `/v1` (compat.md 2.7 names no other).
+macro_rules! openai {
+    ($method:ident, $path:literal, $endpoint:expr) => {
+        openai!($method, $path, $endpoint,
+            "/v1" Native None, "/openai/v1" OpenAi OPENAI, "/openai" OpenAi OPENAI,
+            "/litellm/v1" OpenAi None, "/litellm" OpenAi None,
+            "/langchain/v1" OpenAi None, "/langchain" OpenAi None,
+            "/pydanticai/v1" OpenAi None, "/pydanticai" OpenAi None)
+    };
+    ($method:ident, $path:literal, $endpoint:expr, $($prefix:literal $surface:ident $home:expr),*) => {
+        &[$(Route {
+            path: concat!($prefix, $path),
+            method: Method::$method,
+            endpoint: $endpoint,
+            surface: Surface::$surface,
+            home: $home,
+        }),*]
+    };
 }
 
-const fn get(path: &'static str, endpoint: Endpoint, surface: Surface) -> Route {
-    Route { path, method: Method::Get, endpoint, surface, home: None }
+/// The same for Anthropic's.
+macro_rules! anthropic {
+    ($method:ident, $path:literal, $endpoint:expr) => {
+        openai!($method, $path, $endpoint,
+            "/anthropic/v1" Anthropic ANTHROPIC, "/litellm/anthropic/v1" Anthropic ANTHROPIC,
+            "/langchain/anthropic/v1" Anthropic ANTHROPIC, "/pydanticai/anthropic/v1" Anthropic ANTHROPIC)
+    };
 }
 
-/// Every route that this version has, the most used first.
-pub static ROUTES: [Route; 10] = [
-    post("/v1/chat/completions", Dialect::OpenAi, Surface::Native, None),
-    post("/openai/v1/chat/completions", Dialect::OpenAi, Surface::OpenAi, Some("openai")),
-    post("/openai/chat/completions", Dialect::OpenAi, Surface::OpenAi, Some("openai")),
-    post("/anthropic/v1/messages", Dialect::Anthropic, Surface::Anthropic, Some("anthropic")),
-    get("/v1/models", Endpoint::Models(Dialect::OpenAi), Surface::Native),
-    get("/openai/v1/models", Endpoint::Models(Dialect::OpenAi), Surface::OpenAi),
-    get("/openai/models", Endpoint::Models(Dialect::OpenAi), Surface::OpenAi),
-    get("/anthropic/v1/models", Endpoint::Models(Dialect::Anthropic), Surface::Anthropic),
-    get("/health", Endpoint::Health, Surface::Native),
-    get("/metrics", Endpoint::Metrics, Surface::Native),
+const fn open_ai(operation: Operation) -> Endpoint {
+    Endpoint::Inference(operation, Dialect::OpenAi)
+}
+
+const fn claude(operation: Operation) -> Endpoint {
+    Endpoint::Inference(operation, Dialect::Anthropic)
+}
+
+const fn own(path: &'static str, endpoint: Endpoint) -> Route {
+    Route { path, method: Method::Get, endpoint, surface: Surface::Native, home: None }
+}
+
+/// Every route that this version has, in groups, the most used first.
+static ROUTES: [&[Route]; 11] = [
+    openai!(Post, "/chat/completions", open_ai(Operation::Chat)),
+    anthropic!(Post, "/messages", claude(Operation::Chat)),
+    openai!(Post, "/embeddings", open_ai(Operation::Embedding)),
+    openai!(Post, "/completions", open_ai(Operation::TextCompletion)),
+    openai!(Post, "/moderations", open_ai(Operation::Moderation)),
+    anthropic!(Post, "/messages/count_tokens", claude(Operation::CountTokens)),
+    openai!(Get, "/models", Endpoint::Models(Dialect::OpenAi)),
+    anthropic!(Get, "/models", Endpoint::Models(Dialect::Anthropic)),
+    &[own("/health", Endpoint::Health), own("/metrics", Endpoint::Metrics)],
+    openai!(Get, "/models/{model}", Endpoint::Model(Dialect::OpenAi)),
+    anthropic!(Get, "/models/{model}", Endpoint::Model(Dialect::Anthropic)),
 ];
+
+/// All of them.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().copied().flatten()
+}
 
 /// The route of a path, whatever the method.
 pub fn find(path: &[u8]) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| route.path.as_bytes() == path)
+    let exact = routes().find(|route| route.path.as_bytes() == path);
+    exact.or_else(|| routes().find(|route| route.model(path).is_some()))
 }
+
+/// Prefixes of libraries, each with the vendors' paths behind it (compat.md 2.7).
+const LIBRARIES: [&[u8]; 3] = [b"/litellm", b"/langchain", b"/pydanticai"];
 
 /// Whose error shape fits a path that no route has: that of the nearest prefix.
 pub fn surface_of(path: &[u8]) -> Surface {
-    if path.starts_with(b"/anthropic/") {
+    let behind = LIBRARIES.iter().find_map(|library| path.strip_prefix(*library));
+    let behind = behind.filter(|behind| behind.first() == Some(&b'/'));
+    if behind.unwrap_or(path).starts_with(b"/anthropic/") {
         Surface::Anthropic
-    } else if path.starts_with(b"/openai/") {
+    } else if behind.is_some() || path.starts_with(b"/openai/") {
         Surface::OpenAi
     } else {
         Surface::Native
@@ -111,6 +166,35 @@ impl Route {
             _ => "POST, OPTIONS",
         }
     }
+
+    /// The model that `path` names, when the route ends with one: percent-escapes undone (RFC 3986 §2.1), slashes its own.
+    /// `None`: it is another path, or names none: text that is empty, not UTF-8, holds a control character, or has a
+    /// segment that is empty or of dots.
+    pub fn model(&self, path: &[u8]) -> Option<String> {
+        let stem = self.path.strip_suffix(MODEL)?;
+        let name = unescaped(path.strip_prefix(stem.as_bytes())?)?;
+        let is_plain = name.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+        (is_plain && !name.contains(char::is_control)).then_some(name)
+    }
+}
+
+/// Percent-escapes undone, once. `None`: one is cut or holds no digits, or it makes no text.
+fn unescaped(path: &[u8]) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (digits, behind) = rest.split_at_checked(2)?;
+        rest = behind;
+        let mut digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
+        let value = digits.try_fold(0, |value, digit| Some(value * 16 + digit?))?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -134,6 +218,7 @@ mod tests {
             ("GET http://a/openai/models HTTP/2.0\r\n", Surface::OpenAi),
             ("GET HTTPS://a:1/openai/models HTTP/2.0\n", Surface::OpenAi),
             ("BREW /openai/v1/models HTTP/1.1", Surface::OpenAi),
+            ("POST /langchain/anthropic/v1/messages HTTP/1.1", Surface::Anthropic),
             ("GET http://openai/v1/models HTTP/1.1", Surface::Native),
             ("GET http:///anthropic/", Surface::Anthropic),
             ("GET\r\n/anthropic/ HTTP/1.1", Surface::Native),
@@ -148,7 +233,78 @@ mod tests {
     #[test]
     fn unknown_paths_answer_in_the_nearest_shape() {
         assert_eq!(surface_of(b"/anthropic/v1/complete"), Surface::Anthropic);
-        assert_eq!(surface_of(b"/openai/v1/embeddings"), Surface::OpenAi);
-        assert_eq!(surface_of(b"/v2"), Surface::Native);
+        assert_eq!(surface_of(b"/openai/v1/files"), Surface::OpenAi);
+        assert_eq!(surface_of(b"/langchain/x"), Surface::OpenAi);
+        assert_eq!(surface_of(b"/litellm/anthropic/v1/complete"), Surface::Anthropic);
+        for path in ["/v2", "/litellmx/v1/models", "/litellm", "/x/anthropic/v1/messages"] {
+            assert_eq!(surface_of(path.as_bytes()), Surface::Native, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_path_stands_once_and_its_errors_are_those_of_its_prefix() {
+        let mut paths: Vec<&str> = routes().map(|route| route.path).collect();
+        for route in routes() {
+            assert_eq!(surface_of(route.path.as_bytes()), route.surface, "{route:?}");
+            assert_eq!(find(route.path.as_bytes()), Some(route));
+        }
+        let count = paths.len();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!((paths.len(), count), (9 * 6 + 4 * 4 + 2, paths.len()));
+    }
+
+    #[test]
+    fn a_vendors_path_is_its_home_and_a_librarys_prefix_is_nobodys() {
+        let of = |path: &str| find(path.as_bytes()).map(|route| (route.endpoint, route.surface, route.home));
+        let chat = open_ai(Operation::Chat);
+        for path in
+            ["/litellm/v1/chat/completions", "/langchain/chat/completions", "/pydanticai/chat/completions"]
+        {
+            assert_eq!(of(path), Some((chat, Surface::OpenAi, None)), "{path}");
+        }
+        assert_eq!(of("/v1/chat/completions"), Some((chat, Surface::Native, None)));
+        assert_eq!(of("/openai/chat/completions"), Some((chat, Surface::OpenAi, OPENAI)));
+        let count = claude(Operation::CountTokens);
+        for path in ["/anthropic/v1/messages/count_tokens", "/pydanticai/anthropic/v1/messages/count_tokens"]
+        {
+            assert_eq!(of(path), Some((count, Surface::Anthropic, ANTHROPIC)), "{path}");
+        }
+        for path in ["/litellm/openai/v1/chat/completions", "/anthropic/messages", "/v1/messages"] {
+            assert_eq!(of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_models_name_is_decoded_once_and_may_hold_slashes() {
+        let named = |path: &str| find(path.as_bytes()).and_then(|route| route.model(path.as_bytes()));
+        for (path, name) in [
+            ("/v1/models/gpt-4o", "gpt-4o"),
+            ("/openai/models/openai/gpt-4o", "openai/gpt-4o"),
+            ("/litellm/v1/models/a/b/c", "a/b/c"),
+            ("/anthropic/v1/models/anthropic%2Fclaude-x", "anthropic/claude-x"),
+            ("/v1/models/a%252fb", "a%2fb"),
+            ("/v1/models/%c3%a4:free", "ä:free"),
+            ("/v1/models/..a", "..a"),
+        ] {
+            assert_eq!(named(path).as_deref(), Some(name), "{path}");
+        }
+        for path in [
+            "/v1/models/",
+            "/v1/models/.",
+            "/v1/models/%2e%2E",
+            "/v1/models/a/../b",
+            "/v1/models/a%2f%2e%2e",
+            "/v1/models//a",
+            "/v1/models/a/",
+            "/v1/models/a%2F",
+            "/v1/models/%ff",
+            "/v1/models/%0a",
+            "/v1/models/%2",
+            "/v1/models/%zz",
+        ] {
+            assert_eq!(find(path.as_bytes()), None, "{path}");
+        }
+        assert_eq!(named("/v1/models"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The table of providers: name to dialect, base URL, paths, authentication. Data, not code; which keys a config has for
 //! one, and where it moved its base URL, is `config`'s.
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Operation};
 
 /// One provider that we know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +12,42 @@ pub struct Entry {
     pub dialect: Option<Dialect>,
     /// Absolute URL without a trailing `/`; empty when it isn't fixed or the provider is not served.
     pub base_url: &'static str,
-    /// Path of chat requests, appended to the base URL's path; starts with `/`. Empty when not served.
-    pub chat_path: &'static str,
-    /// Path of the model list, likewise; `None`: the provider has none.
-    pub models_path: Option<&'static str>,
+    /// What its paths begin with, behind the base URL's path: `/v1`, or empty.
+    pub version: &'static str,
+    /// Whether it has a list of models.
+    pub lists_models: bool,
+}
+
+impl Entry {
+    /// Path of an operation, to be appended to the base URL's path; starts with `/`. `None`: its API has no such operation,
+    /// or it is not served. That the API has one does not say that the provider does: it says so itself.
+    pub fn path(&self, operation: Operation) -> Option<String> {
+        let path = path(self.dialect?, operation)?;
+        (operation != Operation::ListModels || self.lists_models).then(|| format!("{}{path}", self.version))
+    }
+}
+
+/// Where a dialect has an operation, behind the version.
+fn path(dialect: Dialect, operation: Operation) -> Option<&'static str> {
+    match (dialect, operation) {
+        (Dialect::OpenAi, Operation::Chat | Operation::ChatStream) => Some("/chat/completions"),
+        (Dialect::OpenAi, Operation::TextCompletion | Operation::TextCompletionStream) => {
+            Some("/completions")
+        }
+        (Dialect::OpenAi, Operation::Embedding) => Some("/embeddings"),
+        (Dialect::OpenAi, Operation::Moderation) => Some("/moderations"),
+        (Dialect::Anthropic, Operation::Chat | Operation::ChatStream) => Some("/messages"),
+        (Dialect::Anthropic, Operation::CountTokens) => Some("/messages/count_tokens"),
+        (Dialect::OpenAi | Dialect::Anthropic, Operation::ListModels) => Some("/models"),
+        (Dialect::OpenAi, Operation::CountTokens)
+        | (
+            Dialect::Anthropic,
+            Operation::TextCompletion
+            | Operation::TextCompletionStream
+            | Operation::Embedding
+            | Operation::Moderation,
+        ) => None,
+    }
 }
 
 /// How a dialect's credential travels upstream.
@@ -48,37 +80,24 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|entry| entry.name)
 }
 
-const CHAT: &str = "/v1/chat/completions";
-const MODELS: Option<&str> = Some("/v1/models");
-
 /// A provider that speaks OpenAI's chat completions with a bearer key.
 const fn open_ai(name: &'static str, base_url: &'static str) -> Entry {
-    Entry { name, dialect: Some(Dialect::OpenAi), base_url, chat_path: CHAT, models_path: MODELS }
+    Entry { name, dialect: Some(Dialect::OpenAi), base_url, version: "/v1", lists_models: true }
 }
 
 /// A provider that a config may name and this version does not serve.
 const fn later(name: &'static str) -> Entry {
-    Entry { name, dialect: None, base_url: "", chat_path: "", models_path: None }
+    Entry { name, dialect: None, base_url: "", version: "", lists_models: false }
 }
 
 static TABLE: [Entry; 39] = [
     open_ai("openai", "https://api.openai.com"),
-    Entry {
-        name: "anthropic",
-        dialect: Some(Dialect::Anthropic),
-        base_url: "https://api.anthropic.com",
-        chat_path: "/v1/messages",
-        models_path: MODELS,
-    },
+    Entry { dialect: Some(Dialect::Anthropic), ..open_ai("anthropic", "https://api.anthropic.com") },
     open_ai("openrouter", "https://openrouter.ai/api"),
     open_ai("cerebras", "https://api.cerebras.ai"),
     open_ai("mistral", "https://api.mistral.ai"),
     open_ai("groq", "https://api.groq.com/openai"),
-    Entry {
-        chat_path: "/chat/completions",
-        models_path: None,
-        ..open_ai("perplexity", "https://api.perplexity.ai")
-    },
+    Entry { version: "", lists_models: false, ..open_ai("perplexity", "https://api.perplexity.ai") },
     open_ai("parasail", "https://api.parasail.io"),
     open_ai("nebius", "https://api.tokenfactory.nebius.com"),
     open_ai("xai", "https://api.x.ai"),
@@ -130,7 +149,30 @@ mod tests {
     fn a_served_provider_has_a_url_and_a_path() {
         for entry in TABLE.iter().filter(|entry| entry.dialect.is_some()) {
             assert!(entry.base_url.starts_with("https://") && !entry.base_url.ends_with('/'), "{entry:?}");
-            assert!(entry.chat_path.starts_with('/'), "{entry:?}");
+            assert!(matches!(entry.version, "" | "/v1"), "{entry:?}");
+            assert!(entry.path(Operation::Chat).is_some_and(|path| path.starts_with('/')), "{entry:?}");
         }
+    }
+
+    #[test]
+    fn a_path_is_that_of_the_providers_api() {
+        let path = |name: &str, operation| find(name).unwrap().path(operation);
+        let some = |text: &str| Some(text.to_owned());
+        for (operation, open_ai, anthropic) in [
+            (Operation::ListModels, some("/v1/models"), some("/v1/models")),
+            (Operation::Chat, some("/v1/chat/completions"), some("/v1/messages")),
+            (Operation::ChatStream, some("/v1/chat/completions"), some("/v1/messages")),
+            (Operation::TextCompletion, some("/v1/completions"), None),
+            (Operation::TextCompletionStream, some("/v1/completions"), None),
+            (Operation::Embedding, some("/v1/embeddings"), None),
+            (Operation::Moderation, some("/v1/moderations"), None),
+            (Operation::CountTokens, None, some("/v1/messages/count_tokens")),
+        ] {
+            assert_eq!(path("openai", operation), open_ai, "{operation:?}");
+            assert_eq!(path("anthropic", operation), anthropic, "{operation:?}");
+            assert_eq!(path("gemini", operation), None, "{operation:?}");
+        }
+        assert_eq!(path("perplexity", Operation::Chat), some("/chat/completions"));
+        assert_eq!(path("perplexity", Operation::ListModels), None);
     }
 }

@@ -19,6 +19,7 @@ use corelane::config::snapshot::{
     Snapshot, Transport, Whence,
 };
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
+use corelane::dialect::Operation;
 use serde_json::{Value, json};
 
 use environment::{Fixtures, environment};
@@ -371,13 +372,17 @@ fn printed(loaded: &Loaded) -> String {
 }
 
 fn print_provider(out: &mut String, provider: &Provider) {
-    let Provider { name, dialect, origin, authority, base_path, chat_path, models_path, keys, .. } = provider;
-    let Provider { chat_stream_path, operations, retry, .. } = provider;
+    let Provider { name, dialect, origin, authority, base_path, targets, keys, operations, retry, .. } =
+        provider;
+    let target = |operation| targets.of(operation).unwrap_or_default();
+    let (chat, streams) = (target(Operation::Chat), target(Operation::ChatStream));
     let scheme = if origin.tls { "https" } else { "http" };
     let _ = writeln!(
         out,
-        "{name}: {dialect:?} {scheme} {}:{} host={authority} base={base_path:?} chat={chat_path} models={models_path:?}",
-        origin.host, origin.port
+        "{name}: {dialect:?} {scheme} {}:{} host={authority} base={base_path:?} chat={chat} models={:?}",
+        origin.host,
+        origin.port,
+        targets.of(Operation::ListModels)
     );
     let _ = writeln!(
         out,
@@ -388,8 +393,10 @@ fn print_provider(out: &mut String, provider: &Provider) {
         provider.extra_headers,
         if provider.key_less { ", key-less" } else { "" }
     );
-    if chat_stream_path != chat_path || *operations != Operations::default() {
-        let _ = writeln!(out, "  streams={chat_stream_path} {operations:?}");
+    if streams != chat || *operations != Operations::default() {
+        let others = Operation::ALL.into_iter().skip(3).filter_map(|operation| targets.of(operation));
+        let others: Vec<&str> = others.collect();
+        let _ = writeln!(out, "  streams={streams} others={others:?} {operations:?}");
     }
     if let Some(line) = pacing_line(provider) {
         let _ = writeln!(out, "  {line}");

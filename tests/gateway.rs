@@ -58,6 +58,8 @@ mod models;
 mod names;
 #[path = "gateway/nginx.rs"]
 mod nginx;
+#[path = "gateway/operations.rs"]
+mod operations;
 #[path = "gateway/own_fields.rs"]
 mod own_fields;
 #[cfg(debug_assertions)]

@@ -12,6 +12,7 @@ use super::output;
 use super::place::ConfigPlace;
 use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Secret, Snapshot};
 use crate::config::{Printable, nearest};
+use crate::dialect::Operation;
 use crate::error::Error;
 use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Leg, Reason, Rejected};
 use crate::routing::health::Untroubled;
@@ -19,6 +20,15 @@ use crate::routing::plan::plan;
 
 /// Providers not tried that words name; JSON names all.
 const OTHERS_MAX: usize = 10;
+
+/// What a model may be asked for.
+const OPERATIONS: [Operation; 5] = [
+    Operation::Chat,
+    Operation::TextCompletion,
+    Operation::Embedding,
+    Operation::Moderation,
+    Operation::CountTokens,
+];
 
 /// `corelane explain`.
 #[derive(Debug, Args)]
@@ -32,6 +42,10 @@ pub(super) struct Explain {
     /// The vendor whose path is called, /openai/… or /anthropic/… [default: /v1/…, nobody's].
     #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic"]))]
     pub home: Option<String>,
+    /// What is asked for, by its name in allowed_requests.
+    #[arg(long, value_name = "NAME", default_value = "chat_completion",
+        value_parser = PossibleValuesParser::new(OPERATIONS.map(Operation::name)))]
+    pub operation: String,
     /// Of a request that asks for a stream.
     #[arg(long)]
     pub stream: bool,
@@ -65,7 +79,8 @@ pub(super) fn run(arguments: &Explain) -> ExitCode {
         assume_keys(&mut snapshot);
     }
     let Explain { model: name, home, stream, .. } = arguments;
-    let asked = Asked { name, home: home.as_deref(), stream: *stream };
+    let operation = Operation::of(&arguments.operation).unwrap_or(Operation::Chat).streamed(*stream);
+    let asked = Asked { name, home: home.as_deref(), operation };
     let now = Instant::now();
     let explained = explain::explain(&snapshot, asked, now);
     let is_served = explained.as_ref().is_ok_and(|explained| explained.error.is_none());
@@ -163,7 +178,7 @@ impl View<'_> {
             }
             Because::OnlyListing => "no other provider's keys list it".to_owned(),
         };
-        let path = if self.arguments.stream { &provider.chat_stream_path } else { &provider.chat_path };
+        let path = provider.targets.of(self.asked.operation).unwrap_or_default();
         let scheme = if provider.origin.tls { "https" } else { "http" };
         format!(
             "model \"{}\" means the provider {}: {why}\n{scheme}://{}{}\n",
@@ -270,12 +285,13 @@ impl View<'_> {
 
     fn json(&self, explained: &Explained<'_>) -> Value {
         let Explain { model, home, stream, .. } = self.arguments;
+        let operation = self.asked.operation.name();
         let explanation = match explained {
             Ok(explanation) => explanation,
             Err(error) => {
                 return json!({
-                    "model": model, "home": home, "stream": stream, "target": null, "attempts": [], "skipped": [],
-                    "rejected": [], "providers_not_tried": [], "error": error_json(error), "draw": null,
+                    "model": model, "home": home, "operation": operation, "stream": stream, "target": null,
+                    "attempts": [], "skipped": [], "rejected": [], "providers_not_tried": [], "error": error_json(error), "draw": null,
                 });
             }
         };
@@ -285,6 +301,7 @@ impl View<'_> {
         json!({
             "model": model,
             "home": home,
+            "operation": operation,
             "stream": stream,
             "target": {
                 "provider": self.provider(Some(explanation.target.provider)).map(|provider| &provider.name),

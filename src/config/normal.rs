@@ -15,10 +15,11 @@ use super::fallbacks::ANY_MODEL;
 use super::network::is_secret_header;
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
-    AdminApi, Balance, Breaker, Client, Concurrency, Key, LogsStore, Models, OnClientGone, Operations,
-    Origin, Pem, Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, Server, ServerTls, Snapshot,
-    SslMode, Transport, Whence,
+    AdminApi, Balance, Breaker, Client, Concurrency, Key, LogsStore, Models, OnClientGone, Origin, Pem,
+    Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, Server, ServerTls, Snapshot, SslMode,
+    Transport, Whence,
 };
+use crate::dialect::Operation;
 use crate::provider;
 
 /// The variable that keys the digest over secrets.
@@ -231,9 +232,7 @@ impl Writer<'_> {
             origin: Origin { tls: _, host: _, port: _, transport }, // `base_url`
             authority: _,
             base_path: _,
-            chat_path: _, // `written_custom`, or from the name and the base path, like the others
-            chat_stream_path: _,
-            models_path: _,
+            targets: _, // `written_custom`, or from the name and the base path
             operations: _,
             keys,
             key_less: _,
@@ -463,34 +462,27 @@ fn written_fallbacks(fallbacks: &[(String, Vec<String>)]) -> Value {
 
 fn written_custom(provider: &Provider, at: &At<'_>) -> Value {
     let Provider { operations, key_less, .. } = provider;
-    let Operations { list_models, chat, chat_stream } = operations;
+    let allowed = Operation::ALL.map(|operation| (operation.name().to_owned(), operations.has(operation)));
     let base =
         at.member("base_provider_type").and_then(|base| base.text()).unwrap_or_default().to_lowercase();
     json!({
         "request_path_overrides": map(&path_overrides(provider, &base)),
         "base_provider_type": base,
         "is_key_less": key_less,
-        "allowed_requests": {
-            "list_models": list_models,
-            "chat_completion": chat,
-            "chat_completion_stream": chat_stream,
-        },
+        "allowed_requests": Value::from_iter(allowed),
     })
 }
 
 /// The paths that are not those of the provider that it is based on.
 fn path_overrides(provider: &Provider, base: &str) -> Vec<(String, String)> {
-    let Provider { base_path, chat_path, chat_stream_path, models_path, .. } = provider;
+    let Provider { base_path, targets, .. } = provider;
     let entry = provider::find(base).filter(|_| provider.dialect.is_some());
     let Some(entry) = entry else { return Vec::new() };
-    let paths = [
-        ("chat_completion", Some(chat_path), Some(entry.chat_path)),
-        ("chat_completion_stream", Some(chat_stream_path), Some(entry.chat_path)),
-        ("list_models", models_path.as_ref(), entry.models_path),
-    ];
-    let others = paths.into_iter().filter_map(|(name, path, usual)| {
-        let path = path.map(|path| path.strip_prefix(base_path.as_str()).unwrap_or(path))?;
-        (!path.is_empty() && Some(path) != usual).then(|| (name.to_owned(), path.to_owned()))
+    let others = Operation::ALL.into_iter().filter_map(|operation| {
+        let path = targets.of(operation)?;
+        let path = path.strip_prefix(base_path.as_str()).unwrap_or(path);
+        let is_other = !path.is_empty() && entry.path(operation).as_deref() != Some(path);
+        is_other.then(|| (operation.name().to_owned(), path.to_owned()))
     });
     others.collect()
 }
@@ -510,8 +502,7 @@ fn base_url(provider: &Provider) -> String {
         return String::new();
     }
     let scheme = if origin.tls { "https" } else { "http" };
-    let brings_version =
-        provider::find(name).map_or(dialect.is_some(), |entry| entry.chat_path.starts_with("/v1/"));
+    let brings_version = provider::find(name).map_or(dialect.is_some(), |entry| entry.version == "/v1");
     let version = if brings_version && base_path.ends_with("/v1") { "/v1" } else { "" };
     format!("{scheme}://{authority}{base_path}{version}")
 }

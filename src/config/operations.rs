@@ -1,31 +1,23 @@
 //! `custom_provider_config.allowed_requests` and `request_path_overrides`: what a custom provider may be asked for, and on
-//! which paths. The names are Bifrost's request types, of which this version serves three; refusing a request that is
-//! not allowed is `gateway`'s.
+//! which paths. The names are Bifrost's request types, and `moderation`, which it has none for; refusing a request that is
+//! not allowed is `routing`'s.
 
 use super::document::At;
 use super::fault::{Printable, Report};
 use super::file::{Effect, Key, Kind, When};
-use super::snapshot::Operations;
+use super::snapshot::{Operations, Targets};
 use super::url::check_target;
+use crate::dialect::Operation;
 
-/// Those that this version serves.
-const LIST_MODELS: &str = "list_models";
-const CHAT: &str = "chat_completion";
-const CHAT_STREAM: &str = "chat_completion_stream";
-
-/// The others: a config may name them, and nothing here asks for them.
-const UNSERVED: [&str; 57] = [
-    "text_completion",
-    "text_completion_stream",
+/// Those beside the ones that this version serves: a config may name them, and nothing here asks for them.
+const UNSERVED: [&str; 53] = [
     "responses",
     "responses_stream",
     "responses_retrieve",
     "responses_delete",
     "responses_cancel",
     "responses_input_items",
-    "count_tokens",
     "compaction",
-    "embedding",
     "rerank",
     "ocr",
     "speech",
@@ -81,7 +73,7 @@ pub(crate) static ALLOWED_REQUESTS: &[Key] = &keys(Kind::Bool, Effect::Honoured)
 pub(crate) static PATH_OVERRIDES: &[Key] =
     &keys(Kind::Text, Effect::Ignored(When::Asking, "this version does not serve the operation"));
 
-const SERVED_COUNT: usize = 3;
+const SERVED_COUNT: usize = Operation::ALL.len();
 const COUNT: usize = SERVED_COUNT + UNSERVED.len();
 
 /// One key for each operation.
@@ -89,14 +81,11 @@ const fn keys(kind: Kind, unserved: Effect) -> [Key; COUNT] {
     let mut keys = [Key { name: "", kind, effect: unserved, is_secret: false }; COUNT];
     let mut index = 0;
     while index < COUNT {
-        keys[index].name = match index {
-            0 => LIST_MODELS,
-            1 => CHAT,
-            2 => CHAT_STREAM,
-            _ => UNSERVED[index - SERVED_COUNT],
-        };
         if index < SERVED_COUNT {
+            keys[index].name = Operation::ALL[index].name();
             keys[index].effect = Effect::Honoured;
+        } else {
+            keys[index].name = UNSERVED[index - SERVED_COUNT];
         }
         index += 1;
     }
@@ -108,13 +97,10 @@ pub(crate) fn allowed(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Opera
     let Some(at) = custom.and_then(|custom| custom.member("allowed_requests")) else {
         return Operations::default();
     };
-    let is_allowed = |operation: &str| at.member(operation).and_then(|at| at.bool()) == Some(true);
-    let operations = Operations {
-        list_models: is_allowed(LIST_MODELS),
-        chat: is_allowed(CHAT),
-        chat_stream: is_allowed(CHAT_STREAM),
-    };
-    if !operations.chat && !operations.chat_stream {
+    let is_allowed =
+        |operation: &Operation| at.member(operation.name()).and_then(|at| at.bool()) == Some(true);
+    let operations = Operation::ALL.into_iter().filter(is_allowed).fold(Operations::NONE, Operations::with);
+    if [Operations::NONE, Operations::NONE.with(Operation::ListModels)].contains(&operations) {
         let message = "the provider serves no conversation: what is not set to true here is refused, \
              chat_completion and chat_completion_stream too";
         report.warn(at.name_spot(), message);
@@ -122,33 +108,40 @@ pub(crate) fn allowed(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Opera
     operations
 }
 
-/// Paths in place of the base provider's own; `None`: its own.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Paths {
-    /// Of `list_models`.
-    pub(crate) list_models: Option<String>,
-    /// Of `chat_completion`.
-    pub(crate) chat: Option<String>,
-    /// Of `chat_completion_stream`.
-    pub(crate) chat_stream: Option<String>,
-}
-
-/// The paths that a custom provider overrides, each with a leading `/` and perhaps a query.
-pub(crate) fn paths(custom: Option<&At<'_>>, allowed: Operations, report: &mut Report<'_>) -> Paths {
-    let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else {
-        return Paths::default();
-    };
-    let mut path = |operation: &str| at.member(operation).and_then(|at| path(&at, report));
-    let paths = Paths { list_models: path(LIST_MODELS), chat: path(CHAT), chat_stream: path(CHAT_STREAM) };
-    let (one, other) = match (&paths.chat, &paths.chat_stream) {
-        (Some(_), None) if allowed.chat_stream => (CHAT, CHAT_STREAM),
-        (None, Some(_)) if allowed.chat => (CHAT_STREAM, CHAT),
-        _ => return paths,
-    };
-    if let Some(at) = at.member(one) {
-        let message =
-            format!("{other} keeps the base provider's own path; name it too if it goes the same way");
-        report.warn(at.name_spot(), message);
+/// The paths that a custom provider overrides, each with a leading `/` and perhaps a query; `has` says of an operation
+/// whether the base provider's API has it.
+pub(crate) fn paths(
+    custom: Option<&At<'_>>,
+    allowed: Operations,
+    has: impl Fn(Operation) -> bool,
+    report: &mut Report<'_>,
+) -> Targets {
+    let mut paths = Targets::default();
+    let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else { return paths };
+    for operation in Operation::ALL {
+        let Some(member) = at.member(operation.name()) else { continue };
+        if let Some(path) = path(&member, report) {
+            if has(operation) {
+                paths.set(operation, path);
+            } else {
+                let message = "has no effect: the base provider's API has no such operation";
+                report.warn(member.spot(), message);
+            }
+        }
+    }
+    for whole in [Operation::Chat, Operation::TextCompletion] {
+        let stream = whole.streamed(true);
+        let (one, other) = match (paths.of(whole), paths.of(stream)) {
+            (Some(_), None) if allowed.has(stream) => (whole, stream),
+            (None, Some(_)) if allowed.has(whole) => (stream, whole),
+            _ => continue,
+        };
+        if let Some(at) = at.member(one.name()) {
+            let other = other.name();
+            let message =
+                format!("{other} keeps the base provider's own path; name it too if it goes the same way");
+            report.warn(at.name_spot(), message);
+        }
     }
     paths
 }
@@ -157,8 +150,8 @@ pub(crate) fn paths(custom: Option<&At<'_>>, allowed: Operations, report: &mut R
 /// the base provider's own.
 pub(crate) fn warn_of_base_ending(custom: Option<&At<'_>>, report: &mut Report<'_>) {
     let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else { return };
-    for operation in [LIST_MODELS, CHAT, CHAT_STREAM] {
-        if let Some(member) = at.member(operation)
+    for operation in Operation::ALL {
+        if let Some(member) = at.member(operation.name())
             && let Some(path) = member.text().map(str::trim)
             && !path.is_empty()
             && !path.trim_start_matches('/').starts_with("v1/")
@@ -200,11 +193,12 @@ mod tests {
     use super::super::document::parse;
     use super::*;
 
-    fn checked(json: &str) -> (Paths, Vec<String>, Vec<String>) {
+    fn checked(json: &str) -> (Targets, Vec<String>, Vec<String>) {
         let mut report = Report::new("c", json.as_bytes());
         let node = parse(json, &mut report).expect("JSON");
         let operations = allowed(Some(&At::root(&node)), &mut report);
-        let paths = paths(Some(&At::root(&node)), operations, &mut report);
+        let has = |operation| operation != Operation::CountTokens;
+        let paths = paths(Some(&At::root(&node)), operations, has, &mut report);
         let faults = report.faults_count();
         let notices = report.into_notices().iter().map(ToString::to_string).collect();
         (paths, notices, vec![String::new(); faults])
@@ -212,7 +206,7 @@ mod tests {
 
     fn one(path: &str) -> Option<String> {
         let json = serde_json::json!({ "request_path_overrides": { "list_models": path } });
-        checked(&json.to_string()).0.list_models
+        checked(&json.to_string()).0.of(Operation::ListModels).map(str::to_owned)
     }
 
     #[test]
@@ -266,7 +260,7 @@ mod tests {
         ] {
             let json = serde_json::json!({ "request_path_overrides": { "chat_completion": written } });
             let (paths, _, faults) = checked(&json.to_string());
-            assert_eq!((paths.chat, faults.len()), (None, 1), "{written}");
+            assert_eq!((paths.of(Operation::Chat), faults.len()), (None, 1), "{written}");
         }
     }
 
@@ -274,7 +268,9 @@ mod tests {
     fn an_override_of_one_kind_of_conversation_is_warned_of() {
         let (paths, notices, _) =
             checked(r#"{"request_path_overrides": {"chat_completion": "/a", "list_models": ""}}"#);
-        assert_eq!(paths, Paths { chat: Some("/a".to_owned()), ..Paths::default() });
+        let mut expected = Targets::default();
+        expected.set(Operation::Chat, "/a".to_owned());
+        assert_eq!(paths, expected);
         assert_eq!(
             notices,
             [
@@ -286,9 +282,9 @@ mod tests {
 
     #[test]
     fn an_override_is_not_warned_of_where_the_other_kind_is_not_allowed() {
-        for (path, allowed) in [("chat_completion", true), ("chat_completion_stream", true)] {
+        for path in ["chat_completion", "chat_completion_stream", "text_completion_stream"] {
             let json = serde_json::json!({
-                "allowed_requests": { path: allowed }, "request_path_overrides": { path: "/a" }
+                "allowed_requests": { path: true }, "request_path_overrides": { path: "/a" }
             });
             assert_eq!(checked(&json.to_string()).1, [""; 0], "{path}");
         }
@@ -302,15 +298,28 @@ mod tests {
             let operations = allowed(Some(&At::root(&node)), &mut report);
             (operations, report.into_notices().len())
         };
-        let all = Operations::default();
-        let none = Operations { list_models: false, chat: false, chat_stream: false };
+        let (all, none) = (Operations::default(), Operations::NONE);
         assert_eq!(allowed("{}"), (all, 0));
         assert_eq!(allowed(r#"{"allowed_requests": null}"#), (all, 0));
         assert_eq!(allowed(r#"{"allowed_requests": {}}"#), (none, 1));
-        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": false, "embedding": true}}"#), (none, 1));
+        let lists = none.with(Operation::ListModels);
+        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": true, "rerank": true}}"#), (lists, 1));
+        let embeds = none.with(Operation::Embedding);
         assert_eq!(
-            allowed(r#"{"allowed_requests": {"chat_completion": true}}"#),
-            (Operations { chat: true, ..none }, 0)
+            allowed(r#"{"allowed_requests": {"list_models": false, "embedding": true}}"#),
+            (embeds, 0)
         );
+        assert!(embeds.has(Operation::Embedding) && !embeds.has(Operation::Chat));
+        assert_eq!(format!("{:?}", embeds.with(Operation::Chat)), r#"["chat_completion", "embedding"]"#);
+        for operation in Operation::ALL {
+            assert!(all.has(operation) && !none.has(operation) && none.with(operation).has(operation));
+        }
+    }
+
+    #[test]
+    fn a_path_of_what_the_base_does_not_have_is_without_effect() {
+        let (paths, notices, _) = checked(r#"{"request_path_overrides": {"count_tokens": "/a"}}"#);
+        assert_eq!(paths, Targets::default());
+        assert!(notices.len() == 1 && notices[0].contains("has no effect"), "{notices:?}");
     }
 }

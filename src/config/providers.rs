@@ -5,10 +5,11 @@ use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
-use super::operations::{self, Paths};
+use super::operations;
 use super::pacing::{self, Pacing};
-use super::snapshot::{Operations, Provider, Whence};
+use super::snapshot::{Operations, Provider, Targets, Whence};
 use super::{Reading, fallbacks, keys, network, transport, validate};
+use crate::dialect::Operation;
 use crate::provider::{self, Entry};
 
 /// Most providers; an id has 16 bits, and 500 are many.
@@ -98,9 +99,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         dialect,
         origin: network.base.origin,
         authority: network.base.authority,
-        chat_path: paths.chat.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
-        chat_stream_path: paths.chat_stream.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
-        models_path: paths.list_models.map(|path| format!("{base_path}{path}")),
+        targets: targets(&base_path, &paths),
         operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },
@@ -193,20 +192,34 @@ fn paths(
     operations: Operations,
     custom: Option<&At<'_>>,
     reading: &mut Reading<'_, '_>,
-) -> Paths {
-    let overrides = operations::paths(custom, operations, reading.report);
-    let chat = || Some(entry.chat_path.to_owned());
-    let list_models = overrides.list_models.or_else(|| entry.models_path.map(str::to_owned));
-    Paths {
-        list_models: list_models.filter(|_| operations.list_models),
-        chat: overrides.chat.or_else(chat),
-        chat_stream: overrides.chat_stream.or_else(chat),
+) -> Targets {
+    let has = |operation| entry.path(operation).is_some();
+    let mut paths = operations::paths(custom, operations, has, reading.report);
+    for operation in Operation::ALL {
+        if paths.of(operation).is_none() {
+            paths.set(operation, entry.path(operation).unwrap_or_default());
+        }
     }
+    if !operations.has(Operation::ListModels) {
+        paths.set(Operation::ListModels, String::new());
+    }
+    paths
+}
+
+/// The paths behind the base URL's.
+fn targets(base_path: &str, paths: &Targets) -> Targets {
+    let mut targets = Targets::default();
+    for operation in Operation::ALL {
+        if let Some(path) = paths.of(operation) {
+            targets.set(operation, format!("{base_path}{path}"));
+        }
+    }
+    targets
 }
 
 /// What stands before the entry's paths: a base URL means the same with and without the `/v1` that they bring.
 fn base_path(mut path: String, entry: Option<&Entry>) -> String {
-    if entry.is_some_and(|entry| entry.chat_path.starts_with("/v1/")) && path.ends_with("/v1") {
+    if entry.is_some_and(|entry| entry.version == "/v1") && path.ends_with("/v1") {
         path.truncate(path.len() - "/v1".len());
     }
     path

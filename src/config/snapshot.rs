@@ -1,6 +1,7 @@
 //! What a config means once it is whole and valid: what each core owns a copy of. Ids are small indices, secrets have
 //! no `Debug`, nothing is half-valid. It is not the file (`file`), and it holds no state of a run.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use ipnet::IpNet;
 pub use super::origins::Origins;
 pub use super::reference::Whence;
 pub use super::secret::Secret;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Operation};
 
 /// One generation of the config, complete and immutable.
 #[derive(Clone, PartialEq)]
@@ -208,13 +209,8 @@ pub struct Provider {
     pub authority: String,
     /// What stands before the dialect's own path (`/v1/…`): empty or starting with `/`, never ending in one.
     pub base_path: String,
-    /// Target of chat requests, `base_path` and the path of the dialect, the provider, or `request_path_overrides` (which
-    /// may bring a query); empty where `dialect` is `None`.
-    pub chat_path: String,
-    /// The same of those whose answer is a stream: equal unless an override says otherwise.
-    pub chat_stream_path: String,
-    /// Target of the model list, likewise; `None`: the provider has none, or must not be asked for it.
-    pub models_path: Option<String>,
+    /// Where each operation is; that of the list of models only where it may be asked for.
+    pub targets: Targets,
     /// What it may be asked for.
     pub operations: Operations,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.
@@ -306,22 +302,57 @@ pub enum OnClientGone {
     Finish,
 }
 
-/// The operations that this version serves, and whether a provider may be asked for each: all of them, or those that a
-/// custom provider's `allowed_requests` sets to true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Operations {
-    /// `list_models`.
-    pub list_models: bool,
-    /// `chat_completion`: a conversation in either dialect, answered whole.
-    pub chat: bool,
-    /// `chat_completion_stream`: the same, answered as a stream.
-    pub chat_stream: bool,
+/// The operations that a provider may be asked for: all of them, or those that a custom provider's `allowed_requests` sets
+/// to true.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Operations(u16);
+
+impl Operations {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the operation is among them.
+    pub fn has(self, operation: Operation) -> bool {
+        self.0 & 1 << operation as u16 != 0
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(self, operation: Operation) -> Self {
+        Self(self.0 | 1 << operation as u16)
+    }
 }
 
 impl Default for Operations {
     /// All of them.
     fn default() -> Self {
-        Self { list_models: true, chat: true, chat_stream: true }
+        Operation::ALL.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Debug for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Operation::ALL.into_iter().filter(|operation| self.has(*operation)).map(Operation::name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+/// A request target for each operation that a provider's API has: `base_path` and the path of the dialect, the provider, or
+/// `request_path_overrides` (which may bring a query).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets([String; Operation::ALL.len()]);
+
+impl Targets {
+    /// That of the operation; `None`: the provider's API has none, or the provider is not served.
+    pub fn of(&self, operation: Operation) -> Option<&str> {
+        self.0.get(operation as usize).map(String::as_str).filter(|target| !target.is_empty())
+    }
+
+    /// Sets it; an empty one is none.
+    pub fn set(&mut self, operation: Operation, target: String) {
+        if let Some(slot) = self.0.get_mut(operation as usize) {
+            *slot = target;
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl AnswerLook {
         let body = body.get(self.mark_bytes.unwrap_or_default()..).unwrap_or_default();
         let Some(look) = self.look else {
             return match body.trim_ascii_end().ends_with(b"}") {
-                true => Ok(None),
+                // A list of embeddings may well hold more numbers than are counted.
+                true => Ok(usage_at_end(dialect, body)),
                 false => Err(Error::unusable_answer("it is no JSON object")),
             };
         };

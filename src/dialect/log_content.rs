@@ -145,7 +145,18 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
         Some(system) if dialect == Dialect::Anthropic => with_system(system, messages),
         _ => json_text(messages),
     });
+    if let Some((_, input)) = input(&members) {
+        content.input_history = Some(json_text(&format!(r#"[{{"role":"user","content":{input}}}]"#)));
+    }
     content.params = params(dialect, &members);
+}
+
+/// What another operation than a conversation is asked about: the key and its value.
+fn input<'a>(members: &Members<'a>) -> Option<(&'static str, &'a str)> {
+    if members.find("messages").is_some() {
+        return None;
+    }
+    ["input", "prompt"].into_iter().find_map(|name| members.find(name).map(|value| (name, value)))
 }
 
 fn with_system(system: &str, messages: &str) -> String {
@@ -160,9 +171,11 @@ fn with_system(system: &str, messages: &str) -> String {
 
 fn params(dialect: Dialect, members: &Members<'_>) -> Option<String> {
     let mut text = String::new();
+    let input = input(members).map(|(name, _)| name);
     for (key, value) in &members.0 {
         let apart = matches!(key.as_ref(), "model" | "messages" | "tools" | "stream")
-            || (key == "system" && dialect == Dialect::Anthropic);
+            || (key == "system" && dialect == Dialect::Anthropic)
+            || input.is_some_and(|input| key == input);
         if !apart {
             text.push(if text.is_empty() { '{' } else { ',' });
             text.push_str(&json_string(key));
@@ -196,6 +209,9 @@ fn answer_content(dialect: Dialect, body: &str, content: &mut RowContent) {
 struct Choice<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+    /// Of a legacy completion.
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -207,8 +223,12 @@ struct Message<'a> {
 /// The first choice's message; an answer of another shape is kept whole.
 fn openai_answer(body: &str, members: &Members<'_>, content: &mut RowContent) {
     let choices = members.find("choices").and_then(|raw| serde_json::from_str::<Vec<Choice<'_>>>(raw).ok());
-    let Some(message) = choices.and_then(|choices| choices.first().and_then(|choice| choice.message)) else {
-        content.output_message = Some(json_text(body));
+    let first = choices.as_ref().and_then(|choices| choices.first());
+    let Some(message) = first.and_then(|choice| choice.message) else {
+        content.output_message = Some(match first.and_then(|choice| choice.text) {
+            Some(text) => json_text(&format!(r#"{{"role":"assistant","content":{}}}"#, text.get())),
+            None => json_text(body),
+        });
         return;
     };
     content.output_message = Some(json_text(message.get()));
@@ -307,6 +327,30 @@ mod tests {
         assert_eq!(content.params.as_deref(), Some(r#"{"max_tokens":9}"#));
         let calls = r#"[{"id":"t","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]"#;
         assert_eq!(content.tool_calls.as_deref(), Some(calls));
+    }
+
+    #[test]
+    fn what_is_no_conversation_has_its_input_and_its_answer() {
+        let completion = whole(
+            Dialect::OpenAi,
+            r#"{"model":"m","prompt":["a","b"],"input":1,"max_tokens":5}"#,
+            r#"{"object":"text_completion","choices":[{"text":"c\n","index":0}]}"#,
+        );
+        assert_eq!(completion.input_history.as_deref(), Some(r#"[{"role":"user","content":1}]"#));
+        assert_eq!(completion.params.as_deref(), Some(r#"{"prompt":["a","b"],"max_tokens":5}"#));
+        let message = r#"{"role":"assistant","content":"c\n"}"#;
+        assert_eq!(completion.output_message.as_deref(), Some(message));
+        let streamed = row_content(
+            Dialect::OpenAi,
+            None,
+            Some(b"data: {\"choices\":[{\"text\":\"c\",\"index\":0}]}\n\ndata: {\"choices\":[{\"text\":\"\\n\"}]}\n\ndata: [DONE]\n\n"),
+            true,
+        );
+        assert_eq!(streamed.output_message.as_deref(), Some(message));
+        let list = r#"{"object":"list","data":[{"embedding":[0.1]}]}"#;
+        let embedding = whole(Dialect::OpenAi, r#"{"model":"m","input":["x"]}"#, list);
+        assert_eq!(embedding.input_history.as_deref(), Some(r#"[{"role":"user","content":["x"]}]"#));
+        assert_eq!((embedding.params, embedding.output_message.as_deref()), (None, Some(list)));
     }
 
     #[test]

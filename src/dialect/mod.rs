@@ -13,12 +13,14 @@ pub mod log_content;
 pub mod look;
 mod observe;
 mod openai;
+mod operation;
 mod translate;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{AnswerLook, check_answer};
 pub use self::observe::StreamObserver;
+pub use self::operation::Operation;
 pub use self::translate::{
     DROPPED_MAX, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
     translate_response,
@@ -127,6 +129,16 @@ pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
         Dialect::OpenAi => openai::models::encode(models),
         Dialect::Anthropic => anthropic::models::encode(models),
     }
+}
+
+/// One model for a caller.
+pub fn encode_model(shape: Dialect, model: &ModelEntry) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160);
+    match shape {
+        Dialect::OpenAi => openai::models::write(&mut out, model),
+        Dialect::Anthropic => anthropic::models::write(&mut out, model),
+    }
+    out
 }
 
 #[cfg(test)]

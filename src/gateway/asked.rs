@@ -1,4 +1,4 @@
-//! What a conversation's caller asks of us, by its body's members and its head's fields: the model, a stream, fallbacks, one
+//! What the caller of a model asks of us, by its body's members and its head's fields: the model, a stream, fallbacks, one
 //! key. It is judged for its form alone; what it leads to is `routing`'s.
 
 use std::fmt;
@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::noted::Seen;
 use crate::config::snapshot::FALLBACKS_MAX;
+use crate::dialect::Operation;
 use crate::dialect::look::{self, Members};
 use crate::error::{Error, Kind};
 use crate::net::server::Request;
@@ -21,13 +22,17 @@ const STREAM_OPTIONS: usize = 2;
 const FALLBACKS: usize = 3;
 const PROMPT_CACHE_KEY: usize = 4;
 
+/// The model of a moderation that names none, as OpenAI documents it, of the provider whose default it is.
+const MODERATION_MODEL: &str = "openai/omni-moderation-latest";
+
 /// What the look found.
 pub(super) struct Asked {
+    /// What is asked for: a whole answer, or a stream.
+    pub(super) operation: Operation,
     /// The model's name.
     pub(super) model: String,
-    /// Where its string stands in the body.
-    pub(super) model_span: Range<usize>,
-    pub(super) stream: bool,
+    /// Where it stands in the body.
+    pub(super) model_place: ModelPlace,
     /// Whether a stream's end is to carry the usage.
     pub(super) include_usage: bool,
     /// The caller's own fallbacks, as a model would be named; `None`: it says nothing of any.
@@ -38,13 +43,41 @@ pub(super) struct Asked {
     pub(super) prompt_cache_key: Option<Range<usize>>,
 }
 
+/// Where a body names its model.
+pub(super) enum ModelPlace {
+    /// Here, as a string.
+    Span(Range<usize>),
+    /// Nowhere, so that the provider takes its own default.
+    Default {
+        /// Where it could: behind the object's brace.
+        at: usize,
+        /// Whether other members follow there.
+        has_others: bool,
+    },
+}
+
 impl Asked {
-    /// What `members` of `body` ask. Errors: which of them has not the right form.
-    pub(super) fn of(body: &[u8], members: &Members<{ KEYS.len() }>) -> Result<Self, Error> {
+    /// What `members` of `body` ask of a route of this operation. Errors: which of them has not the right form.
+    pub(super) fn of(
+        body: &[u8],
+        members: &Members<{ KEYS.len() }>,
+        operation: Operation,
+    ) -> Result<Self, Error> {
         let raw = |index| members.value(index).and_then(|span| body.get(span));
-        let model_span = members.value(MODEL).ok_or_else(|| missing_model("model is required"))?;
-        let model = raw(MODEL).and_then(look::string_value);
-        let model = model.ok_or_else(|| missing_model("model must be a string"))?.into_owned();
+        let cuts = members.cuts(&[FALLBACKS]);
+        let (model, model_place) = match members.value(MODEL) {
+            Some(span) => {
+                let model = raw(MODEL).and_then(look::string_value);
+                let model = model.ok_or_else(|| missing_model("model must be a string"))?.into_owned();
+                (model, ModelPlace::Span(span))
+            }
+            None if operation == Operation::Moderation => {
+                let at = memchr::memchr(b'{', body).map_or(0, |brace| brace + 1);
+                let has_others = members.count() > cuts.len();
+                (MODERATION_MODEL.to_owned(), ModelPlace::Default { at, has_others })
+            }
+            None => return Err(missing_model("model is required")),
+        };
         let stream = match raw(STREAM) {
             Some(b"true") => true,
             None | Some(b"false" | b"null") => false,
@@ -55,12 +88,12 @@ impl Asked {
             }
         };
         Ok(Self {
+            operation: operation.streamed(stream),
             model,
-            model_span,
-            stream,
+            model_place,
             include_usage: raw(STREAM_OPTIONS).is_some_and(includes_usage),
             fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
-            cuts: members.cuts(&[FALLBACKS]),
+            cuts,
             prompt_cache_key: members.value(PROMPT_CACHE_KEY),
         })
     }
@@ -189,9 +222,13 @@ mod tests {
     use crate::dialect::look::Look;
 
     fn asked(body: &str) -> Result<Asked, Error> {
+        asked_of(Operation::Chat, body)
+    }
+
+    fn asked_of(operation: Operation, body: &str) -> Result<Asked, Error> {
         let mut look = Look::new(&KEYS);
         look.push(body.as_bytes()).unwrap();
-        Asked::of(body.as_bytes(), &look.finish().unwrap())
+        Asked::of(body.as_bytes(), &look.finish().unwrap(), operation)
     }
 
     fn names(fallbacks: &str) -> Result<Option<Vec<String>>, Error> {
@@ -246,11 +283,30 @@ mod tests {
 
     #[test]
     fn a_model_is_a_string_and_a_stream_is_true_or_false() {
-        let kind = |body| asked(body).map(|asked| asked.stream).map_err(|error| error.kind);
+        let kind = |body| asked(body).map(|asked| asked.operation.is_stream()).map_err(|error| error.kind);
         assert_eq!(kind(r#"{"model":"m","stream":true}"#), Ok(true));
         assert_eq!(kind(r#"{"model":"m","stream":null}"#), Ok(false));
         assert_eq!(kind(r#"{"model":"m","stream":1}"#), Err(Kind::InvalidRequest));
         assert_eq!(kind(r#"{"model":1}"#), Err(Kind::ModelNotFound));
         assert_eq!(kind("{}"), Err(Kind::ModelNotFound));
+        let embedding = asked_of(Operation::Embedding, r#"{"model":"m","stream":true}"#).unwrap();
+        assert_eq!(embedding.operation, Operation::Embedding);
+        assert!(asked_of(Operation::Embedding, "{}").is_err());
+    }
+
+    #[test]
+    fn only_a_moderation_has_a_default_model() {
+        for (body, others) in
+            [(r#" {"input":"a"}"#, true), (" {}", false), (r#" {"fallbacks":["openai/a"]}"#, false)]
+        {
+            let asked = asked_of(Operation::Moderation, body).unwrap();
+            assert_eq!(asked.model, "openai/omni-moderation-latest");
+            let place = match asked.model_place {
+                ModelPlace::Default { at, has_others } => Some((at, has_others)),
+                ModelPlace::Span(_) => None,
+            };
+            assert_eq!(place, Some((2, others)), "{body}");
+        }
+        assert!(asked_of(Operation::Moderation, r#"{"model":null}"#).is_err());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::asked::Asked;
+use super::asked::{Asked, ModelPlace};
 use super::attend::attend;
 use super::compute::compute;
 use super::due::Due;
@@ -40,11 +40,11 @@ pub(super) async fn make(
     let to = provider.dialect.ok_or_else(failure::no_provider)?;
     let (_, key) = exchange.chosen();
     let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
-    let path = if asked.stream { &provider.chat_stream_path } else { &provider.chat_path };
+    let path = provider.targets.of(asked.operation).ok_or_else(failure::no_provider)?;
     let head = outgoing::head(Method::Post, path, provider, key, to, Some(caller));
     let (outgoing, translation) = if from == to {
         let body = Body::of(request, exchange);
-        (outgoing::passthrough(head, &body, &edits(asked, attempt.wire_model)), Translation::none(to))
+        (outgoing::passthrough(head, &body, &edits(asked, attempt)), Translation::none(to))
     } else {
         let asks = (from, to, attempt.wire_model);
         // Boxed: most requests pass through.
@@ -67,7 +67,7 @@ async fn translated(
     (from, to, wire_model): (Dialect, Dialect, &str),
 ) -> Result<dialect::Encoded, Error> {
     let (buffer, start) = kept::lend(request, exchange);
-    let (length, model, stream) = (buffer.len(), wire_model.to_owned(), asked.stream);
+    let (length, model, stream) = (buffer.len(), wire_model.to_owned(), asked.operation.is_stream());
     let work = compute(core, length, move || {
         let body = buffer.get(start..).unwrap_or_default();
         (dialect::translate_request(from, to, body, &model, stream), buffer)
@@ -82,12 +82,24 @@ async fn translated(
 }
 
 /// The model's bytes change, and `fallbacks` goes.
-fn edits(asked: &Asked, wire_model: &str) -> Vec<Edit> {
+fn edits(asked: &Asked, attempt: &Attempt<'_>) -> Vec<Edit> {
+    let wire_model = attempt.wire_model;
     let mut edits = Vec::with_capacity(2);
-    if asked.model != wire_model {
-        let mut bytes = Vec::with_capacity(wire_model.len() + 2);
-        look::write_string(&mut bytes, wire_model);
-        edits.push(Edit { span: asked.model_span.clone(), bytes });
+    match &asked.model_place {
+        ModelPlace::Span(_) if asked.model == wire_model => {}
+        ModelPlace::Span(span) => {
+            let mut bytes = Vec::with_capacity(wire_model.len() + 2);
+            look::write_string(&mut bytes, wire_model);
+            edits.push(Edit { span: span.clone(), bytes });
+        }
+        // The default stays the provider's to know, unless the config or a fallback means another model.
+        ModelPlace::Default { .. } if attempt.leg == 0 && attempt.model == wire_model => {}
+        ModelPlace::Default { at, has_others } => {
+            let mut bytes = b"\"model\":".to_vec();
+            look::write_string(&mut bytes, wire_model);
+            bytes.extend_from_slice(if *has_others { b"," } else { b"" });
+            edits.push(Edit { span: *at..*at, bytes });
+        }
     }
     edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
     edits.sort_by_key(|edit| edit.span.start);
@@ -126,7 +138,7 @@ async fn send(
 impl Exchange<'_> {
     pub(super) fn caller_dialect(&self) -> Option<Dialect> {
         match self.route?.endpoint {
-            Endpoint::Chat(dialect) => Some(dialect),
+            Endpoint::Inference(_, dialect) => Some(dialect),
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
-//! A conversation: what the caller asks is read from its body, and attempts are made as `routing` plans them, until one
-//! serves or none is left. Once a byte has gone to the caller there is no further one.
+//! A conversation, or what else a model is asked for: what the caller asks is read from its body, and attempts are made as
+//! `routing` plans them, until one serves or none is left. Once a byte has gone to the caller there is no further one.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,21 +9,23 @@ use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::trail::Outcome;
 use super::{Core, attempt, body, kept, relay, session};
+use crate::dialect::Operation;
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::until;
 use crate::routing::plan::{Attempt, Failed, Features, Plan, Step, classify, plan};
 
-/// Serves one conversation.
+/// Serves one request of a model; `operation` is its route's.
 pub(super) async fn serve(
     core: &Core,
     downstream: &mut Downstream,
     request: &mut Request,
     exchange: &mut Exchange<'_>,
+    operation: Operation,
 ) -> Result<(), Error> {
     let members = body::receive(core, downstream, request, exchange, &KEYS).await?;
-    let asked = Asked::of(request.body(), &members)?;
-    exchange.stream = asked.stream;
+    let asked = Asked::of(request.body(), &members, operation)?;
+    exchange.stream = asked.operation.is_stream();
     exchange.activate();
     exchange.model.clone_from(&asked.model);
     exchange.model_requested.clone_from(&asked.model);
@@ -32,7 +34,7 @@ pub(super) async fn serve(
     let features = Features {
         model: &asked.model,
         home: exchange.route.and_then(|route| route.home),
-        stream: asked.stream,
+        operation: asked.operation,
         pin: wanted.as_ref().map(Wanted::pin),
         session: session::of(request, exchange, &asked),
         fallbacks: asked.fallbacks.as_deref(),

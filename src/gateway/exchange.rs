@@ -17,7 +17,7 @@ use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId};
-use crate::dialect::{Dialect, ErrorContext, ErrorShape};
+use crate::dialect::{Dialect, ErrorContext, ErrorShape, Operation};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
 use crate::net::server::{Gone, Request};
@@ -220,7 +220,7 @@ impl<'a> Exchange<'a> {
         self.core.node_field()
     }
 
-    /// Whether it is a conversation, and not a question about this node.
+    /// Whether a model is asked for something, and it is no question about this node.
     pub(super) fn is_conversation(&self) -> bool {
         self.dialect().is_some()
     }
@@ -360,20 +360,22 @@ impl<'a> Exchange<'a> {
 
     fn dialect(&self) -> Option<Dialect> {
         match self.route?.endpoint {
-            Endpoint::Chat(dialect) => Some(dialect),
+            Endpoint::Inference(_, dialect) => Some(dialect),
             _ => None,
         }
     }
 
-    fn request_type(&self) -> &'static str {
-        match (self.dialect(), self.stream) {
-            (Some(_), true) => "chat_completion_stream",
-            (Some(_), false) => "chat_completion",
-            (None, _) => match self.route.map(|route| route.endpoint) {
-                Some(Endpoint::Models(_)) => "list_models",
-                _ => "",
-            },
+    /// What is asked of a provider; `None`: nothing, or that is not known yet.
+    fn operation(&self) -> Option<Operation> {
+        match self.route?.endpoint {
+            Endpoint::Inference(operation, _) => Some(operation.streamed(self.stream)),
+            Endpoint::Models(_) | Endpoint::Model(_) => Some(Operation::ListModels),
+            Endpoint::Health | Endpoint::Metrics => None,
         }
+    }
+
+    fn request_type(&self) -> &'static str {
+        self.operation().map_or("", Operation::name)
     }
 
     /// Counts and records the request: once, at its end.
@@ -438,10 +440,7 @@ impl<'a> Exchange<'a> {
             id: self.id,
             timestamp_us: self.timestamp_us,
             dialect,
-            object_type: match dialect {
-                Dialect::OpenAi => "chat.completion",
-                Dialect::Anthropic => "messages",
-            },
+            object_type: self.operation().map_or("", |operation| operation.object_type(dialect)),
             provider: provider.map(|provider| provider.name.clone()).unwrap_or_default(),
             model: self.model.clone(),
             status_code: self.status,

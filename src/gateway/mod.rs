@@ -107,7 +107,9 @@ async fn serve(
         return Box::pin(unrouted(downstream, request, exchange, found)).await;
     };
     match route.endpoint {
-        Endpoint::Chat(_) => chat::serve(core, downstream, request, exchange).await,
+        Endpoint::Inference(operation, _) => {
+            chat::serve(core, downstream, request, exchange, operation).await
+        }
         Endpoint::Health => {
             skip_body(downstream, request, exchange).await?;
             reply::health(core, downstream, exchange).await
@@ -116,9 +118,9 @@ async fn serve(
             skip_body(downstream, request, exchange).await?;
             reply::metrics(core, downstream, exchange).await
         }
-        Endpoint::Models(dialect) => {
+        Endpoint::Models(dialect) | Endpoint::Model(dialect) => {
             skip_body(downstream, request, exchange).await?;
-            models::serve(core, downstream, exchange, dialect).await
+            models::serve(core, downstream, exchange, dialect, route.model(request.path())).await
         }
     }
 }

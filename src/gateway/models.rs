@@ -1,4 +1,4 @@
-//! The list of models: those that the config names, and for a key that allows all, those that its provider lists, asked
+//! The list of models, and one of it: those that the config names, and for a key that allows all, those that its provider lists, asked
 //! for when the list is.
 
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use super::exchange::Exchange;
 use super::mask::mask;
 use super::{Core, outgoing, reply};
 use crate::config::snapshot::{Key, Models, Provider, Snapshot};
-use crate::dialect::{self, Dialect, ModelEntry};
+use crate::dialect::{self, Dialect, ModelEntry, Operation};
 use crate::error::{Error, Kind};
 use crate::http::Method;
 use crate::net::client::{self, Progress};
@@ -58,12 +58,13 @@ impl ModelsCache {
     }
 }
 
-/// Answers with the list in `shape`.
+/// Answers with the list in `shape`, or with the one model of it that `wanted` names. Errors: none is so named (404).
 pub(super) async fn serve(
     core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
     shape: Dialect,
+    wanted: Option<String>,
 ) -> Result<(), Error> {
     let snapshot = exchange.snapshot.clone();
     let before = exchange.now();
@@ -75,8 +76,34 @@ pub(super) async fn serve(
     };
     exchange.waited_since(before);
     let entries = entries(&snapshot, &lists, exchange.created_s());
-    let body = dialect::encode_models(shape, &entries);
+    let body = match wanted {
+        None => dialect::encode_models(shape, &entries),
+        Some(name) => {
+            let home = exchange.route.and_then(|route| route.home);
+            let entry = named(&entries, &name, home).ok_or_else(|| not_listed(&name))?;
+            dialect::encode_model(shape, entry)
+        }
+    };
     reply::send(downstream, exchange, 200, "application/json", &body).await
+}
+
+/// The model of this name: `provider/model`, or a bare one of `home`, or else of the only provider that lists it.
+fn named<'a>(entries: &'a [ModelEntry], name: &str, home: Option<&str>) -> Option<&'a ModelEntry> {
+    let exact = entries.iter().find(|entry| entry.id == name);
+    exact.or_else(|| {
+        let is_meant = |entry: &&ModelEntry| {
+            let bare = entry.id.strip_prefix(&*entry.owned_by).and_then(|rest| rest.strip_prefix('/'));
+            bare == Some(name) && home.is_none_or(|home| home == entry.owned_by)
+        };
+        let mut meant = entries.iter().filter(is_meant);
+        meant.next().filter(|_| meant.next().is_none())
+    })
+}
+
+fn not_listed(name: &str) -> Error {
+    let name: String = name.chars().take(200).collect();
+    let message = format!("model \"{name}\": the list of models has none, or several, of this name");
+    Error::new(Kind::NotFound, message).with_param("model")
 }
 
 fn usable_keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &Key)> {
@@ -144,7 +171,7 @@ fn left_out(name: &str, reason: &dyn std::fmt::Display) -> Rc<Vec<String>> {
 
 async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String>, Error> {
     let dialect = provider.dialect.unwrap_or(Dialect::OpenAi);
-    let Some(path) = &provider.models_path else { return Ok(Vec::new()) };
+    let Some(path) = provider.targets.of(Operation::ListModels) else { return Ok(Vec::new()) };
     let head = outgoing::head(Method::Get, path, provider, Some(key), dialect, None);
     let mut outgoing = outgoing::bodyless(head);
     let (mut upstream, head) =
@@ -185,4 +212,29 @@ async fn join(listings: Vec<Listing<'_>>) -> Vec<Rc<Vec<String>>> {
     })
     .await;
     listings.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_means_one_model_of_the_list() {
+        let ids = ["anthropic/claude", "groq/a/b", "openai/a/b", "openai/gpt", "openai/groq/a/b"];
+        let entries = ids.map(|id| {
+            let owned_by = id.split('/').next().unwrap_or_default().to_owned();
+            ModelEntry { id: id.to_owned(), owned_by, created_s: 0 }
+        });
+        let named = |name, home| named(&entries, name, home).map(|entry| entry.id.as_str());
+        assert_eq!(named("gpt", None), Some("openai/gpt"));
+        assert_eq!(named("gpt", Some("openai")), Some("openai/gpt"));
+        assert_eq!(named("gpt", Some("anthropic")), None);
+        assert_eq!(named("openai/gpt", Some("anthropic")), Some("openai/gpt"));
+        assert_eq!(named("groq/a/b", Some("openai")), Some("groq/a/b"), "a prefix before a bare name");
+        assert_eq!(named("a/b", None), None, "two list it");
+        assert_eq!(named("a/b", Some("openai")), Some("openai/a/b"));
+        for none in ["", "claud", "penai/gpt", "/gpt"] {
+            assert_eq!(named(none, None), None, "{none}");
+        }
+    }
 }

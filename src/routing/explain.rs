@@ -10,6 +10,7 @@ use super::plan::Features;
 use super::target::Target;
 use crate::config::Whence;
 use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Snapshot};
+use crate::dialect::Operation;
 use crate::error::{Error, Kind};
 
 /// What a request says that decides where it goes.
@@ -19,8 +20,8 @@ pub struct Asked<'a> {
     pub name: &'a str,
     /// The vendor whose path is called; `None`: nobody's.
     pub home: Option<&'a str>,
-    /// Whether a stream is asked for.
-    pub stream: bool,
+    /// What is asked for: never the list of models.
+    pub operation: Operation,
 }
 
 /// A request's way.
@@ -140,7 +141,7 @@ impl<'a> Asked<'a> {
         Features {
             model: self.name,
             home: self.home,
-            stream: self.stream,
+            operation: self.operation,
             pin: None,
             session: None,
             fallbacks: None,
@@ -239,7 +240,7 @@ mod tests {
     }
 
     fn asked(name: &str) -> Asked<'_> {
-        Asked { name, home: None, stream: false }
+        Asked { name, home: None, operation: Operation::Chat }
     }
 
     #[test]
@@ -255,16 +256,33 @@ mod tests {
         );
         let whole = explain(&snapshot, asked("mine/m")).unwrap();
         assert_eq!((whole.legs[0].candidates.len(), whole.error), (1, None));
-        let stream = explain(&snapshot, Asked { stream: true, ..asked("mine/m") }).unwrap();
+        let stream =
+            explain(&snapshot, Asked { operation: Operation::ChatStream, ..asked("mine/m") }).unwrap();
         assert_eq!((&stream.legs[0].candidates, &stream.legs[0].rejected), (&Vec::new(), &Vec::new()));
-        assert_eq!(stream.error, permit(&snapshot.providers[0], true).err());
+        assert_eq!(stream.error, permit(&snapshot.providers[0], Operation::ChatStream).err());
+    }
+
+    #[test]
+    fn what_a_providers_api_does_not_have_is_for_a_fallback() {
+        let mut snapshot = snapshot(CONFIG);
+        let asked = Asked { operation: Operation::Embedding, ..asked("anthropic/claude") };
+        let alone = explain(&snapshot, asked).unwrap();
+        let error = alone.error.unwrap();
+        assert_eq!((error.kind, alone.legs[0].candidates.len()), (Kind::ProviderNotSupported, 0));
+        assert!(error.message.starts_with("embedding is not served by the provider anthropic: "), "{error}");
+        snapshot.providers[0].fallbacks = vec![("*".to_owned(), vec!["openai/gpt".to_owned()])];
+        let explained = explain(&snapshot, asked).unwrap();
+        assert_eq!((explained.error, explained.legs[1].candidates.len()), (None, 2));
+        let now = Instant::now();
+        let (_, first) = plan(&snapshot, asked.features(now), &Untroubled, now, 1).unwrap();
+        assert_eq!((first.leg, first.model), (1, "gpt"));
     }
 
     #[test]
     fn a_provider_is_meant_by_prefix_by_path_or_by_being_the_only_one() {
         let snapshot = snapshot(CONFIG);
         let because = |name, home| {
-            explain(&snapshot, Asked { name, home, stream: false }).map(|explanation| {
+            explain(&snapshot, Asked { name, home, operation: Operation::Chat }).map(|explanation| {
                 let provider = &snapshot.providers[usize::from(explanation.target.provider.0)];
                 (provider.name.as_str(), explanation.target.model, explanation.because)
             })

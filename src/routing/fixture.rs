@@ -7,6 +7,7 @@ use super::health::{Health, Standing, State};
 use super::plan::{Attempt, Features};
 use crate::config;
 use crate::config::snapshot::{KeyId, Provider, ProviderId, Retry, Snapshot};
+use crate::dialect::Operation;
 
 /// The snapshot of a config whose `env.SET` has a value.
 pub(super) fn snapshot(json: &str) -> Snapshot {
@@ -49,7 +50,7 @@ pub(super) fn asked(model: &str, now: Instant) -> Features<'_> {
     Features {
         model,
         home: None,
-        stream: false,
+        operation: Operation::Chat,
         pin: None,
         session: None,
         fallbacks: None,

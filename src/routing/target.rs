@@ -1,6 +1,7 @@
 //! From a model's name to the provider that is meant. It chooses no key.
 
 use crate::config::snapshot::{Models, Provider, ProviderId, Snapshot};
+use crate::dialect::Operation;
 use crate::error::{Error, Kind};
 use crate::provider;
 
@@ -43,18 +44,21 @@ pub fn served<'s>(snapshot: &'s Snapshot, target: &Target<'_>, name: &str) -> Re
     provider.filter(|provider| provider.dialect.is_some()).ok_or_else(|| not_supported(name))
 }
 
-/// Refuses a conversation that the config does not let the provider be asked for.
-pub fn permit(provider: &Provider, stream: bool) -> Result<(), Error> {
-    let (is_allowed, operation) = if stream {
-        (provider.operations.chat_stream, "chat_completion_stream")
-    } else {
-        (provider.operations.chat, "chat_completion")
-    };
-    if is_allowed {
-        return Ok(());
+/// Refuses an operation that the provider's API does not have, or that the config does not let it be asked for.
+pub fn permit(provider: &Provider, operation: Operation) -> Result<(), Error> {
+    let (name, provider_name) = (operation.name(), &provider.name);
+    if provider.targets.of(operation).is_none() {
+        let message = format!(
+            "{name} is not served by the provider {provider_name}: its API has no such operation, and this version translates \
+             none but conversations"
+        );
+        return Err(Error::new(Kind::ProviderNotSupported, message).with_param("model"));
     }
-    let message = format!("{operation} is not supported by {} provider", provider.name);
-    Err(Error::new(Kind::UnsupportedOperation, message))
+    if !provider.operations.has(operation) {
+        let message = format!("{name} is not supported by {provider_name} provider");
+        return Err(Error::new(Kind::UnsupportedOperation, message));
+    }
+    Ok(())
 }
 
 fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {

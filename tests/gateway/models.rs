@@ -126,3 +126,51 @@ fn a_key_without_a_value_lists_nothing() {
         );
     });
 }
+
+#[test]
+fn one_model_is_that_of_the_list() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(r#"{"data":[{"id":"a/b"}]}"#));
+        let mut config = config(upstream.address);
+        config["providers"]["openai"]["keys"][0]["models"] = json!(["*"]);
+        config["providers"]["openai"]["keys"][0]["aliases"] = json!({ "gpt-4o": "x" });
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        for (path, id) in [
+            ("/v1/models/openai/gpt-4o", "openai/gpt-4o"),
+            ("/v1/models/gpt-4o", "openai/gpt-4o"),
+            ("/v1/models/openai%2Fa%2fb?x=y", "openai/a/b"),
+            ("/openai/v1/models/a/b", "openai/a/b"),
+            ("/openai/models/anthropic/claude-x", "anthropic/claude-x"),
+            ("/anthropic/v1/models/claude-x", "anthropic/claude-x"),
+            ("/pydanticai/models/claude-x", "anthropic/claude-x"),
+        ] {
+            let answer = caller.get(path);
+            let body = answer.json();
+            assert_eq!((answer.status, &body["id"]), (200, &json!(id)), "{path}: {body}");
+            let list = caller.get("/v1/models").json();
+            if path.starts_with("/anthropic") {
+                assert_eq!((&body["type"], &body["display_name"]), (&json!("model"), &json!(id)));
+            } else {
+                let (object, owner) = (&body["object"], body["owned_by"].as_str().unwrap());
+                assert_eq!(object, "model");
+                assert!(ids(&list).contains(&id.to_owned()) && id.starts_with(owner), "{body}");
+            }
+        }
+        let missing = caller.get("/v1/models/openai/gpt-5");
+        assert_eq!((missing.status, &*missing.code()), (404, "not_found"));
+        assert_eq!((&missing.json()["error"]["param"], upstream.requests().len()), (&json!("model"), 1));
+        let missing = caller.get("/openai/models/claude-x");
+        assert_eq!((missing.status, missing.json().get("is_bifrost_error")), (404, None));
+        let missing = caller.get("/anthropic/v1/models/a/b").json();
+        assert_eq!(
+            (&missing["type"], &missing["error"]["type"]),
+            (&json!("error"), &json!("not_found_error"))
+        );
+        caller.send("POST /v1/models/gpt-4o HTTP/1.1\r\nhost: test\r\n\r\n");
+        let refused = caller.answer();
+        assert_eq!((refused.status, refused.value("allow")), (405, Some("GET, HEAD, OPTIONS")));
+        let page = caller.get("/metrics").text().to_owned();
+        assert!(page.contains(r#"path="/v1/models/{model}",method="GET",status="404"} 1"#), "{page}");
+    });
+}

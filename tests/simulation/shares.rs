@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use corelane::config::snapshot::{Balance, KeyId};
+use corelane::dialect::Operation;
 use corelane::routing::plan::{Features, plan};
 use corelane::routing::sticky::session_of;
 use corelane::routing::view::View;
@@ -32,7 +33,7 @@ fn shares_follow_weights() {
             let features = Features {
                 model: "p0/a",
                 home: None,
-                stream: false,
+                operation: Operation::Chat,
                 pin: None,
                 session: is_by_session.then(|| session_of(format!("{seed} {request}").as_bytes())),
                 fallbacks: None,

@@ -4,20 +4,13 @@ use crate::chat::Raw;
 use crate::dialect::ModelEntry;
 use crate::dialect::json::{Array, Object};
 
-/// Encodes a list. What we don't know of a model is left out; `lifecycle` is required by newer SDKs' types, and what is
-/// listed is served.
+/// Encodes a list.
 pub(in crate::dialect) fn encode(models: &[ModelEntry]) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + models.len() * 160);
     let mut body = Object::begin(&mut out);
     let mut data = Array::begin(body.field("data"));
     for model in models {
-        let mut entry = Object::begin(data.item());
-        entry.text("type", "model");
-        entry.text("id", &model.id);
-        entry.text("display_name", &model.id);
-        entry.text("created_at", &rfc3339(model.created_s));
-        entry.text("lifecycle", "active");
-        entry.end();
+        write(data.item(), model);
     }
     data.end();
     body.raw("has_more", Raw("false"));
@@ -25,6 +18,18 @@ pub(in crate::dialect) fn encode(models: &[ModelEntry]) -> Vec<u8> {
     body.text_or_null("last_id", models.last().map(|model| &*model.id));
     body.end();
     out
+}
+
+/// Appends one model (<https://docs.anthropic.com/en/api/models>). What we don't know of it is left out; `lifecycle` is
+/// required by newer SDKs' types, and what is listed is served.
+pub(in crate::dialect) fn write(out: &mut Vec<u8>, model: &ModelEntry) {
+    let mut entry = Object::begin(out);
+    entry.text("type", "model");
+    entry.text("id", &model.id);
+    entry.text("display_name", &model.id);
+    entry.text("created_at", &rfc3339(model.created_s));
+    entry.text("lifecycle", "active");
+    entry.end();
 }
 
 /// The epoch stands for an unknown date, and for one that no calendar has.

@@ -69,6 +69,9 @@ struct ChunkChoice<'a> {
     index: u64,
     #[serde(borrow)]
     delta: Option<Delta<'a>>,
+    /// Of a legacy completion.
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -129,9 +132,14 @@ impl OpenAiAnswer {
             self.error = Some(json_text(data));
         }
         for choice in chunk.choices.unwrap_or_default() {
-            if let (0, Some(delta)) = (choice.index, choice.delta) {
+            if choice.index != 0 {
+                continue;
+            }
+            if let Some(delta) = choice.delta {
                 self.delta(delta);
             }
+            self.seen |= choice.text.is_some();
+            append(&mut self.content, choice.text);
         }
     }
 

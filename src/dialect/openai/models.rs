@@ -10,14 +10,19 @@ pub(in crate::dialect) fn encode(models: &[ModelEntry]) -> Vec<u8> {
     body.text("object", "list");
     let mut data = Array::begin(body.field("data"));
     for model in models {
-        let mut entry = Object::begin(data.item());
-        entry.text("id", &model.id);
-        entry.text("object", "model");
-        entry.number("created", model.created_s);
-        entry.text("owned_by", &model.owned_by);
-        entry.end();
+        write(data.item(), model);
     }
     data.end();
     body.end();
     out
+}
+
+/// Appends one model (<https://platform.openai.com/docs/api-reference/models/retrieve>).
+pub(in crate::dialect) fn write(out: &mut Vec<u8>, model: &ModelEntry) {
+    let mut entry = Object::begin(out);
+    entry.text("id", &model.id);
+    entry.text("object", "model");
+    entry.number("created", model.created_s);
+    entry.text("owned_by", &model.owned_by);
+    entry.end();
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{CLASSES, Failed};
 use crate::config::snapshot::{KeyId, ProviderId, Snapshot};
+use crate::dialect::Operation;
 use crate::routing::health::{Health, Standing, State};
 use crate::routing::plan::{Features, Pin, plan};
 
@@ -26,9 +27,12 @@ pub struct Decision {
     /// The vendor whose path was called.
     #[serde(default)]
     pub home: Option<String>,
-    /// Whether a stream was asked for.
+    /// Whether a conversation was asked for as a stream.
     #[serde(default)]
     pub stream: bool,
+    /// What was asked for, by its name; `None`: a conversation.
+    #[serde(default)]
+    pub operation: Option<String>,
     /// The number of the caller's session.
     #[serde(default, deserialize_with = "maybe_in_text")]
     pub session: Option<u64>,
@@ -184,6 +188,12 @@ impl Decision {
         }
     }
 
+    /// What was asked for. Errors: nothing that is known here.
+    fn asked(&self) -> Result<Operation, String> {
+        let Some(name) = &self.operation else { return Ok(Operation::Chat.streamed(self.stream)) };
+        Operation::of(name).ok_or_else(|| format!("no operation is called {name}"))
+    }
+
     /// Plans the request again, with the config it was planned with, and gives the record of that: equal to the text that
     /// was read, byte by byte, when the same is decided. `now` is any time. Errors: the record was cut, or does not go
     /// with the config.
@@ -197,7 +207,7 @@ impl Decision {
         let features = Features {
             model: &self.model,
             home: self.home.as_deref(),
-            stream: self.stream,
+            operation: self.asked()?,
             pin: self.pin.as_deref().map(Pin::Name),
             session: self.session,
             fallbacks: self.fallbacks.as_deref(),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::snapshot::Key;
+use crate::dialect::Operation;
 use crate::routing::decision::read::Decision;
 use crate::routing::fixture::*;
 use crate::routing::health::State;
@@ -51,7 +52,7 @@ fn a_record_says_what_decided() {
     let fallbacks = names(&["nobody/\"x\"", "two/"]);
     let features = Features {
         home: Some("openai"),
-        stream: true,
+        operation: Operation::ChatStream,
         pin: None,
         fallbacks: Some(&fallbacks),
         ..asked("three/m", now)
@@ -233,7 +234,10 @@ fn a_replay_decides_the_same() {
         let mut random = fastrand::Rng::with_seed(seed);
         let (snapshot, began) = (made_up(&mut random), Instant::now());
         let own = names(&["two/m", "three/", "one/z"]);
+        let operations =
+            [Operation::Chat, Operation::ChatStream, Operation::Embedding, Operation::CountTokens];
         let features = Features {
+            operation: operations[usize::try_from(seed % 8).unwrap() / 2],
             session: random.bool().then_some(seed),
             pin: (random.u8(0..6) == 0).then_some(Pin::Name("three-b")),
             fallbacks: random.bool().then_some(own.as_slice()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{BYS, CLASSES, Choice, ENDS, MOVES, Noted, Seen, Trace, word};
 use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId};
+use crate::dialect::Operation;
 use crate::routing::balance::By;
 use crate::routing::explain;
 use crate::routing::health::{Standing, State};
@@ -66,8 +67,12 @@ impl Writer<'_> {
             self.out.push_str(",\"home\":");
             self.name(home);
         }
-        if features.stream {
-            self.out.push_str(",\"stream\":true");
+        match features.operation {
+            Operation::Chat => {}
+            Operation::ChatStream => self.out.push_str(",\"stream\":true"),
+            other => {
+                let _ = write!(self.out, ",\"operation\":\"{}\"", other.name());
+            }
         }
         if let Some(session) = features.session {
             let _ = write!(self.out, ",\"session\":\"{session}\"");

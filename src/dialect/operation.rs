@@ -1,0 +1,111 @@
+//! What a provider may be asked for, whatever the dialect: the operations that this version serves, under Bifrost's names,
+//! and how a log row calls them. Where a caller finds one is `api`'s table, where a provider has it `provider`'s.
+
+use super::Dialect;
+
+/// One kind of request to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// The provider's list of models.
+    ListModels,
+    /// A conversation in any dialect, answered whole.
+    Chat,
+    /// The same, answered as a stream.
+    ChatStream,
+    /// OpenAI's legacy completion (<https://platform.openai.com/docs/api-reference/completions>), answered whole.
+    TextCompletion,
+    /// The same, answered as a stream.
+    TextCompletionStream,
+    /// OpenAI's embeddings (<https://platform.openai.com/docs/api-reference/embeddings>).
+    Embedding,
+    /// OpenAI's moderations (<https://platform.openai.com/docs/api-reference/moderations>). The name is ours: Bifrost has none.
+    Moderation,
+    /// Anthropic's count of a message's tokens (<https://docs.anthropic.com/en/api/messages-count-tokens>).
+    CountTokens,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ListModels,
+        Self::Chat,
+        Self::ChatStream,
+        Self::TextCompletion,
+        Self::TextCompletionStream,
+        Self::Embedding,
+        Self::Moderation,
+        Self::CountTokens,
+    ];
+
+    /// Its name in `allowed_requests`, errors and metrics; Bifrost's request type (compat.md 1.5).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ListModels => "list_models",
+            Self::Chat => "chat_completion",
+            Self::ChatStream => "chat_completion_stream",
+            Self::TextCompletion => "text_completion",
+            Self::TextCompletionStream => "text_completion_stream",
+            Self::Embedding => "embedding",
+            Self::Moderation => "moderation",
+            Self::CountTokens => "count_tokens",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
+    /// What it is when the body asks for a stream or does not: itself, where there is no choice.
+    pub fn streamed(self, stream: bool) -> Self {
+        match (self, stream) {
+            (Self::Chat, true) => Self::ChatStream,
+            (Self::TextCompletion, true) => Self::TextCompletionStream,
+            _ => self,
+        }
+    }
+
+    /// Whether its answer is a stream.
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::ChatStream | Self::TextCompletionStream)
+    }
+
+    /// `object_type` of its row; `dialect` is the caller's.
+    pub fn object_type(self, dialect: Dialect) -> &'static str {
+        match self {
+            Self::ListModels => "list_models",
+            Self::Chat | Self::ChatStream if dialect == Dialect::Anthropic => "messages",
+            Self::Chat | Self::ChatStream => "chat.completion",
+            Self::TextCompletion | Self::TextCompletionStream => "text.completion",
+            Self::Embedding => "embedding",
+            Self::Moderation => "moderation",
+            Self::CountTokens => "count_tokens",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_found_by_its_name_and_stands_at_its_number() {
+        for (index, operation) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!(Operation::of(operation.name()), Some(operation));
+            assert_eq!(operation as usize, index);
+            assert_eq!(operation.is_stream(), operation.name().ends_with("_stream"));
+        }
+        assert_eq!(Operation::of("responses"), None);
+    }
+
+    #[test]
+    fn only_what_can_be_a_stream_becomes_one() {
+        let names = |stream| Operation::ALL.map(|operation| operation.streamed(stream).name());
+        assert_eq!(names(false), Operation::ALL.map(Operation::name));
+        for (operation, name) in Operation::ALL.into_iter().zip(names(true)) {
+            let has_choice = matches!(operation, Operation::Chat | Operation::TextCompletion);
+            let expected = format!("{}{}", operation.name(), if has_choice { "_stream" } else { "" });
+            assert_eq!(name, expected);
+        }
+    }
+}
