@@ -13,6 +13,9 @@ pub struct Raw<'a>(pub &'a str);
 pub struct Request<'a> {
     /// The conversation in the caller's order, system messages in their places.
     pub messages: Vec<Message<'a>>,
+    /// Whether the first of them is the caller's `system`, which stands outside its list: indices in an error then count
+    /// from the second.
+    pub system_first: bool,
     /// Functions that the model may call.
     pub tools: Vec<Tool<'a>>,
     /// Which of them; `None`: the provider's default.
@@ -118,6 +121,8 @@ pub enum Part<'a> {
         call_id: Cow<'a, str>,
         /// Text, possibly pictures.
         parts: Vec<Part<'a>>,
+        /// Whether the function failed and the parts say how.
+        is_error: bool,
     },
     /// A piece that this model has no word for: no target takes it, each refuses it by its name.
     Unknown {

@@ -1,7 +1,7 @@
 //! The table of providers: name to dialect, base URL, paths, authentication. Data, not code; which keys a config has for
 //! one, and where it moved its base URL, is `config`'s.
 
-use crate::dialect::{Dialect, Operation};
+use crate::dialect::{Dialect, Operation, Quirks};
 
 /// One provider that we know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,20 @@ pub fn auth(dialect: Dialect) -> Auth {
 /// The entry of this lower-case name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| entry.name == name)
+}
+
+/// Which words of OpenAI's dialect the provider of this lower-case name takes, for requests that are translated to it. All
+/// that are not named here, custom ones too, take what every provider of that dialect understands.
+pub fn quirks(name: &str) -> Quirks {
+    match name {
+        "openai" => Quirks::OPENAI,
+        // 422 `extra_forbidden` to `max_completion_tokens`, `stream_options` and `user`; usage comes unasked
+        // (<https://docs.mistral.ai/api/>).
+        "mistral" => Quirks::STRICT,
+        // <https://openrouter.ai/docs/guides/best-practices/prompt-caching>
+        "openrouter" => Quirks { cache_control: true, ..Quirks::COMPATIBLE },
+        _ => Quirks::COMPATIBLE,
+    }
 }
 
 /// Every known name, in the table's order.

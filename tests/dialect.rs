@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, StreamObserver, StreamOptions, StreamTranslator, check_answer, decode_error, translate_request,
-    translate_response,
+    Dialect, Quirks, StreamObserver, StreamOptions, StreamTranslator, check_answer, decode_error,
+    translate_request, translate_response,
 };
+
+#[path = "dialect/messages.rs"]
+mod messages;
 
 const CREATED_S: u64 = 1_700_000_000;
 
@@ -19,8 +22,15 @@ const CREATED_S: u64 = 1_700_000_000;
 fn requests() {
     for (case, input) in inputs("requests", ".openai.json") {
         let stream = case.ends_with("_stream");
-        let encoded = translate_request(Dialect::OpenAi, Dialect::Anthropic, &input, "claude-test-1", stream)
-            .unwrap_or_else(|error| panic!("{case}: {error}"));
+        let encoded = translate_request(
+            Dialect::OpenAi,
+            Dialect::Anthropic,
+            &input,
+            "claude-test-1",
+            stream,
+            Quirks::COMPATIBLE,
+        )
+        .unwrap_or_else(|error| panic!("{case}: {error}"));
         let mut text = pretty(&encoded.body);
         for name in &encoded.dropped {
             text.push_str(&format!("dropped: {name}\n"));
@@ -70,7 +80,8 @@ fn streams() {
 fn broken_inputs_never_panic() {
     for (case, input) in inputs("requests", ".openai.json") {
         broken(&input, |input| {
-            let translated = translate_request(Dialect::OpenAi, Dialect::Anthropic, input, "m", false);
+            let translated =
+                translate_request(Dialect::OpenAi, Dialect::Anthropic, input, "m", false, Quirks::COMPATIBLE);
             assert!(translated.is_err() || is_json(&translated.unwrap().body), "{case}");
         });
     }
@@ -88,8 +99,7 @@ fn broken_inputs_never_panic() {
         for (name, data) in events(&input) {
             broken(&data, |data| {
                 let mut translator =
-                    StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, StreamOptions::default())
-                        .unwrap();
+                    StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, StreamOptions::default());
                 let mut out = Vec::new();
                 let _ = translator.push(None, start, &mut out);
                 let _ = translator.push(None, data, &mut out);
@@ -128,7 +138,7 @@ fn translated(case: &str, events: &[Event], mut after_each: impl FnMut(&mut Vec<
         include_usage: case.ends_with("_usage"),
         model: "fallback-model".to_owned(),
     };
-    let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, options).unwrap();
+    let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, options);
     let mut out = Vec::new();
     for (name, data) in events {
         translator.push(name.as_deref(), data, &mut out).unwrap_or_else(|error| panic!("{case}: {error}"));

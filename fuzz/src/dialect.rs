@@ -3,7 +3,7 @@
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, ErrorContext, ErrorShape, StreamObserver, StreamOptions, StreamTranslator, check_answer,
+    Dialect, ErrorContext, ErrorShape, Quirks, StreamObserver, StreamOptions, StreamTranslator, check_answer,
     decode_error, decode_models, encode_error, encode_error_event, translate_request, translate_response,
 };
 use corelane::error::Error;
@@ -16,18 +16,16 @@ const SHAPES: [ErrorShape; 3] = [ErrorShape::Native, ErrorShape::OpenAi, ErrorSh
 
 /// A whole body: as a caller's request, as a provider's answer, as its error, as its list of models.
 pub fn translation(bytes: &[u8]) {
-    if passes(bytes) {
-        for stream in [false, true] {
-            if let Ok(encoded) =
-                translate_request(Dialect::OpenAi, Dialect::Anthropic, bytes, "claude-x", stream)
-            {
+    for (from, to) in [(Dialect::OpenAi, Dialect::Anthropic), (Dialect::Anthropic, Dialect::OpenAi)] {
+        for stream in [false, true].into_iter().filter(|_| passes(bytes)) {
+            if let Ok(encoded) = translate_request(from, to, bytes, "model-x", stream, Quirks::OPENAI) {
                 check_body(bytes, &encoded.body);
                 assert!(encoded.dropped.iter().all(|name| is_header_word(name)), "{:?}", encoded.dropped);
             }
         }
-    }
-    if let Ok(answer) = translate_response(Dialect::Anthropic, Dialect::OpenAi, bytes, 1) {
-        check_body(bytes, &answer.body);
+        if let Ok(answer) = translate_response(to, from, bytes, 1) {
+            check_body(bytes, &answer.body);
+        }
     }
     for dialect in DIALECTS {
         let checked = check_answer(dialect, bytes, false);
@@ -51,14 +49,19 @@ pub fn stream_events(bytes: &[u8]) {
         }
         let _: Option<Usage> = observer.usage();
     }
-    let options =
-        StreamOptions { created_s: 1, include_usage: bytes.len().is_multiple_of(2), model: "m".to_owned() };
-    let translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, options);
-    let Some(mut translator) = translator else { panic!("this pair is translated") };
-    let mut out = Vec::new();
-    let has_failed = events(bytes).any(|event| translator.push(event.name, &event.data, &mut out).is_err());
-    assert!(has_failed || translator.finish(&mut out).is_ok() == translator.is_ended());
-    check_events(bytes, &out, translator.is_ended());
+    for (from, to) in [(Dialect::Anthropic, Dialect::OpenAi), (Dialect::OpenAi, Dialect::Anthropic)] {
+        let options = StreamOptions {
+            created_s: 1,
+            include_usage: bytes.len().is_multiple_of(2),
+            model: "m".to_owned(),
+        };
+        let mut translator = StreamTranslator::new(from, to, options);
+        let mut out = Vec::new();
+        let has_failed =
+            events(bytes).any(|event| translator.push(event.name, &event.data, &mut out).is_err());
+        assert!(has_failed || translator.finish(&mut out).is_ok() == translator.is_ended());
+        check_events(bytes, &out, translator.is_ended());
+    }
 }
 
 fn check_body(input: &[u8], output: &[u8]) {
@@ -88,7 +91,8 @@ fn check_events(input: &[u8], output: &[u8], is_ended: bool) {
     for event in &found {
         assert!(*event.data == *b"[DONE]" || is_json(&event.data), "{}", event.data.escape_ascii());
     }
-    let ends = found.iter().filter(|event| *event.data == *b"[DONE]").count();
+    let is_last = |data: &[u8]| data == b"[DONE]" || data == br#"{"type":"message_stop"}"#;
+    let ends = found.iter().filter(|event| is_last(&event.data)).count();
     assert_eq!(ends, usize::from(is_ended), "the last word");
     // Each event of the provider may repeat the answer's id and model.
     assert!(output.len() <= 4096 + 64 * input.len() * (1 + events(input).count()), "{} bytes", output.len());

@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod counts;
+mod dropped;
 mod error_body;
 mod json;
 pub mod log_content;
@@ -19,11 +20,11 @@ mod translate;
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{AnswerLook, check_answer};
+pub use self::dropped::DROPPED_MAX;
 pub use self::observe::StreamObserver;
 pub use self::operation::Operation;
 pub use self::translate::{
-    DROPPED_MAX, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
-    translate_response,
+    Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request, translate_response,
 };
 use crate::error::{Error, Kind, UpstreamError};
 
@@ -34,6 +35,37 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic's messages (<https://docs.anthropic.com/en/api/messages>).
     Anthropic,
+}
+
+/// Which words of OpenAI's dialect a provider takes, where those that speak it differ; which provider has which, is
+/// `provider`'s table. Only a translated request reads them: one in this dialect already goes as its caller wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quirks {
+    /// It is OpenAI itself: `service_tier` has Anthropic's meaning, and at most four `stop` texts are taken.
+    pub is_openai: bool,
+    /// The limit is called `max_completion_tokens`, which OpenAI's reasoning models demand; else `max_tokens`.
+    pub max_completion_tokens: bool,
+    /// `stream_options` is taken; where it is not, usage comes unasked.
+    pub stream_options: bool,
+    /// `user` is taken.
+    pub user: bool,
+    /// `cache_control` marks are taken.
+    pub cache_control: bool,
+}
+
+impl Quirks {
+    /// OpenAI itself.
+    pub const OPENAI: Self = Self { is_openai: true, max_completion_tokens: true, ..Self::COMPATIBLE };
+    /// What all but the strict understand.
+    pub const COMPATIBLE: Self = Self {
+        is_openai: false,
+        max_completion_tokens: false,
+        stream_options: true,
+        user: true,
+        cache_control: false,
+    };
+    /// One that refuses each key that it does not know.
+    pub const STRICT: Self = Self { stream_options: false, user: false, ..Self::COMPATIBLE };
 }
 
 /// The shapes that an error may take.

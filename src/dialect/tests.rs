@@ -234,8 +234,15 @@ fn allowed_tools_are_picked_by_name() {
         tool("c"),
         tool("a"),
     );
-    let encoded =
-        translate_request(Dialect::OpenAi, Dialect::Anthropic, body.as_bytes(), "m", false).unwrap();
+    let encoded = translate_request(
+        Dialect::OpenAi,
+        Dialect::Anthropic,
+        body.as_bytes(),
+        "m",
+        false,
+        Quirks::COMPATIBLE,
+    )
+    .unwrap();
     let sent: serde_json::Value = serde_json::from_slice(&encoded.body).unwrap();
     let names: Vec<_> = sent["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
     assert_eq!(names, ["a", "c"]);
@@ -341,8 +348,7 @@ fn broken_answers_are_the_providers_fault() {
 const START: &str = r#"{"type":"message_start","message":{"id":"i","model":"m","usage":{"input_tokens":3,"output_tokens":1}}}"#;
 
 fn pushed(events: &[&str]) -> (Result<(), Error>, StreamTranslator, String) {
-    let mut translator =
-        StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, StreamOptions::default()).unwrap();
+    let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAi, StreamOptions::default());
     let mut out = Vec::new();
     let result = events
         .iter()
@@ -412,7 +418,15 @@ fn deep_events_do_not_exhaust_the_stack() {
         let _ = decode_error(Dialect::OpenAi, 500, &event.as_bytes()[..60_000]);
         let request = format!(r#"{{"messages":[{{"role":"user","content":{deep}}}],"z":{deep}}}"#);
         assert!(
-            translate_request(Dialect::OpenAi, Dialect::Anthropic, request.as_bytes(), "m", false).is_err()
+            translate_request(
+                Dialect::OpenAi,
+                Dialect::Anthropic,
+                request.as_bytes(),
+                "m",
+                false,
+                Quirks::COMPATIBLE
+            )
+            .is_err()
         );
     }
 }

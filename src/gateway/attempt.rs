@@ -16,12 +16,13 @@ use super::{Core, failure, place};
 use crate::api::Endpoint;
 use crate::config::snapshot::Provider;
 use crate::dialect::look;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, Quirks};
 use crate::error::Error;
 use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, until};
+use crate::provider;
 use crate::routing::plan::Attempt;
 
 /// Makes the attempt that `exchange` was told of, up to the caller's answer.
@@ -46,7 +47,7 @@ pub(super) async fn make(
         let body = Body::of(request, exchange);
         (outgoing::passthrough(head, &body, &edits(asked, attempt)), Translation::none(to))
     } else {
-        let asks = (from, to, attempt.wire_model);
+        let asks = (from, to, attempt.wire_model, provider::quirks(&provider.name));
         // Boxed: most requests pass through.
         let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
         let (body, dropped) = (translated.body, translated.dropped);
@@ -64,13 +65,13 @@ async fn translated(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
     asked: &Asked,
-    (from, to, wire_model): (Dialect, Dialect, &str),
+    (from, to, wire_model, quirks): (Dialect, Dialect, &str, Quirks),
 ) -> Result<dialect::Encoded, Error> {
     let (buffer, start) = kept::lend(request, exchange);
     let (length, model, stream) = (buffer.len(), wire_model.to_owned(), asked.operation.is_stream());
     let work = compute(core, length, move || {
         let body = buffer.get(start..).unwrap_or_default();
-        (dialect::translate_request(from, to, body, &model, stream), buffer)
+        (dialect::translate_request(from, to, body, &model, stream, quirks), buffer)
     });
     let (encoded, buffer) = match race(work, downstream.gone()).await {
         Raced::First(done) => done?,

@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::relay::Answer;
 use crate::chat::Usage;
 use crate::dialect::{StreamObserver, StreamOptions, StreamTranslator};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::http::sse::events;
 
 /// A comment between events, which readers of events ignore.
@@ -31,22 +31,18 @@ pub(super) enum Standing {
 }
 
 impl Passage {
-    /// For this answer. Errors: its dialect is not translated into the caller's.
-    pub(super) fn of(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Result<Self, Error> {
+    /// For this answer.
+    pub(super) fn of(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Self {
         let translation = &answer.translation;
         if translation.is_none() {
-            return Ok(Self::Through(Box::new(StreamObserver::new(translation.from))));
+            return Self::Through(Box::new(StreamObserver::new(translation.from)));
         }
         let options = StreamOptions {
             created_s: exchange.created_s(),
             include_usage: translation.include_usage,
             model: exchange.model.clone(),
         };
-        StreamTranslator::new(translation.from, translation.to, options)
-            .map(|translator| Self::Translated(Box::new(translator)))
-            .ok_or_else(|| {
-                Error::new(Kind::ProviderNotSupported, "this pair of dialects is not translated yet")
-            })
+        Self::Translated(Box::new(StreamTranslator::new(translation.from, translation.to, options)))
     }
 
     /// Takes whole events, adds their number to `count`, and appends what the caller gets. What is no event in its dialect, a

@@ -89,7 +89,7 @@ pub(super) async fn relay(
 
 impl<'a> Relay<'a> {
     fn begin(core: &Core, exchange: &Exchange<'_>, answer: Answer<'a>) -> Result<Self, Error> {
-        let passage = Passage::of(exchange, &answer)?;
+        let passage = Passage::of(exchange, &answer);
         let through = answer.translation.is_none();
         // Before the body is read, which takes the head's bytes.
         let mut out = returned_head(&answer, through);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::caller::{Answer, Caller, request};
-use crate::script::{Act, CLAUDE, acting, judging, key_of, keys_of, nobody, provider, providers};
+use crate::script::{Act, acting, judging, key_of, keys_of, nobody, provider, providers};
 use crate::setup::{ANSWER, ASK, ASK_STREAM, CHAT, MESSAGES, MESSAGES_STREAM, OPENAI_CHAT, on_both};
 use crate::support::node::Node;
 use crate::support::upstream::Upstream;
@@ -124,22 +124,56 @@ fn a_fallback_may_be_of_another_dialect() {
     });
 }
 
-/// A request of Anthropic's is not translated by this version: what cannot be asked is passed over.
+/// Anthropic's callers are served by the others, at first hand and as a fallback, whole and streamed.
 #[test]
-fn what_cannot_be_translated_is_passed_over() {
+fn callers_of_messages_reach_providers_of_the_other_dialect() {
+    on_both(|driver| {
+        let three = Three::new(Act::good(), Act::error(529), Act::stream());
+        let node = three.node(driver);
+        let ask = MESSAGES_STREAM.replace(",\"stream\":true", ",\"top_k\":7");
+        let first = ask.replace("claude-x", "openai/gpt-4o");
+        for (ask, attempts) in [(first, "1"), (with(&ask, &json!(["openai/gpt-4o"])), "2")] {
+            let answer = Caller::new(&node).post(MESSAGES, ask);
+            assert_eq!((answer.status, said(&answer)), (200, ["openai", attempts]), "{}", answer.text());
+            assert_eq!(answer.value("x-corelane-dropped-params"), Some("top_k"));
+            let told = answer.json();
+            assert_eq!(told["content"], json!([{ "type": "text", "text": "ho" }]));
+            assert_eq!((&told["type"], &told["stop_reason"]), (&json!("message"), &json!("end_turn")));
+            assert_eq!(
+                (&told["usage"]["input_tokens"], &told["usage"]["output_tokens"]),
+                (&json!(3), &json!(4))
+            );
+            let asked: Value = serde_json::from_slice(&three.openai.last().body).unwrap();
+            let expected = json!({ "model": "gpt-4o", "max_completion_tokens": 5, "messages": [{ "role": "user", "content": "hi" }] });
+            assert_eq!(asked, expected);
+        }
+        let streamed = MESSAGES_STREAM.replace("claude-x", "groq/llama");
+        for (ask, attempts) in [(streamed, "1"), (with(MESSAGES_STREAM, &json!(["groq/llama"])), "2")] {
+            let answer = Caller::new(&node).post(MESSAGES, ask);
+            assert_eq!((answer.status, said(&answer)), (200, ["groq", attempts]), "{}", answer.text());
+            let text = answer.text();
+            assert!(text.starts_with("event: message_start\n"), "{text}");
+            assert!(text.contains(r#"{"type":"text_delta","text":"two"}"#), "{text}");
+            assert!(text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"), "{text}");
+            let asked: Value = serde_json::from_slice(&three.groq.last().body).unwrap();
+            assert_eq!((&asked["max_tokens"], &asked["stream"]), (&json!(5), &json!(true)));
+            assert_eq!(asked["stream_options"], json!({ "include_usage": true }));
+        }
+    });
+}
+
+/// What a provider's dialect has no word for, and must not be left out, is the caller's to change: nobody is asked.
+#[test]
+fn what_cannot_be_translated_is_refused_by_name() {
     on_both(|driver| {
         let three = Three::new(Act::good(), Act::claude(), Act::good());
-        let ask = MESSAGES_STREAM.replace(",\"stream\":true", ",\"top_k\":7");
-        let elsewhere =
-            with(&ask.replace("claude-x", "openai/gpt-4o"), &json!(["groq/llama", "anthropic/claude-y"]));
-        let answer = Caller::new(&three.node(driver)).post(MESSAGES, elsewhere);
-        assert_eq!((answer.status, answer.text(), said(&answer)), (200, CLAUDE, ["anthropic", "3"]));
-        let asked: Value = serde_json::from_slice(&three.anthropic.last().body).unwrap();
-        assert_eq!((&asked["model"], &asked["top_k"]), (&json!("claude-y"), &json!(7)));
-        assert_eq!(three.asked(), [0, 1, 0]);
-        let three = Three::new(Act::good(), Act::error(529), Act::good());
-        let answer = Caller::new(&three.node(driver)).post(MESSAGES, with(&ask, &json!(["openai/gpt-4o"])));
-        assert_eq!((answer.status, said(&answer), three.asked()), (529, ["anthropic", "2"], [0, 1, 0]));
+        let mut ask: Value = serde_json::from_str(MESSAGES_STREAM).unwrap();
+        ask["tools"] = json!([{ "type": "bash_20250124", "name": "bash" }]);
+        ask["model"] = json!("openai/gpt-4o");
+        let answer = Caller::new(&three.node(driver)).post(MESSAGES, ask.to_string());
+        assert_eq!((answer.status, said(&answer)), (400, ["openai", "1"]), "{}", answer.text());
+        assert!(answer.text().contains("`tools[0]` is of type `bash_20250124`"), "{}", answer.text());
+        assert_eq!(three.asked(), [0, 0, 0]);
     });
 }
 

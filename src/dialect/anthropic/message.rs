@@ -2,6 +2,8 @@
 //! round become one user turn, thoughts stand first in an assistant turn, and blank texts, which Anthropic refuses,
 //! are left out.
 
+pub(super) mod decode;
+
 use std::borrow::Cow;
 
 use crate::chat::{Message, Part, Raw, Role, Source};
@@ -123,7 +125,9 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), Error> {
             block.end();
         }
         Part::ToolCall { id, name, arguments } => write_tool_use(out, placed, [id, name, arguments])?,
-        Part::ToolResult { call_id, parts } => write_tool_result(out, placed, call_id, parts)?,
+        Part::ToolResult { call_id, parts, is_error } => {
+            write_tool_result(out, placed, (call_id, *is_error), parts)?;
+        }
         Part::Unknown { kind } => return Err(placed.unknown(kind)),
     }
     Ok(())
@@ -214,12 +218,15 @@ fn write_tool_use(
 fn write_tool_result(
     out: &mut Vec<u8>,
     placed: &Placed<'_, '_>,
-    call_id: &str,
+    (call_id, is_error): (&str, bool),
     parts: &[Part<'_>],
 ) -> Result<(), Error> {
     let mut block = Object::begin(out);
     block.text("type", "tool_result");
     block.text("tool_use_id", call_id);
+    if is_error {
+        block.raw("is_error", Raw("true"));
+    }
     let sent: Vec<_> = parts.iter().enumerate().filter(|(_, part)| is_sent(part)).collect();
     if !sent.is_empty() {
         let mut content = Array::begin(block.field("content"));

@@ -1,6 +1,6 @@
-//! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), each half beside its twin as it is needed:
-//! requests are encoded, answers and streams decoded, errors and usage both.
+//! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), each half beside its twin.
 
+pub(super) mod answer;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;
@@ -19,5 +19,15 @@ fn finish(stop_reason: Option<&str>) -> Finish {
         Some("tool_use") => Finish::ToolCalls,
         Some("refusal") => Finish::ContentFilter,
         _ => Finish::Stop,
+    }
+}
+
+/// The other way round.
+fn stop_reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "end_turn",
+        Finish::Length => "max_tokens",
+        Finish::ToolCalls => "tool_use",
+        Finish::ContentFilter => "refusal",
     }
 }

@@ -1,9 +1,12 @@
-//! A neutral request to the bytes of a messages request. The turns are `message`'s. What Anthropic has no word for is
+//! A neutral request to the bytes of a messages request; the way back is `decode`'s. The turns are `message`'s. What Anthropic has no word for is
 //! left out and named; what would change the answer's shape is refused.
+
+mod decode;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+pub(in crate::dialect) use self::decode::decode;
 use super::message;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
 use crate::dialect::json::{Array, Object, write_string};

@@ -1,5 +1,5 @@
 //! A whole messages answer as bytes to a neutral one. Blocks of server-side tools have no neutral word and are left
-//! out.
+//! out. The way back is `answer`'s.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,12 @@
 //! Events of a streamed messages answer (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>) to neutral
-//! ones, at most one for one. It keeps token counts and which blocks are open, nothing of what was said.
+//! ones, at most one for one. It keeps token counts and which blocks are open, nothing of what was said. The way back is `encode`'s.
+
+mod encode;
 
 use serde::Deserialize;
 use simd_json::Buffers;
 
+pub(in crate::dialect) use self::encode::Encoder;
 use super::finish;
 use super::usage::WireUsage;
 use crate::chat::{Event, Usage};

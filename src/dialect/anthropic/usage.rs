@@ -1,10 +1,11 @@
-//! Anthropic's token counts, to the neutral ones. Its `input_tokens` leaves out what the cache held; the neutral
+//! Anthropic's token counts, read and written. Its `input_tokens` leaves out what the cache held; the neutral
 //! `prompt_tokens` does not.
 
 use serde::Deserialize;
 
 use crate::chat::Usage;
 use crate::dialect::counts::Counts;
+use crate::dialect::json::Object;
 
 /// A `usage` object. In a stream they are cumulative and later ones may be partial.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -65,4 +66,20 @@ impl WireUsage {
             reasoning_tokens: self.output_tokens_details.and_then(|one| one.thinking_tokens).unwrap_or(0),
         }
     }
+}
+
+/// Writes a `usage` object.
+pub(super) fn write(out: &mut Vec<u8>, usage: &Usage) {
+    let cached_tokens = usage.cached_read_tokens.saturating_add(usage.cached_write_tokens);
+    let mut object = Object::begin(out);
+    object.number("input_tokens", usage.prompt_tokens.saturating_sub(cached_tokens));
+    object.number("cache_creation_input_tokens", usage.cached_write_tokens);
+    object.number("cache_read_input_tokens", usage.cached_read_tokens);
+    object.number("output_tokens", usage.completion_tokens);
+    if usage.reasoning_tokens > 0 {
+        let mut details = Object::begin(object.field("output_tokens_details"));
+        details.number("thinking_tokens", usage.reasoning_tokens);
+        details.end();
+    }
+    object.end();
 }

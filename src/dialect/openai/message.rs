@@ -1,13 +1,15 @@
 //! What stands in `messages` of a chat completions request, to neutral messages: one for one, so that an index in an
 //! error is the caller's. It judges shape only; what a target can't take is the target's to refuse.
 
+pub(super) mod encode;
+
 use std::borrow::Cow;
 use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::request::drop_once;
 use crate::chat::{Message, Part, Request, Role, Source};
+use crate::dialect::dropped;
 use crate::dialect::json::{Span, Text};
 use crate::error::{Error, Kind};
 
@@ -127,7 +129,7 @@ fn decode<'a>(
         return Err(untranslated(path, ".audio", "send what was said as text"));
     }
     if wire.name.is_some() {
-        drop_once(dropped, "messages.name");
+        dropped::once(dropped, "messages.name");
     }
     let content = content(wire.content, path, dropped)?;
     let parts = match role {
@@ -146,7 +148,7 @@ fn tool_result<'a>(
     let Some(Text(call_id)) = id else {
         return Err(wrong(path, ".tool_call_id", "is required: it names the call that this answers"));
     };
-    Ok(Part::ToolResult { call_id, parts })
+    Ok(Part::ToolResult { call_id, parts, is_error: false })
 }
 
 /// Content first, so that its indices stay the caller's; a target that wants thoughts before words moves them.
@@ -220,7 +222,7 @@ fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>)
         "image_url" => {
             let Some(image) = wire.image_url else { return Err(wrong(path, ".image_url", "is required")) };
             if image.detail.is_some_and(|detail| detail.0 != "auto") {
-                drop_once(dropped, "messages.content.image_url.detail");
+                dropped::once(dropped, "messages.content.image_url.detail");
             }
             let Some(source) = source(image.url.0) else {
                 return Err(wrong(path, ".image_url.url", "must be a URL, or a data URL in base64"));

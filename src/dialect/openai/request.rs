@@ -1,11 +1,15 @@
-//! A chat completions request as bytes to [`Request`]. What stands in `messages` is `message`'s; `model`, `stream`,
+//! A chat completions request as bytes to [`Request`]; the way back is `encode`'s. What stands in `messages` is `message`'s; `model`, `stream`,
 //! `stream_options` and `fallbacks` are the gateway's own reading and are passed over.
+
+mod encode;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
+pub(in crate::dialect) use self::encode::encode;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
+use crate::dialect::dropped;
 use crate::dialect::json::{self, Span, Text};
 use crate::error::{Error, Kind};
 
@@ -116,7 +120,7 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
         return Err(Error::new(Kind::InvalidRequest, message).with_param(path + ".function"));
     };
     if function.strict == Some(true) {
-        drop_once(dropped, "tools.function.strict");
+        dropped::once(dropped, "tools.function.strict");
     }
     Ok(Tool {
         name: function.name.0,
@@ -124,13 +128,6 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
         schema: function.parameters.map(Span::raw),
         cache: wire.cache_control.map(Span::raw),
     })
-}
-
-/// Names something that is left behind, one time however often it stands in the request.
-pub(super) fn drop_once<'a>(dropped: &mut Vec<Cow<'a, str>>, path: &'static str) {
-    if !dropped.iter().any(|one| one == path) {
-        dropped.push(Cow::Borrowed(path));
-    }
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,5 @@
 //! A neutral answer to the bytes of a chat completion. `reasoning` and `reasoning_details` stand beside OpenAI's own
-//! fields only when the model thought aloud.
+//! fields only when the model thought aloud. The way back is `answer`'s.
 
 use crate::chat::{Finish, Part, Raw, Response};
 use crate::dialect::json::{Array, Object, write_string};

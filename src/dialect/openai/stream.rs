@@ -1,6 +1,10 @@
 //! Neutral events to server-sent chat completion chunks
-//! (<https://platform.openai.com/docs/api-reference/chat-streaming>), whole events at a time.
+//! (<https://platform.openai.com/docs/api-reference/chat-streaming>), whole events at a time. The way back is
+//! `decode`'s.
 
+mod decode;
+
+pub(in crate::dialect) use self::decode::Decoder;
 use super::response::finish_reason;
 use crate::chat::{Event, Finish, Raw, Usage};
 use crate::dialect::StreamOptions;

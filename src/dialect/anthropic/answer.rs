@@ -1,0 +1,62 @@
+//! A neutral answer to the bytes of a messages answer (<https://docs.anthropic.com/en/api/messages>). The way back is
+//! `response`'s.
+
+use super::stop_reason;
+use crate::chat::{Part, Raw, Response};
+use crate::dialect::json::{Array, Object};
+
+/// Encodes an answer. The arguments of its calls are JSON objects: who decodes an answer has looked.
+pub(in crate::dialect) fn encode(response: &Response<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    let mut body = Object::begin(&mut out);
+    body.text("id", &response.id);
+    body.text("type", "message");
+    body.text("role", "assistant");
+    body.text("model", &response.model);
+    let mut content = Array::begin(body.field("content"));
+    for part in response.parts.iter().filter(|part| is_sent(part)) {
+        write_block(content.item(), part);
+    }
+    content.end();
+    body.text("stop_reason", stop_reason(response.finish));
+    // Which of the stop texts it was, no other dialect says.
+    body.raw("stop_sequence", Raw("null"));
+    super::usage::write(body.field("usage"), &response.usage);
+    body.end();
+    out
+}
+
+fn is_sent(part: &Part<'_>) -> bool {
+    match part {
+        Part::Text { text, .. } => !text.is_empty(),
+        Part::Reasoning { .. } | Part::ReasoningEncrypted { .. } | Part::ToolCall { .. } => true,
+        _ => false,
+    }
+}
+
+fn write_block(out: &mut Vec<u8>, part: &Part<'_>) {
+    let mut block = Object::begin(out);
+    match part {
+        Part::Text { text, .. } => {
+            block.text("type", "text");
+            block.text("text", text);
+        }
+        Part::Reasoning { text, signature } => {
+            block.text("type", "thinking");
+            block.text("thinking", text);
+            block.text("signature", signature.as_deref().unwrap_or_default());
+        }
+        Part::ReasoningEncrypted { data } => {
+            block.text("type", "redacted_thinking");
+            block.text("data", data);
+        }
+        Part::ToolCall { id, name, arguments } => {
+            block.text("type", "tool_use");
+            block.text("id", id);
+            block.text("name", name);
+            block.raw("input", Raw(if arguments.is_empty() { "{}" } else { arguments }));
+        }
+        _ => {}
+    }
+    block.end();
+}

@@ -1,0 +1,62 @@
+//! Names of what a translation leaves behind, for `x-corelane-dropped-params`: each once, bounded, fit for a header. What
+//! is left behind is each dialect's own decision.
+
+use std::borrow::Cow;
+
+use super::json;
+
+/// Most names in [`super::Encoded::dropped`]; the last then says that there were more.
+pub const DROPPED_MAX: usize = 32;
+
+/// Names something that is left behind, one time however often it stands in the request.
+pub(super) fn once<'a>(dropped: &mut Vec<Cow<'a, str>>, path: &'static str) {
+    if !dropped.iter().any(|one| one == path) {
+        dropped.push(Cow::Borrowed(path));
+    }
+}
+
+/// The same for an encode half, which gives owned names.
+pub(super) fn named_once(dropped: &mut Vec<String>, path: &str) {
+    if !dropped.iter().any(|one| one == path) {
+        dropped.push(path.to_owned());
+    }
+}
+
+/// The names are a caller's own words and go into a header.
+pub(super) fn bounded_names(names: Vec<String>) -> Vec<String> {
+    let is_over = names.len() > DROPPED_MAX;
+    let kept = if is_over { DROPPED_MAX - 1 } else { DROPPED_MAX };
+    let mut names: Vec<String> = names.iter().take(kept).map(|name| header_word(name)).collect();
+    if is_over {
+        names.push("...".to_owned());
+    }
+    names
+}
+
+fn header_word(name: &str) -> String {
+    let visible = |one: char| if one.is_ascii_graphic() && one != ',' { one } else { '?' };
+    json::bounded(name, json::PATH_BYTES_MAX).chars().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_names_are_bounded_and_fit_a_header() {
+        let names = bounded_names((0..40).map(|_| format!("a,b\r\né{}", "x".repeat(100))).collect());
+        assert_eq!(names.len(), DROPPED_MAX);
+        assert!(names[0].starts_with("a?b???xx") && names[0].len() <= 64, "{}", names[0]);
+        assert_eq!(names.last().map(String::as_str), Some("..."));
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let (mut dropped, mut owned) = (Vec::new(), Vec::new());
+        for path in ["a", "b", "a"] {
+            once(&mut dropped, path);
+            named_once(&mut owned, path);
+        }
+        assert_eq!((dropped.len(), owned), (2, vec!["a".to_owned(), "b".to_owned()]));
+    }
+}

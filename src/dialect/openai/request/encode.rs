@@ -1,0 +1,265 @@
+//! A neutral request to the bytes of a chat completions request
+//! (<https://platform.openai.com/docs/api-reference/chat/create>). The messages are `message`'s. What OpenAI's dialect, or the
+//! provider, has no word for is left out and named; what would change the answer's shape is refused.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
+use crate::dialect::Quirks;
+use crate::dialect::dropped::named_once;
+use crate::dialect::json::{Array, Object, write_string};
+use crate::dialect::openai::message::encode as message;
+use crate::error::{Error, Kind};
+
+/// Longest `user` that OpenAI takes, characters; Bifrost leaves out a longer one, too.
+const USER_CHARS_MAX: usize = 64;
+
+/// Most stop texts that OpenAI itself takes.
+const OPENAI_STOPS_MAX: usize = 4;
+
+/// Encodes a request for `model`; also gives what was left out.
+pub(in crate::dialect) fn encode(
+    request: &Request<'_>,
+    model: &str,
+    stream: bool,
+    quirks: Quirks,
+) -> Result<(Vec<u8>, Vec<String>), Error> {
+    refuse_other_shapes(request)?;
+    let tools = offered_tools(request)?;
+    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    let mut out = Vec::with_capacity(1024);
+    let mut body = Object::begin(&mut out);
+    body.text("model", model);
+    message::write_all(body.field("messages"), request, quirks, &mut dropped)?;
+    write_tools(&mut body, request, &tools, quirks, &mut dropped);
+    if let Some(max_tokens) = request.max_tokens {
+        let name = if quirks.max_completion_tokens { "max_completion_tokens" } else { "max_tokens" };
+        body.number(name, max_tokens);
+    }
+    write_stop(&mut body, &request.stop, quirks, &mut dropped);
+    body.raw_if("temperature", request.temperature);
+    body.raw_if("top_p", request.top_p);
+    write_user(&mut body, request.user.as_deref(), quirks, &mut dropped);
+    write_format(&mut body, request.format);
+    write_extra(&mut body, &request.extra, quirks, &mut dropped);
+    if stream {
+        body.raw("stream", Raw("true"));
+        // Whoever is answered in another dialect is told the usage in it.
+        if quirks.stream_options {
+            body.raw("stream_options", Raw(r#"{"include_usage":true}"#));
+        }
+    }
+    body.end();
+    Ok((out, dropped))
+}
+
+/// The neutral answer holds one choice, no probabilities and no sound.
+fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
+    let refused = |param: &'static str, message: &'static str| {
+        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
+    };
+    if request.choices.is_some_and(|choices| choices > 1) {
+        return refused("n", "one answer is translated per request; send several requests");
+    }
+    if request.logprobs {
+        return refused("logprobs", "token probabilities are not translated; leave them out");
+    }
+    if request.audio {
+        return refused("modalities", "spoken answers are not translated; ask for text");
+    }
+    Ok(())
+}
+
+/// The tools to send: an allow list is expressed by sending no others, which every provider of this dialect understands.
+fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
+    let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice else {
+        return Ok(request.tools.iter().collect());
+    };
+    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
+    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(tool.name.as_ref())).collect();
+    if tools.is_empty() {
+        let message = "the choice of tools names no tool of `tools`";
+        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
+    }
+    Ok(tools)
+}
+
+fn write_tools(
+    body: &mut Object<'_>,
+    request: &Request<'_>,
+    tools: &[&Tool<'_>],
+    quirks: Quirks,
+    dropped: &mut Vec<String>,
+) {
+    if tools.is_empty() {
+        // OpenAI refuses a choice among nothing.
+        if request.tool_choice.is_some() {
+            dropped.push("tool_choice".to_owned());
+        }
+        return;
+    }
+    let mut array = Array::begin(body.field("tools"));
+    for tool in tools {
+        write_tool(array.item(), tool, quirks);
+    }
+    array.end();
+    if !quirks.cache_control && tools.iter().any(|tool| tool.cache.is_some()) {
+        named_once(dropped, "tools.cache_control");
+    }
+    write_tool_choice(body, request.tool_choice.as_ref());
+    if request.parallel_tool_calls == Some(false) {
+        body.raw("parallel_tool_calls", Raw("false"));
+    }
+}
+
+fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, quirks: Quirks) {
+    let mut object = Object::begin(out);
+    object.text("type", "function");
+    let mut function = Object::begin(object.field("function"));
+    function.text("name", &tool.name);
+    if let Some(description) = &tool.description {
+        function.text("description", description);
+    }
+    function.raw_if("parameters", tool.schema);
+    function.end();
+    object.raw_if("cache_control", tool.cache.filter(|_| quirks.cache_control));
+    object.end();
+}
+
+fn write_tool_choice(body: &mut Object<'_>, choice: Option<&ToolChoice<'_>>) {
+    let word = match choice {
+        None => return,
+        Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => "auto",
+        Some(ToolChoice::None) => "none",
+        Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => "required",
+        Some(ToolChoice::Named(name)) => {
+            let mut object = Object::begin(body.field("tool_choice"));
+            object.text("type", "function");
+            let mut function = Object::begin(object.field("function"));
+            function.text("name", name);
+            function.end();
+            return object.end();
+        }
+    };
+    body.text("tool_choice", word);
+}
+
+fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], quirks: Quirks, dropped: &mut Vec<String>) {
+    let sent_max = if quirks.is_openai { OPENAI_STOPS_MAX } else { usize::MAX };
+    if stop.len() > sent_max {
+        dropped.push("stop_sequences".to_owned());
+    }
+    if stop.is_empty() {
+        return;
+    }
+    let mut array = Array::begin(body.field("stop"));
+    for text in stop.iter().take(sent_max) {
+        write_string(array.item(), text);
+    }
+    array.end();
+}
+
+fn write_user(body: &mut Object<'_>, user: Option<&str>, quirks: Quirks, dropped: &mut Vec<String>) {
+    match user {
+        Some(user) if quirks.user && user.chars().count() <= USER_CHARS_MAX => body.text("user", user),
+        Some(_) => dropped.push("metadata.user_id".to_owned()),
+        None => {}
+    }
+}
+
+/// Not `strict`: OpenAI then refuses each schema that leaves a property optional, which others' structured outputs allow.
+fn write_format(body: &mut Object<'_>, format: Format<'_>) {
+    match format {
+        Format::Text => {}
+        Format::JsonObject => body.tagged("response_format", "json_object"),
+        Format::JsonSchema(schema) => {
+            let mut object = Object::begin(body.field("response_format"));
+            object.text("type", "json_schema");
+            let mut named = Object::begin(object.field("json_schema"));
+            named.text("name", "answer");
+            named.raw("schema", schema);
+            named.end();
+            object.end();
+        }
+    }
+}
+
+fn write_extra(
+    body: &mut Object<'_>,
+    extra: &[(Cow<'_, str>, Raw<'_>)],
+    quirks: Quirks,
+    dropped: &mut Vec<String>,
+) {
+    for (name, value) in extra {
+        match (&**name, value.0) {
+            ("service_tier", r#""auto""#) if quirks.is_openai => body.raw(name, *value),
+            // Anthropic's word for "not the priority tier".
+            ("service_tier", r#""standard_only""#) if quirks.is_openai => body.text(name, "default"),
+            _ => dropped.push(name.clone().into_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::anthropic::request::decode;
+
+    fn encoded(fields: &str, quirks: Quirks) -> Result<(String, Vec<String>), Error> {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);
+        let (out, dropped) = encode(&decode(body.as_bytes())?, "m", false, quirks)?;
+        let out = String::from_utf8(out).unwrap();
+        let start = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]"#;
+        Ok((out.strip_prefix(start).unwrap().to_owned(), dropped))
+    }
+
+    #[test]
+    fn each_provider_has_its_words() {
+        let fields = r#""max_tokens":7,"metadata":{"user_id":"u"},"service_tier":"standard_only","top_k":3"#;
+        for (quirks, expected, left_out) in [
+            (
+                Quirks::OPENAI,
+                r#","max_completion_tokens":7,"user":"u","service_tier":"default"}"#,
+                &["top_k"][..],
+            ),
+            (Quirks::COMPATIBLE, r#","max_tokens":7,"user":"u"}"#, &["service_tier", "top_k"]),
+            (Quirks::STRICT, r#","max_tokens":7}"#, &["metadata.user_id", "service_tier", "top_k"]),
+        ] {
+            let (out, dropped) = encoded(fields, quirks).unwrap();
+            assert_eq!((&*out, dropped), (expected, left_out.iter().map(ToString::to_string).collect()));
+        }
+    }
+
+    #[test]
+    fn what_openai_would_refuse_for_shape_alone_is_left_out() {
+        let long = "u".repeat(65);
+        let fields = format!(
+            r#""tool_choice":{{"type":"any","disable_parallel_tool_use":true}},"tools":[],"metadata":{{"user_id":"{long}"}},"stop_sequences":["1","2","3","4","5"]"#
+        );
+        let (out, dropped) = encoded(&fields, Quirks::OPENAI).unwrap();
+        assert_eq!(out, r#","stop":["1","2","3","4"]}"#);
+        assert_eq!(dropped, ["tool_choice", "stop_sequences", "metadata.user_id"]);
+        assert!(encoded(&fields, Quirks::COMPATIBLE).unwrap().0.contains(r#""4","5"]"#));
+    }
+
+    #[test]
+    fn each_tool_choice_has_its_word() {
+        for (choice, expected) in [
+            (r#"{"type":"auto"}"#, r#""tool_choice":"auto""#),
+            (r#"{"type":"any"}"#, r#""tool_choice":"required""#),
+            (r#"{"type":"none"}"#, r#""tool_choice":"none""#),
+            (
+                r#"{"type":"tool","name":"f","disable_parallel_tool_use":true}"#,
+                r#""tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false"#,
+            ),
+        ] {
+            let fields = format!(r#""tools":[{{"name":"f"}}],"tool_choice":{choice}"#);
+            let (out, _) = encoded(&fields, Quirks::COMPATIBLE).unwrap();
+            assert_eq!(
+                out,
+                format!(r#","tools":[{{"type":"function","function":{{"name":"f"}}}}],{expected}}}"#)
+            );
+        }
+    }
+}
