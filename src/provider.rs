@@ -16,6 +16,17 @@ pub struct Entry {
     pub chat_path: &'static str,
     /// Path of the model list, likewise; `None`: the provider has none.
     pub models_path: Option<&'static str>,
+    /// How the usage of its chat streams comes to be known.
+    pub stream_usage: StreamUsage,
+}
+
+/// How the usage of a provider's chat streams comes to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// It is said to who asks for it by `stream_options.include_usage`.
+    OnRequest,
+    /// It is said unasked; the option does nothing there, or is refused.
+    Unasked,
 }
 
 /// How a dialect's credential travels upstream.
@@ -53,12 +64,31 @@ const MODELS: Option<&str> = Some("/v1/models");
 
 /// A provider that speaks OpenAI's chat completions with a bearer key.
 const fn open_ai(name: &'static str, base_url: &'static str) -> Entry {
-    Entry { name, dialect: Some(Dialect::OpenAi), base_url, chat_path: CHAT, models_path: MODELS }
+    Entry {
+        name,
+        dialect: Some(Dialect::OpenAi),
+        base_url,
+        chat_path: CHAT,
+        models_path: MODELS,
+        stream_usage: StreamUsage::OnRequest,
+    }
+}
+
+/// The same, of one that says a stream's usage unasked.
+const fn open_ai_telling(name: &'static str, base_url: &'static str) -> Entry {
+    Entry { stream_usage: StreamUsage::Unasked, ..open_ai(name, base_url) }
 }
 
 /// A provider that a config may name and this version does not serve.
 const fn later(name: &'static str) -> Entry {
-    Entry { name, dialect: None, base_url: "", chat_path: "", models_path: None }
+    Entry {
+        name,
+        dialect: None,
+        base_url: "",
+        chat_path: "",
+        models_path: None,
+        stream_usage: StreamUsage::Unasked,
+    }
 }
 
 static TABLE: [Entry; 39] = [
@@ -69,21 +99,25 @@ static TABLE: [Entry; 39] = [
         base_url: "https://api.anthropic.com",
         chat_path: "/v1/messages",
         models_path: MODELS,
+        stream_usage: StreamUsage::Unasked,
     },
-    open_ai("openrouter", "https://openrouter.ai/api"),
-    open_ai("cerebras", "https://api.cerebras.ai"),
-    open_ai("mistral", "https://api.mistral.ai"),
-    open_ai("groq", "https://api.groq.com/openai"),
+    // Its option has no effect: https://openrouter.ai/docs/use-cases/usage-accounting
+    open_ai_telling("openrouter", "https://openrouter.ai/api"),
+    open_ai_telling("cerebras", "https://api.cerebras.ai"),
+    // Refuses the option with a 422.
+    open_ai_telling("mistral", "https://api.mistral.ai"),
+    // In `x_groq` of the chunk that stops.
+    open_ai_telling("groq", "https://api.groq.com/openai"),
     Entry {
         chat_path: "/chat/completions",
         models_path: None,
-        ..open_ai("perplexity", "https://api.perplexity.ai")
+        ..open_ai_telling("perplexity", "https://api.perplexity.ai")
     },
     open_ai("parasail", "https://api.parasail.io"),
     open_ai("nebius", "https://api.tokenfactory.nebius.com"),
     open_ai("xai", "https://api.x.ai"),
     open_ai("deepseek", "https://api.deepseek.com"),
-    open_ai("fireworks", "https://api.fireworks.ai/inference"),
+    open_ai_telling("fireworks", "https://api.fireworks.ai/inference"),
     open_ai("huggingface", "https://router.huggingface.co"),
     later("azure"),
     later("bedrock"),

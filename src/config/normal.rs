@@ -234,6 +234,7 @@ impl Writer<'_> {
             chat_path: _, // `written_custom`, or from the name and the base path, like the others
             chat_stream_path: _,
             models_path: _,
+            stream_usage: _, // from the name, or the base
             operations: _,
             keys,
             key_less: _,

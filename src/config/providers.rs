@@ -9,7 +9,7 @@ use super::operations::{self, Paths};
 use super::pacing::{self, Pacing};
 use super::snapshot::{Operations, Provider, Whence};
 use super::{Reading, fallbacks, keys, network, transport, validate};
-use crate::provider::{self, Entry};
+use crate::provider::{self, Entry, StreamUsage};
 
 /// Most providers; an id has 16 bits, and 500 are many.
 const PROVIDERS_MAX: usize = 4_096;
@@ -101,6 +101,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         chat_path: paths.chat.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
         chat_stream_path: paths.chat_stream.map(|path| format!("{base_path}{path}")).unwrap_or_default(),
         models_path: paths.list_models.map(|path| format!("{base_path}{path}")),
+        stream_usage: entry.map_or(StreamUsage::Unasked, |entry| entry.stream_usage),
         operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },

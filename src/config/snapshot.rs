@@ -12,6 +12,7 @@ pub use super::origins::Origins;
 pub use super::reference::Whence;
 pub use super::secret::Secret;
 use crate::dialect::Dialect;
+use crate::provider::StreamUsage;
 
 /// One generation of the config, complete and immutable.
 #[derive(Clone, PartialEq)]
@@ -215,6 +216,8 @@ pub struct Provider {
     pub chat_stream_path: String,
     /// Target of the model list, likewise; `None`: the provider has none, or must not be asked for it.
     pub models_path: Option<String>,
+    /// How the usage of its streams comes to be known; a custom provider's is that of its base.
+    pub stream_usage: StreamUsage,
     /// What it may be asked for.
     pub operations: Operations,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.

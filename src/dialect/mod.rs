@@ -2,7 +2,7 @@
 //! error. Pure: no socket, no clock. Which path speaks which dialect is `api`'s table, which provider `provider`'s.
 //!
 //! Between the dialects stands `chat`; `translate` joins halves, so that N dialects cost N rooms. What passes through
-//! in its own dialect is only watched (`answer`, `observe`).
+//! in its own dialect is only watched (`answer`, `observe`), but for usage that we asked for (`stream_usage`).
 
 mod answer;
 mod anthropic;
@@ -13,6 +13,7 @@ pub mod log_content;
 pub mod look;
 mod observe;
 mod openai;
+pub mod stream_usage;
 mod translate;
 
 use serde::{Deserialize, Serialize};
