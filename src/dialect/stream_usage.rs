@@ -223,7 +223,6 @@ mod tests {
             vec![r#""choices":[{"delta":{},"finish_reason":"stop"}]"#, r#""usage_breakdown":null"#],
             vec![r#""choices":[{}]"#],
         ];
-        let usages = [r#""usage":null"#, r#""usage" : null"#];
         let usages =
             [r#""usage":null"#, "\"usage\" :\n null", r#""usage":{"prompt_tokens":1,"x":{"usage":null}}"#];
         for (members, separator) in

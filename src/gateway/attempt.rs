@@ -38,10 +38,10 @@ pub(super) async fn make(
     attempt: &Attempt<'_>,
 ) -> Result<(), Failure> {
     let asks_usage = asks_usage(exchange, asked);
-    match make_so(core, downstream, request, exchange, asked, attempt, asks_usage).await {
+    match make_so(core, downstream, request, exchange, asked, (attempt, asks_usage)).await {
         Err(failure) if asks_usage && refuses_options(&failure) && has_asked(request, exchange, asked) => {
             // Boxed: hardly any provider does.
-            Box::pin(make_so(core, downstream, request, exchange, asked, attempt, false)).await
+            Box::pin(make_so(core, downstream, request, exchange, asked, (attempt, false))).await
         }
         made => made,
     }
@@ -81,8 +81,7 @@ async fn make_so(
     request: &mut Request,
     exchange: &mut Exchange<'_>,
     asked: &Asked,
-    attempt: &Attempt<'_>,
-    asks_usage: bool,
+    (attempt, asks_usage): (&Attempt<'_>, bool),
 ) -> Result<(), Failure> {
     let snapshot = exchange.snapshot.clone();
     let provider = snapshot.providers.get(usize::from(attempt.provider.0));
