@@ -16,6 +16,8 @@ pub struct Entry {
     pub version: &'static str,
     /// Whether it has a list of models.
     pub lists_models: bool,
+    /// Which words of its dialect it takes.
+    pub quirks: Quirks,
 }
 
 impl Entry {
@@ -75,48 +77,46 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| entry.name == name)
 }
 
-/// Which words of OpenAI's dialect the provider of this lower-case name takes, for requests that are translated to it. All
-/// that are not named here, custom ones too, take what every provider of that dialect understands.
-pub fn quirks(name: &str) -> Quirks {
-    match name {
-        "openai" => Quirks::OPENAI,
-        // 422 `extra_forbidden` to `max_completion_tokens`, `stream_options` and `user`; usage comes unasked
-        // (<https://docs.mistral.ai/api/>).
-        "mistral" => Quirks::STRICT,
-        // <https://openrouter.ai/docs/guides/best-practices/prompt-caching>
-        "openrouter" => Quirks { cache_control: true, ..Quirks::COMPATIBLE },
-        _ => Quirks::COMPATIBLE,
-    }
-}
-
 /// Every known name, in the table's order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|entry| entry.name)
 }
 
-/// A provider that speaks OpenAI's chat completions with a bearer key.
+/// A provider that speaks OpenAI's dialect, with a bearer key.
 const fn open_ai(name: &'static str, base_url: &'static str) -> Entry {
-    Entry { name, dialect: Some(Dialect::OpenAi), base_url, version: "/v1", lists_models: true }
+    let (dialect, quirks) = (Some(Dialect::OpenAi), Quirks::COMPATIBLE);
+    Entry { name, dialect, base_url, version: "/v1", lists_models: true, quirks }
+}
+
+/// The same, of one whose streams tell their usage unasked.
+const fn telling(name: &'static str, base_url: &'static str) -> Entry {
+    Entry { quirks: Quirks::TELLING, ..open_ai(name, base_url) }
 }
 
 /// A provider that a config may name and this version does not serve.
 const fn later(name: &'static str) -> Entry {
-    Entry { name, dialect: None, base_url: "", version: "", lists_models: false }
+    Entry { dialect: None, version: "", lists_models: false, ..open_ai(name, "") }
 }
 
 static TABLE: [Entry; 39] = [
-    open_ai("openai", "https://api.openai.com"),
+    Entry { quirks: Quirks::OPENAI, ..open_ai("openai", "https://api.openai.com") },
     Entry { dialect: Some(Dialect::Anthropic), ..open_ai("anthropic", "https://api.anthropic.com") },
-    open_ai("openrouter", "https://openrouter.ai/api"),
-    open_ai("cerebras", "https://api.cerebras.ai"),
-    open_ai("mistral", "https://api.mistral.ai"),
-    open_ai("groq", "https://api.groq.com/openai"),
-    Entry { version: "", lists_models: false, ..open_ai("perplexity", "https://api.perplexity.ai") },
+    // The option has no effect: <https://openrouter.ai/docs/use-cases/usage-accounting>; its marks are Anthropic's:
+    // <https://openrouter.ai/docs/guides/best-practices/prompt-caching>.
+    Entry {
+        quirks: Quirks { cache_control: true, ..Quirks::TELLING },
+        ..open_ai("openrouter", "https://openrouter.ai/api")
+    },
+    telling("cerebras", "https://api.cerebras.ai"),
+    // 422 `extra_forbidden` to `max_completion_tokens`, `stream_options` and `user` (<https://docs.mistral.ai/api/>).
+    Entry { quirks: Quirks::STRICT, ..open_ai("mistral", "https://api.mistral.ai") },
+    telling("groq", "https://api.groq.com/openai"), // in `x_groq` of the chunk that stops
+    Entry { version: "", lists_models: false, ..telling("perplexity", "https://api.perplexity.ai") },
     open_ai("parasail", "https://api.parasail.io"),
     open_ai("nebius", "https://api.tokenfactory.nebius.com"),
     open_ai("xai", "https://api.x.ai"),
     open_ai("deepseek", "https://api.deepseek.com"),
-    open_ai("fireworks", "https://api.fireworks.ai/inference"),
+    telling("fireworks", "https://api.fireworks.ai/inference"),
     open_ai("huggingface", "https://router.huggingface.co"),
     later("azure"),
     later("bedrock"),

@@ -116,5 +116,7 @@ mod upstream_pool;
 mod upstream_proxy;
 #[path = "gateway/upstream_tls.rs"]
 mod upstream_tls;
+#[path = "gateway/usage.rs"]
+mod usage;
 #[path = "gateway/ways.rs"]
 mod ways;

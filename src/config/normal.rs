@@ -233,6 +233,7 @@ impl Writer<'_> {
             authority: _,
             base_path: _,
             targets: _, // `written_custom`, or from the name and the base path
+            quirks: _,  // from the name, or the base
             operations: _,
             keys,
             key_less: _,

@@ -9,7 +9,7 @@ use super::operations;
 use super::pacing::{self, Pacing};
 use super::snapshot::{Operations, Provider, Targets, Whence};
 use super::{Reading, fallbacks, keys, network, transport, validate};
-use crate::dialect::Operation;
+use crate::dialect::{Operation, Quirks};
 use crate::provider::{self, Entry};
 
 /// Most providers; an id has 16 bits, and 500 are many.
@@ -100,6 +100,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         origin: network.base.origin,
         authority: network.base.authority,
         targets: targets(&base_path, &paths),
+        quirks: quirks(entry, custom.is_some()),
         operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },
@@ -116,6 +117,14 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         concurrency,
         on_client_gone,
         fallbacks: Vec::new(), // by `fallbacks`, which wants all names
+    }
+}
+
+/// Those of the table; what a custom provider has behind OpenAI's words is seldom OpenAI.
+fn quirks(entry: Option<&Entry>, is_custom: bool) -> Quirks {
+    match entry.map_or(Quirks::COMPATIBLE, |entry| entry.quirks) {
+        quirks if is_custom && quirks.is_openai => Quirks::COMPATIBLE,
+        quirks => quirks,
     }
 }
 

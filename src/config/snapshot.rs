@@ -12,7 +12,7 @@ use ipnet::IpNet;
 pub use super::origins::Origins;
 pub use super::reference::Whence;
 pub use super::secret::Secret;
-use crate::dialect::{Dialect, Operation};
+use crate::dialect::{Dialect, Operation, Quirks};
 
 /// One generation of the config, complete and immutable.
 #[derive(Clone, PartialEq)]
@@ -211,6 +211,8 @@ pub struct Provider {
     pub base_path: String,
     /// Where each operation is; that of the list of models only where it may be asked for.
     pub targets: Targets,
+    /// Which words of its dialect it takes; a custom provider's are those of its base.
+    pub quirks: Quirks,
     /// What it may be asked for.
     pub operations: Operations,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.

@@ -2,7 +2,7 @@
 //! error. Pure: no socket, no clock. Which path speaks which dialect is `api`'s table, which provider `provider`'s.
 //!
 //! Between the dialects stands `chat`; `translate` joins halves, so that N dialects cost N rooms. What passes through
-//! in its own dialect is only watched (`answer`, `observe`).
+//! in its own dialect is only watched (`answer`, `observe`), but for usage that we asked for (`stream_usage`).
 
 mod answer;
 mod anthropic;
@@ -15,6 +15,7 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+pub mod stream_usage;
 mod translate;
 
 use serde::{Deserialize, Serialize};
@@ -38,14 +39,15 @@ pub enum Dialect {
 }
 
 /// Which words of OpenAI's dialect a provider takes, where those that speak it differ; which provider has which, is
-/// `provider`'s table. Only a translated request reads them: one in this dialect already goes as its caller wrote it.
+/// `provider`'s table. A request that passes through goes as its caller wrote it, but for the usage of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirks {
     /// It is OpenAI itself: `service_tier` has Anthropic's meaning, and at most four `stop` texts are taken.
     pub is_openai: bool,
     /// The limit is called `max_completion_tokens`, which OpenAI's reasoning models demand; else `max_tokens`.
     pub max_completion_tokens: bool,
-    /// `stream_options` is taken; where it is not, usage comes unasked.
+    /// A stream's usage is told to who asks for it by `stream_options.include_usage`; else it comes unasked, and the option
+    /// does nothing or is refused.
     pub stream_options: bool,
     /// `user` is taken.
     pub user: bool,
@@ -64,8 +66,10 @@ impl Quirks {
         user: true,
         cache_control: false,
     };
+    /// The same, with usage told unasked.
+    pub const TELLING: Self = Self { stream_options: false, ..Self::COMPATIBLE };
     /// One that refuses each key that it does not know.
-    pub const STRICT: Self = Self { stream_options: false, user: false, ..Self::COMPATIBLE };
+    pub const STRICT: Self = Self { user: false, ..Self::TELLING };
 }
 
 /// The shapes that an error may take.

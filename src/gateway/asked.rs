@@ -7,9 +7,11 @@ use std::ops::Range;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::noted::Seen;
+use super::outgoing::Edit;
 use crate::config::snapshot::FALLBACKS_MAX;
 use crate::dialect::Operation;
 use crate::dialect::look::{self, Members};
+use crate::dialect::stream_usage::{self, ASKING_MEMBER};
 use crate::error::{Error, Kind};
 use crate::net::server::Request;
 use crate::routing::plan::Pin;
@@ -35,6 +37,10 @@ pub(super) struct Asked {
     pub(super) model_place: ModelPlace,
     /// Whether a stream's end is to carry the usage.
     pub(super) include_usage: bool,
+    /// Where `stream`'s value ends.
+    stream_end: usize,
+    /// Where `stream_options`' value stands.
+    stream_options: Option<Range<usize>>,
     /// The caller's own fallbacks, as a model would be named; `None`: it says nothing of any.
     pub(super) fallbacks: Option<Vec<String>>,
     /// Where these stand in the body, to be cut out: they are addressed to us.
@@ -92,10 +98,26 @@ impl Asked {
             model,
             model_place,
             include_usage: raw(STREAM_OPTIONS).is_some_and(includes_usage),
+            stream_end: members.value(STREAM).map_or(0, |span| span.end),
+            stream_options: members.value(STREAM_OPTIONS),
             fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
             cuts,
             prompt_cache_key: members.value(PROMPT_CACHE_KEY),
         })
+    }
+
+    /// What to change in `body`, a stream's, so that it asks for the usage. `None`: it asks already, or says something of it
+    /// that is not understood.
+    pub(super) fn usage_edit(&self, body: &[u8]) -> Option<Edit> {
+        if self.operation != Operation::ChatStream || self.include_usage {
+            return None;
+        }
+        let Some(options) = self.stream_options.clone() else {
+            return Some(Edit { span: self.stream_end..self.stream_end, bytes: ASKING_MEMBER.to_vec() });
+        };
+        let (span, bytes) = stream_usage::ask_in(body.get(options.clone())?)?;
+        let span = options.start + span.start..options.start + span.end;
+        Some(Edit { span, bytes: bytes.to_vec() })
     }
 }
 
@@ -278,6 +300,46 @@ mod tests {
                 text.replace_range(cut, "");
             }
             assert_eq!(text, left);
+        }
+    }
+
+    #[test]
+    fn a_stream_asks_for_its_usage_wherever_its_members_stand() {
+        let edited = |body: &str| {
+            let asked = asked(body).unwrap();
+            let edit = asked.usage_edit(body.as_bytes())?;
+            let mut text = body.to_owned();
+            text.replace_range(edit.span, std::str::from_utf8(&edit.bytes).unwrap());
+            Some(text)
+        };
+        for (body, expected) in [
+            (
+                r#"{"stream":true,"model":"m"}"#,
+                r#"{"stream":true,"stream_options":{"include_usage":true},"model":"m"}"#,
+            ),
+            (
+                r#"{"model":"m", "stream" : true }"#,
+                r#"{"model":"m", "stream" : true,"stream_options":{"include_usage":true} }"#,
+            ),
+            (
+                r#"{"stream_options":null,"model":"m","stream":true}"#,
+                r#"{"stream_options":{"include_usage":true},"model":"m","stream":true}"#,
+            ),
+            (
+                r#"{"model":"m","stream":true,"stream_options": {"include_usage":false}}"#,
+                r#"{"model":"m","stream":true,"stream_options": {"include_usage":true}}"#,
+            ),
+        ] {
+            assert_eq!(edited(body).as_deref(), Some(expected));
+        }
+        for body in [
+            r#"{"model":"m"}"#,
+            r#"{"model":"m","stream":false,"stream_options":{}}"#,
+            r#"{"model":"m","stream":null}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+            r#"{"model":"m","stream":true,"stream_options":7}"#,
+        ] {
+            assert_eq!(edited(body), None, "{body}");
         }
     }
 

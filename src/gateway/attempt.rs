@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use memchr::memmem;
+
 use super::asked::{Asked, ModelPlace};
 use super::attend::attend;
 use super::compute::compute;
@@ -16,16 +18,16 @@ use super::{Core, failure, place};
 use crate::api::Endpoint;
 use crate::config::snapshot::Provider;
 use crate::dialect::look;
-use crate::dialect::{self, Dialect, Quirks};
+use crate::dialect::{self, Dialect, Operation, Quirks};
 use crate::error::Error;
 use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, until};
-use crate::provider;
 use crate::routing::plan::Attempt;
 
-/// Makes the attempt that `exchange` was told of, up to the caller's answer.
+/// Makes the attempt that `exchange` was told of, up to the caller's answer. Where a provider refuses what only we asked for,
+/// it is asked once more without.
 pub(super) async fn make(
     core: &Core,
     downstream: &mut Downstream,
@@ -33,6 +35,51 @@ pub(super) async fn make(
     exchange: &mut Exchange<'_>,
     asked: &Asked,
     attempt: &Attempt<'_>,
+) -> Result<(), Failure> {
+    let asks_usage = asks_usage(exchange, asked);
+    match make_so(core, downstream, request, exchange, asked, (attempt, asks_usage)).await {
+        Err(failure) if asks_usage && refuses_options(&failure) && has_asked(request, exchange, asked) => {
+            // Boxed: hardly any provider does.
+            Box::pin(make_so(core, downstream, request, exchange, asked, (attempt, false))).await
+        }
+        made => made,
+    }
+}
+
+/// Whether usage is asked for that the caller did not ask for: a row is written of an OpenAI stream that passes through, and
+/// the provider would not say it otherwise.
+fn asks_usage(exchange: &Exchange<'_>, asked: &Asked) -> bool {
+    let says_on_request =
+        |provider: &Provider| provider.dialect == Some(Dialect::OpenAi) && provider.quirks.stream_options;
+    asked.operation == Operation::ChatStream
+        && !asked.include_usage
+        && exchange.logs()
+        && exchange.caller_dialect() == Some(Dialect::OpenAi)
+        && exchange.chosen().0.is_some_and(says_on_request)
+}
+
+/// Whether there was anything to be changed, so that the same request without it is another one.
+fn has_asked(request: &Request, exchange: &Exchange<'_>, asked: &Asked) -> bool {
+    asked.usage_edit(Body::of(request, exchange).bytes()).is_some()
+}
+
+/// Whether the provider finds fault with the options that we put into a request.
+fn refuses_options(failure: &Failure) -> bool {
+    let names_options = |body: &[u8]| {
+        [b"stream_options".as_slice(), b"include_usage"].iter().any(|name| memmem::find(body, name).is_some())
+    };
+    matches!(failure.error.status(), 400 | 422)
+        && failure.answer.as_ref().is_some_and(|answer| names_options(&answer.body))
+}
+
+/// The same, with the usage of its stream asked for or not.
+async fn make_so(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    asked: &Asked,
+    (attempt, asks_usage): (&Attempt<'_>, bool),
 ) -> Result<(), Failure> {
     let snapshot = exchange.snapshot.clone();
     let provider = snapshot.providers.get(usize::from(attempt.provider.0));
@@ -45,9 +92,11 @@ pub(super) async fn make(
     let head = outgoing::head(Method::Post, path, provider, key, to, Some(caller));
     let (outgoing, translation) = if from == to {
         let body = Body::of(request, exchange);
-        (outgoing::passthrough(head, &body, &edits(asked, attempt)), Translation::none(to))
+        let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };
+        let translation = Translation { include_usage: usage.is_none(), ..Translation::none(to) };
+        (outgoing::passthrough(head, &body, &edits(asked, attempt, usage)), translation)
     } else {
-        let asks = (from, to, attempt.wire_model, provider::quirks(&provider.name));
+        let asks = (from, to, attempt.wire_model, provider.quirks);
         // Boxed: most requests pass through.
         let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
         let (body, dropped) = (translated.body, translated.dropped);
@@ -82,8 +131,8 @@ async fn translated(
     encoded
 }
 
-/// The model's bytes change, and `fallbacks` goes.
-fn edits(asked: &Asked, attempt: &Attempt<'_>) -> Vec<Edit> {
+/// The model's bytes change, `fallbacks` goes, and the usage may be asked for.
+fn edits(asked: &Asked, attempt: &Attempt<'_>, usage: Option<Edit>) -> Vec<Edit> {
     let wire_model = attempt.wire_model;
     let mut edits = Vec::with_capacity(2);
     match &asked.model_place {
@@ -103,7 +152,9 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>) -> Vec<Edit> {
         }
     }
     edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
-    edits.sort_by_key(|edit| edit.span.start);
+    edits.extend(usage);
+    // What is put in stands before what is cut out behind it.
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     edits
 }
 

@@ -37,6 +37,7 @@ mod session;
 mod streams;
 mod tally;
 mod trail;
+mod unasked;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;

@@ -3,6 +3,7 @@
 
 use super::exchange::Exchange;
 use super::relay::Answer;
+use super::unasked::Unasked;
 use crate::chat::Usage;
 use crate::dialect::{StreamObserver, StreamOptions, StreamTranslator};
 use crate::error::Error;
@@ -12,8 +13,8 @@ use crate::http::sse::events;
 const COMMENT: &[u8] = b":\n\n";
 
 pub(super) enum Passage {
-    /// They are watched and go on as they are.
-    Through(Box<StreamObserver>),
+    /// They are watched and go on as they are, but for the usage where only we asked for it.
+    Through(Box<StreamObserver>, Option<Box<Unasked>>),
     /// They are turned into the caller's dialect.
     Translated(Box<StreamTranslator>),
 }
@@ -35,7 +36,8 @@ impl Passage {
     pub(super) fn of(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Self {
         let translation = &answer.translation;
         if translation.is_none() {
-            return Self::Through(Box::new(StreamObserver::new(translation.from)));
+            let unasked = (!translation.include_usage).then(|| Box::new(Unasked::new()));
+            return Self::Through(Box::new(StreamObserver::new(translation.from)), unasked);
         }
         let options = StreamOptions {
             created_s: exchange.created_s(),
@@ -54,9 +56,13 @@ impl Passage {
         is_sent: bool,
         count: &mut u64,
     ) -> Result<(), Error> {
+        if let Self::Through(observer, Some(unasked)) = self {
+            *count += unasked.take(whole, observer, text);
+            return Ok(());
+        }
         let mut events = events(whole).inspect(|_| *count += 1);
         match self {
-            Self::Through(observer) => {
+            Self::Through(observer, _) => {
                 for event in &mut events {
                     observer.observe(event.name, &event.data);
                 }
@@ -80,7 +86,7 @@ impl Passage {
     /// How far it is.
     pub(super) fn standing(&self) -> Standing {
         let (has_content, has_stopped, is_ended) = match self {
-            Self::Through(observer) => {
+            Self::Through(observer, _) => {
                 if let Some(error) = observer.error().filter(|_| observer.has_failed_first()) {
                     return Standing::Failed(Error::upstream(error.clone()));
                 }
@@ -107,10 +113,14 @@ impl Passage {
     ) -> Result<(), Error> {
         match self {
             // That the provider closed proves nothing; its dialect's last word, or its error, does.
-            Self::Through(observer) if is_closed && !observer.is_ended() && observer.error().is_none() => {
+            Self::Through(observer, _) if is_closed && !observer.is_ended() && observer.error().is_none() => {
                 Err(Error::unusable_answer("its stream closed before its last event"))
             }
-            Self::Through(_) => {
+            Self::Through(_, Some(unasked)) => {
+                unasked.end(pending, text);
+                Ok(())
+            }
+            Self::Through(_, None) => {
                 text.append(pending);
                 Ok(())
             }
@@ -121,7 +131,7 @@ impl Passage {
     /// Whether anything of the answer itself has come.
     pub(super) fn has_content(&self) -> bool {
         match self {
-            Self::Through(observer) => observer.has_content(),
+            Self::Through(observer, _) => observer.has_content(),
             Self::Translated(translator) => translator.has_content(),
         }
     }
@@ -129,20 +139,20 @@ impl Passage {
     /// Whether the dialect's last word has come: nothing of the answer is missing.
     pub(super) fn is_ended(&self) -> bool {
         match self {
-            Self::Through(observer) => observer.is_ended(),
+            Self::Through(observer, _) => observer.is_ended(),
             Self::Translated(translator) => translator.is_ended(),
         }
     }
 
     /// Whether an event that went on as it was is a provider's error.
     pub(super) fn has_error(&self) -> bool {
-        matches!(self, Self::Through(observer) if observer.error().is_some())
+        matches!(self, Self::Through(observer, _) if observer.error().is_some())
     }
 
     /// That error.
     pub(super) fn error(&self) -> Option<Error> {
         match self {
-            Self::Through(observer) => observer.error().cloned().map(Error::upstream),
+            Self::Through(observer, _) => observer.error().cloned().map(Error::upstream),
             Self::Translated(_) => None,
         }
     }
@@ -150,7 +160,7 @@ impl Passage {
     /// Tokens so far.
     pub(super) fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Through(observer) => observer.usage(),
+            Self::Through(observer, _) => observer.usage(),
             Self::Translated(translator) => translator.usage(),
         }
     }

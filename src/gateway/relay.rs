@@ -26,7 +26,7 @@ pub(super) struct Translation {
     pub(super) from: Dialect,
     /// The caller's.
     pub(super) to: Dialect,
-    /// Whether a stream's end carries the usage.
+    /// Whether a stream's end carries the usage; where the stream passes through, it is taken out otherwise.
     pub(super) include_usage: bool,
     /// Parameters that the provider's dialect could not express.
     pub(super) dropped: Vec<String>,
