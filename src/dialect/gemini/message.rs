@@ -98,12 +98,16 @@ pub(super) fn write_contents(
     Ok(())
 }
 
-/// The parts of a message that are worth sending.
+/// The parts of a message that are worth sending, thoughts first, as Gemini gave them; what only the provider can read
+/// keeps its place.
 fn placed<'r, 'a>((message_index, message): (usize, &'r Message<'a>)) -> Vec<Placed<'r, 'a>> {
     let all = message.parts.iter().enumerate();
-    all.filter(|(_, part)| is_sent(part))
+    let mut parts: Vec<_> = all
+        .filter(|(_, part)| is_sent(part))
         .map(|(part_index, part)| Placed { part, message_index, part_index })
-        .collect()
+        .collect();
+    parts.sort_by_key(|placed| !matches!(placed.part, Part::Reasoning { text, .. } if !text.is_empty()));
+    parts
 }
 
 fn is_sent(part: &Part<'_>) -> bool {
@@ -487,7 +491,7 @@ mod tests {
         ));
         assert!(
             out.ends_with(
-                r#"[{"text":"t"},{"text":"hm","thought":true,"thoughtSignature":"QQ=="},{"functionCall":{"id":"a","name":"f_a","args":{}},"thoughtSignature":"Qg=="},{"functionCall":{"id":"b","name":"f_b","args":{}}}]}]}"#
+                r#"[{"text":"hm","thought":true,"thoughtSignature":"QQ=="},{"text":"t"},{"functionCall":{"id":"a","name":"f_a","args":{}},"thoughtSignature":"Qg=="},{"functionCall":{"id":"b","name":"f_b","args":{}}}]}]}"#
             ),
             "{out}"
         );

@@ -133,7 +133,7 @@ impl Decoder {
         self.is_thinking = false;
         self.calls_seen = index.saturating_add(1);
         let own = call.id.as_ref().map(|text| &*text.0).filter(|id| !id.is_empty());
-        let made = own.is_none().then(|| call_id(&self.response_id, index as usize)).unwrap_or_default();
+        let made = if own.is_none() { call_id(&self.response_id, index as usize) } else { String::new() };
         each(Event::ToolCall { index, id: own.unwrap_or(&made), name: &call.name.0 });
         each(Event::ToolArguments { index, json: call.arguments() });
         Ok(())
