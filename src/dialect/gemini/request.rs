@@ -1,0 +1,442 @@
+//! A neutral request to the bytes of a generateContent request. The turns are `message`'s. What Gemini has no word for is
+//! left out and named; what would change the answer's shape is refused.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::message;
+use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
+use crate::dialect::json::{Array, Object, Text, write_string};
+use crate::error::{Error, Kind};
+
+/// Top-level keys that a caller of another dialect may add, with their places in Gemini's request: keys of other
+/// dialects that mean the same, and keys of Gemini's own. What else is in [`Request::extra`] is dropped.
+const KEYS: [(&str, Place, &str); 12] = [
+    ("seed", Place::Config, "seed"),
+    ("presence_penalty", Place::Config, "presencePenalty"),
+    ("frequency_penalty", Place::Config, "frequencyPenalty"),
+    ("top_k", Place::Config, "topK"),
+    ("topK", Place::Config, "topK"),
+    ("media_resolution", Place::Config, "mediaResolution"),
+    ("mediaResolution", Place::Config, "mediaResolution"),
+    ("thinking_config", Place::Config, THINKING),
+    (THINKING, Place::Config, THINKING),
+    ("safety_settings", Place::Body, "safetySettings"),
+    ("safetySettings", Place::Body, "safetySettings"),
+    ("cachedContent", Place::Body, "cachedContent"),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Body,
+    Config,
+}
+
+const THINKING: &str = "thinkingConfig";
+
+/// Encodes a request for `model`; also gives what was left out. Model and streaming stand in the path, so the last is
+/// not looked at; the first tells how the model is told to think.
+pub(in crate::dialect) fn encode(
+    request: &Request<'_>,
+    model: &str,
+    _stream: bool,
+) -> Result<(Vec<u8>, Vec<String>), Error> {
+    refuse_other_shapes(request)?;
+    let tools = offered_tools(request)?;
+    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    message::name_left_out(&request.messages, &mut dropped);
+    let generation = Generation::of(model);
+    let extra = sort_extra(&request.extra, generation, &mut dropped);
+    let mut out = Vec::with_capacity(1024);
+    let mut body = Object::begin(&mut out);
+    message::write_system(&mut body, &request.messages)?;
+    message::write_contents(&mut body, &request.messages, generation == Generation::Levels)?;
+    write_tools(&mut body, request, &tools, &mut dropped);
+    write_config(&mut body, request, &extra);
+    for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Body) {
+        body.raw(name, Raw(value));
+    }
+    body.end();
+    name_wordless(request, &mut dropped);
+    Ok((out, dropped))
+}
+
+fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
+    let refused = |param: &'static str, message: &'static str| {
+        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
+    };
+    if request.choices.is_some_and(|choices| choices > 1) {
+        let message =
+            "one answer of Gemini's is translated per request; leave `n` out or send several requests";
+        return refused("n", message);
+    }
+    if request.logprobs {
+        return refused("logprobs", "Gemini's token probabilities are not translated; leave `logprobs` out");
+    }
+    if request.audio {
+        return refused("modalities", "Gemini's spoken output is not translated; ask for `[\"text\"]`");
+    }
+    Ok(())
+}
+
+/// The tools to send: an allow list that leaves the model free to call none is expressed by sending no others.
+fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
+    let Some(ToolChoice::Allowed { names, required }) = &request.tool_choice else {
+        return Ok(request.tools.iter().collect());
+    };
+    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
+    let is_named = |tool: &&Tool<'_>| names.contains(tool.name.as_ref());
+    if !request.tools.iter().any(|tool| is_named(&tool)) {
+        let message = "`tool_choice.allowed_tools` names no tool of `tools`";
+        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
+    }
+    Ok(request.tools.iter().filter(|tool| *required || is_named(tool)).collect())
+}
+
+fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>], dropped: &mut Vec<String>) {
+    if tools.is_empty() {
+        // A choice among nothing.
+        if request.tool_choice.is_some() {
+            dropped.push("tool_choice".to_owned());
+        }
+        return;
+    }
+    let mut array = Array::begin(body.field("tools"));
+    let mut tool = Object::begin(array.item());
+    let mut declarations = Array::begin(tool.field("functionDeclarations"));
+    for tool in tools {
+        write_tool(declarations.item(), tool);
+    }
+    declarations.end();
+    tool.end();
+    array.end();
+    if let Some(choice) = &request.tool_choice {
+        write_tool_choice(body, choice);
+    }
+}
+
+/// `parametersJsonSchema` takes JSON schema as it is, `parameters` only a part of it.
+fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
+    let mut object = Object::begin(out);
+    object.text("name", &tool.name);
+    if let Some(description) = &tool.description {
+        object.text("description", description);
+    }
+    object.raw_if("parametersJsonSchema", tool.schema.filter(|schema| !is_empty_object(*schema)));
+    object.end();
+}
+
+fn is_empty_object(raw: Raw<'_>) -> bool {
+    let inside = raw.0.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
+}
+
+fn write_tool_choice(body: &mut Object<'_>, choice: &ToolChoice<'_>) {
+    let (mode, names) = match choice {
+        ToolChoice::Auto | ToolChoice::Allowed { required: false, .. } => ("AUTO", &[][..]),
+        ToolChoice::None => ("NONE", &[][..]),
+        ToolChoice::Required => ("ANY", &[][..]),
+        ToolChoice::Named(name) => ("ANY", std::slice::from_ref(name)),
+        ToolChoice::Allowed { required: true, names } => ("ANY", &**names),
+    };
+    let mut config = Object::begin(body.field("toolConfig"));
+    let mut calling = Object::begin(config.field("functionCallingConfig"));
+    calling.text("mode", mode);
+    if !names.is_empty() {
+        let mut array = Array::begin(calling.field("allowedFunctionNames"));
+        names.iter().for_each(|name| write_string(array.item(), name));
+        array.end();
+    }
+    calling.end();
+    config.end();
+}
+
+type Extra = (Place, &'static str, String);
+
+/// Writes `generationConfig`, when there is anything to say.
+fn write_config(body: &mut Object<'_>, request: &Request<'_>, extra: &[Extra]) {
+    let mut out = Vec::new();
+    let mut config = Object::begin(&mut out);
+    config.raw_if("temperature", request.temperature);
+    config.raw_if("topP", request.top_p);
+    if let Some(tokens) = request.max_tokens {
+        config.number("maxOutputTokens", tokens);
+    }
+    if !request.stop.is_empty() {
+        let mut array = Array::begin(config.field("stopSequences"));
+        request.stop.iter().for_each(|text| write_string(array.item(), text));
+        array.end();
+    }
+    if request.format != Format::Text {
+        config.text("responseMimeType", "application/json");
+    }
+    if let Format::JsonSchema(schema) = request.format {
+        config.raw("responseJsonSchema", schema);
+    }
+    for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Config) {
+        config.raw(name, Raw(value));
+    }
+    config.end();
+    if out != b"{}" {
+        body.field("generationConfig").extend_from_slice(&out);
+    }
+}
+
+/// What of a request's own fields Gemini has no word for.
+fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
+    for (is_left, name) in [
+        (request.user.is_some(), "user"),
+        (request.parallel_tool_calls == Some(false), "parallel_tool_calls"),
+        (request.tools.iter().any(|tool| tool.cache.is_some()), "tools.cache_control"),
+    ] {
+        if is_left {
+            dropped.push(name.to_owned());
+        }
+    }
+}
+
+/// The extra keys that cross, each of Gemini's names once; the others are named.
+fn sort_extra(
+    extra: &[(Cow<'_, str>, Raw<'_>)],
+    generation: Generation,
+    dropped: &mut Vec<String>,
+) -> Vec<Extra> {
+    let mut sorted: Vec<Extra> = Vec::new();
+    for (name, value) in extra {
+        let found = match &**name {
+            "reasoning_effort" => effort(*value, generation).map(|value| (Place::Config, THINKING, value)),
+            "thinking" => thinking(*value, generation).map(|value| (Place::Config, THINKING, value)),
+            _ => own_key(name).map(|(place, own)| (place, own, value.0.to_owned())),
+        };
+        match found {
+            Some(found) if sorted.iter().all(|(_, one, _)| *one != found.1) => sorted.push(found),
+            _ => dropped.push(name.clone().into_owned()),
+        }
+    }
+    sorted
+}
+
+fn own_key(name: &str) -> Option<(Place, &'static str)> {
+    KEYS.iter().find(|(theirs, ..)| *theirs == name).map(|(_, place, own)| (*place, *own))
+}
+
+/// How a model is told to think (<https://ai.google.dev/gemini-api/docs/thinking>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Generation {
+    /// Not at all: before 2.5, and what is no Gemini.
+    Silent,
+    /// By tokens: 2.5.
+    Budgets,
+    /// By levels, and a call must come back with its signature: 3 and later, and names without a version.
+    Levels,
+}
+
+impl Generation {
+    fn of(model: &str) -> Self {
+        let Some((_, rest)) = model.split_once("gemini-") else { return Self::Silent };
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let (major, rest) = rest.split_at(digits(rest));
+        let Ok(major) = major.parse::<u32>() else { return Self::Levels };
+        let minor = rest.strip_prefix('.').and_then(|rest| rest.get(..digits(rest))?.parse().ok());
+        match (major, minor.unwrap_or(0_u32)) {
+            (3.., _) => Self::Levels,
+            (2, 5..) => Self::Budgets,
+            _ => Self::Silent,
+        }
+    }
+}
+
+/// OpenAI's word in Google's own mapping of it (<https://ai.google.dev/gemini-api/docs/openai#thinking>). The thoughts
+/// are asked for, too. `None`: it can't be told to this model.
+fn effort(value: Raw<'_>, generation: Generation) -> Option<String> {
+    let effort = value.0.trim_matches('"');
+    let config = match (generation, effort) {
+        (Generation::Budgets, "none") => return Some(budget(0, false)),
+        (Generation::Budgets, "minimal" | "low") => budget(1024, true),
+        (Generation::Budgets, "medium") => budget(8192, true),
+        (Generation::Budgets, "high" | "xhigh") => budget(24_576, true),
+        // `minimal` is not taken by every model of these, and none of them can be told not to think.
+        (Generation::Levels, "minimal" | "low") => level("LOW"),
+        (Generation::Levels, "medium") => level("MEDIUM"),
+        (Generation::Levels, "high" | "xhigh") => level("HIGH"),
+        _ => return None,
+    };
+    Some(config)
+}
+
+#[derive(Deserialize)]
+struct WireThinking<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    budget_tokens: Option<u64>,
+}
+
+/// Anthropic's `thinking`.
+fn thinking(value: Raw<'_>, generation: Generation) -> Option<String> {
+    let wire: WireThinking<'_> = serde_json::from_str(value.0).ok()?;
+    match (generation, &*wire.kind.0, wire.budget_tokens) {
+        (Generation::Silent, ..) => None,
+        (_, "enabled", Some(tokens)) => Some(budget(tokens, true)),
+        (_, "adaptive", _) => Some(r#"{"includeThoughts":true}"#.to_owned()),
+        (Generation::Budgets, "disabled", _) => Some(budget(0, false)),
+        _ => None,
+    }
+}
+
+fn budget(tokens: u64, include_thoughts: bool) -> String {
+    let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
+    format!(r#"{{"thinkingBudget":{tokens}{thoughts}}}"#)
+}
+
+fn level(word: &str) -> String {
+    format!(r#"{{"thinkingLevel":"{word}","includeThoughts":true}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::json;
+    use crate::dialect::openai::request::decode;
+
+    fn encoded_for(model: &str, fields: &str) -> Result<(String, Vec<String>), Error> {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);
+        let (out, dropped) = encode(&decode(body.as_bytes())?, model, false)?;
+        assert!(json::is_object(std::str::from_utf8(&out).unwrap()));
+        Ok((String::from_utf8(out).unwrap(), dropped))
+    }
+
+    fn encoded(fields: &str) -> Result<(String, Vec<String>), Error> {
+        encoded_for("gemini-2.5-flash", fields)
+    }
+
+    fn after_contents(fields: &str) -> String {
+        let (out, _) = encoded(fields).unwrap();
+        out.split_once(r#""contents":[{"role":"user","parts":[{"text":"hi"}]}]"#).unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn other_shapes_are_refused_by_name() {
+        for (fields, param) in [
+            (r#""n":2"#, "n"),
+            (r#""logprobs":true"#, "logprobs"),
+            (r#""modalities":["audio"]"#, "modalities"),
+        ] {
+            let error = encoded(fields).unwrap_err();
+            assert_eq!((error.kind, error.param.as_deref()), (Kind::UnsupportedParameter, Some(param)));
+        }
+        let none = r#""n":1,"logprobs":false,"modalities":["text"],"response_format":{"type":"text"}"#;
+        assert_eq!(encoded(none).unwrap().1, Vec::<String>::new());
+        assert_eq!(after_contents(none), "}");
+    }
+
+    #[test]
+    fn numbers_stops_and_formats_keep_their_spelling() {
+        assert_eq!(
+            after_contents(
+                r#""temperature":0.70,"top_p":1e-1,"max_tokens":7,"stop":["a","\n"],"seed":12345678901234567890123,"presence_penalty":0.5,"frequency_penalty":-0.5,"top_k":40"#
+            ),
+            r#","generationConfig":{"temperature":0.70,"topP":1e-1,"maxOutputTokens":7,"stopSequences":["a","\n"],"seed":12345678901234567890123,"presencePenalty":0.5,"frequencyPenalty":-0.5,"topK":40}}"#
+        );
+        assert_eq!(
+            after_contents(r#""response_format":{"type":"json_object"}"#),
+            r#","generationConfig":{"responseMimeType":"application/json"}}"#
+        );
+        assert_eq!(
+            after_contents(
+                r#""response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"z": 1,"a":[ ]}}}"#
+            ),
+            r#","generationConfig":{"responseMimeType":"application/json","responseJsonSchema":{"z": 1,"a":[ ]}}}"#
+        );
+    }
+
+    const TOOLS: &str = r#""tools":[{"type":"function","function":{"name":"a","description":"d","parameters":{"type": "object"}}},{"type":"function","function":{"name":"b","parameters":{ }}}]"#;
+
+    #[test]
+    fn each_tool_choice_has_its_word() {
+        const BOTH: &str = r#","tools":[{"functionDeclarations":[{"name":"a","description":"d","parametersJsonSchema":{"type": "object"}},{"name":"b"}]}]"#;
+        let allowed = |mode: &str| {
+            format!(
+                r#"{{"type":"allowed_tools","allowed_tools":{{"mode":"{mode}","tools":[{{"type":"function","function":{{"name":"b"}}}}]}}}}"#
+            )
+        };
+        for (choice, expected) in [
+            (r#""auto""#.to_owned(), r#"{"mode":"AUTO"}"#),
+            (r#""none""#.to_owned(), r#"{"mode":"NONE"}"#),
+            (r#""required""#.to_owned(), r#"{"mode":"ANY"}"#),
+            (
+                r#"{"type":"function","function":{"name":"b"}}"#.to_owned(),
+                r#"{"mode":"ANY","allowedFunctionNames":["b"]}"#,
+            ),
+            (allowed("required"), r#"{"mode":"ANY","allowedFunctionNames":["b"]}"#),
+        ] {
+            let out = after_contents(&format!(r#"{TOOLS},"tool_choice":{choice}"#));
+            let config = format!(r#"{BOTH},"toolConfig":{{"functionCallingConfig":{expected}}}}}"#);
+            assert_eq!(out, config, "{choice}");
+        }
+        assert_eq!(after_contents(TOOLS), format!("{BOTH}}}"));
+        assert_eq!(
+            after_contents(&format!(r#"{TOOLS},"tool_choice":{}"#, allowed("auto"))),
+            r#","tools":[{"functionDeclarations":[{"name":"b"}]}],"toolConfig":{"functionCallingConfig":{"mode":"AUTO"}}}"#
+        );
+        let none = format!(r#"{TOOLS},"tool_choice":{}"#, allowed("auto").replace(r#""b""#, r#""c""#));
+        assert_eq!(encoded(&none).unwrap_err().param.as_deref(), Some("tool_choice"));
+    }
+
+    #[test]
+    fn what_has_no_word_is_named() {
+        let (out, dropped) = encoded(
+            r#""user":"u","parallel_tool_calls":false,"tool_choice":"auto","logit_bias":{},"safety_settings":[],"safetySettings":[1],"service_tier":"flex""#,
+        )
+        .unwrap();
+        assert!(out.ends_with(r#","safetySettings":[]}"#), "{out}");
+        assert_eq!(
+            dropped,
+            ["logit_bias", "safetySettings", "service_tier", "tool_choice", "user", "parallel_tool_calls"]
+        );
+        let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}},{"type":"file","file":{"filename":"f","file_data":"data:application/pdf;base64,QQ=="}}]},{"role":"assistant","content":"y","reasoning_details":[{"type":"reasoning.encrypted","data":"{}"}]}],"tools":[{"type":"function","function":{"name":"a"},"cache_control":{}}]}"#;
+        let (_, dropped) = encode(&decode(body.as_bytes()).unwrap(), "m", true).unwrap();
+        assert_eq!(
+            dropped,
+            [
+                "messages.content.cache_control",
+                "messages.content.file.filename",
+                "messages.reasoning_details",
+                "tools.cache_control"
+            ]
+        );
+    }
+
+    #[test]
+    fn thinking_is_told_as_the_model_takes_it() {
+        let low = r#"{"thinkingBudget":1024,"includeThoughts":true}"#;
+        let level = r#"{"thinkingLevel":"LOW","includeThoughts":true}"#;
+        let enabled = r#""thinking":{"type":"enabled","budget_tokens":1024}"#;
+        for (model, fields, expected) in [
+            ("gemini-2.5-pro", r#""reasoning_effort":"low""#, Some(low)),
+            ("gemini-2.5-flash", r#""reasoning_effort":"none""#, Some(r#"{"thinkingBudget":0}"#)),
+            ("gemini-3-pro-preview", r#""reasoning_effort":"minimal""#, Some(level)),
+            ("models/gemini-3.1-flash", r#""reasoning_effort":"none""#, None),
+            ("gemini-flash-latest", r#""reasoning_effort":"low""#, Some(level)),
+            ("gemini-2.0-flash", r#""reasoning_effort":"low""#, None),
+            ("gemma-3-27b-it", r#""reasoning_effort":"low""#, None),
+            ("gemini-2.5-pro", r#""reasoning_effort":"a \"new\" one""#, None),
+            ("gemini-3-pro", enabled, Some(low)),
+            ("gemini-2.5-pro", r#""thinking":{"type":"disabled"}"#, Some(r#"{"thinkingBudget":0}"#)),
+            ("gemini-3-pro", r#""thinking":{"type":"disabled"}"#, None),
+            ("gemini-3-pro", r#""thinking":{"type":"adaptive"}"#, Some(r#"{"includeThoughts":true}"#)),
+            ("m", r#""thinking_config":{"thinkingBudget":-1}"#, Some(r#"{"thinkingBudget":-1}"#)),
+        ] {
+            let (out, dropped) = encoded_for(model, fields).unwrap();
+            let config = expected.map(|one| format!(r#","generationConfig":{{"thinkingConfig":{one}}}}}"#));
+            assert!(
+                config.map_or(!out.contains("thinking"), |config| out.ends_with(&config)),
+                "{model}: {out}"
+            );
+            assert_eq!(dropped.is_empty(), expected.is_some(), "{model} {fields}: {dropped:?}");
+        }
+        let (out, dropped) = encoded(&format!(r#"{enabled},"reasoning_effort":"high""#)).unwrap();
+        assert!(out.contains(low) && dropped == ["reasoning_effort"], "{out} {dropped:?}");
+    }
+}
