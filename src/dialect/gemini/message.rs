@@ -176,7 +176,9 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>, names: &Names<'_>) -> 
             part.end();
             Ok(())
         }
-        Part::ToolResult { call_id, parts } => write_result(out, placed, call_id, parts, names),
+        Part::ToolResult { call_id, parts, is_error } => {
+            write_result(out, placed, (call_id, parts, *is_error), names)
+        }
         Part::Unknown { kind } => Err(placed.unknown(kind)),
         // `write_parts` has taken these.
         Part::Text { .. } | Part::ToolCall { .. } | Part::ReasoningEncrypted { .. } => Ok(()),
@@ -271,13 +273,12 @@ fn write_call(
     Ok(())
 }
 
-/// A result that is a JSON object is the response itself, any other text its `output`
+/// A result that is a JSON object is the response itself, any other text its `output`, a failure's its `error`
 /// (<https://ai.google.dev/api/caching#FunctionResponse>); files stand beside it.
 fn write_result(
     out: &mut Vec<u8>,
     placed: &Placed<'_, '_>,
-    call_id: &str,
-    parts: &[Part<'_>],
+    (call_id, parts, is_error): (&str, &[Part<'_>], bool),
     names: &Names<'_>,
 ) -> Result<(), Error> {
     let Some(name) = names.get(call_id) else { return Err(placed.unpaired(call_id)) };
@@ -285,7 +286,7 @@ fn write_result(
     let mut result = Object::begin(part.field("functionResponse"));
     result.text("id", call_id);
     result.text("name", name);
-    write_output(result.field("response"), parts);
+    write_output(result.field("response"), parts, is_error);
     let files: Vec<_> =
         parts.iter().enumerate().filter(|(_, part)| !matches!(part, Part::Text { .. })).collect();
     if !files.is_empty() {
@@ -300,23 +301,25 @@ fn write_result(
     Ok(())
 }
 
-fn write_output(out: &mut Vec<u8>, parts: &[Part<'_>]) {
+fn write_output(out: &mut Vec<u8>, parts: &[Part<'_>], is_error: bool) {
     let text = |part: &'_ Part<'_>| match part {
         Part::Text { text, .. } if !text.is_empty() => Some(text.clone().into_owned()),
         _ => None,
     };
     let texts: Vec<String> = parts.iter().filter_map(text).collect();
     if let [text] = &*texts
+        && !is_error
         && json::is_object(text.trim())
     {
         return out.extend_from_slice(text.trim().as_bytes());
     }
     let mut response = Object::begin(out);
+    let name = if is_error { "error" } else { "output" };
     match &*texts {
-        [] => response.text("output", ""),
-        [text] => response.text("output", text),
+        [] => response.text(name, ""),
+        [text] => response.text(name, text),
         _ => {
-            let mut array = Array::begin(response.field("output"));
+            let mut array = Array::begin(response.field(name));
             texts.iter().for_each(|text| write_string(array.item(), text));
             array.end();
         }
