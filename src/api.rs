@@ -29,6 +29,8 @@ pub enum Surface {
     OpenAi,
     /// `/anthropic/*`, also behind such a prefix.
     Anthropic,
+    /// `/genai/*`, likewise.
+    Gemini,
 }
 
 /// One row of the table.
@@ -127,8 +129,11 @@ const LIBRARIES: [&[u8]; 3] = [b"/litellm", b"/langchain", b"/pydanticai"];
 pub fn surface_of(path: &[u8]) -> Surface {
     let behind = LIBRARIES.iter().find_map(|library| path.strip_prefix(*library));
     let behind = behind.filter(|behind| behind.first() == Some(&b'/'));
-    if behind.unwrap_or(path).starts_with(b"/anthropic/") {
+    let rest = behind.unwrap_or(path);
+    if rest.starts_with(b"/anthropic/") {
         Surface::Anthropic
+    } else if rest.starts_with(b"/genai/") {
+        Surface::Gemini
     } else if behind.is_some() || path.starts_with(b"/openai/") {
         Surface::OpenAi
     } else {

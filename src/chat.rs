@@ -28,6 +28,20 @@ pub struct Request<'a> {
     pub temperature: Option<Raw<'a>>,
     /// A JSON number.
     pub top_p: Option<Raw<'a>>,
+    /// A JSON number.
+    pub top_k: Option<Raw<'a>>,
+    /// A JSON number.
+    pub seed: Option<Raw<'a>>,
+    /// A JSON number.
+    pub presence_penalty: Option<Raw<'a>>,
+    /// A JSON number.
+    pub frequency_penalty: Option<Raw<'a>>,
+    /// How the model is to think before it speaks; `None`: the provider's default.
+    pub reasoning: Option<Reasoning>,
+    /// How soon the answer is wanted; `None`: the provider's default.
+    pub service_tier: Option<ServiceTier>,
+    /// The caller's own notes about the request, a JSON object of short texts.
+    pub metadata: Option<Raw<'a>>,
     /// Texts that end the answer.
     pub stop: Vec<Cow<'a, str>>,
     /// The caller's own name for its end user.
@@ -40,7 +54,8 @@ pub struct Request<'a> {
     pub logprobs: bool,
     /// Whether spoken output is wanted.
     pub audio: bool,
-    /// Top-level keys that have no neutral word, in the caller's order: the target passes on what is its own.
+    /// Top-level keys that have no neutral word, in the caller's order: the target passes on what is its own and names the
+    /// rest.
     pub extra: Vec<(Cow<'a, str>, Raw<'a>)>,
     /// What the caller's half could not carry over, as paths without indices such as `messages.name`.
     pub dropped: Vec<Cow<'a, str>>,
@@ -58,14 +73,66 @@ pub struct Message<'a> {
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Instructions, also OpenAI's `developer`.
+    /// Instructions.
     System,
+    /// OpenAI's newer word for them, which its models rank below its own; others know only [`Role::System`].
+    Developer,
     /// The person or program that asks.
     User,
     /// The model.
     Assistant,
     /// Results of tool calls.
     Tool,
+}
+
+impl Role {
+    /// Whether it instructs, by whichever word.
+    pub fn is_system(self) -> bool {
+        matches!(self, Self::System | Self::Developer)
+    }
+}
+
+/// How a model is to think before it speaks. All `None`: as it likes, but think it shall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reasoning {
+    /// How hard.
+    pub effort: Option<Effort>,
+    /// Most tokens for it.
+    pub budget_tokens: Option<u64>,
+    /// Whether the thoughts, or a summary of them, are wanted in the answer; `None`: the provider's default.
+    pub is_shown: Option<bool>,
+}
+
+/// How hard a model is to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// OpenAI's `minimal`.
+    Minimal,
+    /// `low`.
+    Low,
+    /// `medium`.
+    Medium,
+    /// `high`.
+    High,
+    /// OpenAI's `xhigh`.
+    ExtraHigh,
+    /// Anthropic's `max`.
+    Max,
+}
+
+/// How soon an answer is wanted, and what it may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceTier {
+    /// What the account has.
+    Auto,
+    /// The usual: OpenAI's `default`, Anthropic's `standard_only`.
+    Standard,
+    /// Later and cheaper.
+    Flex,
+    /// Sooner and dearer.
+    Priority,
 }
 
 /// A piece of a turn.
@@ -94,6 +161,20 @@ pub enum Part<'a> {
         /// See `Text`.
         cache: Option<Raw<'a>>,
     },
+    /// Sound.
+    Audio {
+        /// Such as `audio/wav`.
+        media_type: Cow<'a, str>,
+        /// Standard base64, not checked.
+        data: Cow<'a, str>,
+    },
+    /// The model says that it will not answer.
+    Refusal {
+        /// Its words.
+        text: Cow<'a, str>,
+    },
+    /// Where the text before it has something from; the model's.
+    Citation(Citation<'a>),
     /// What the model thought before it spoke.
     Reasoning {
         /// The thought.
@@ -131,6 +212,21 @@ pub enum Part<'a> {
     },
 }
 
+/// Where a text has something from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Citation<'a> {
+    /// A page's address; `None`: a document of the request.
+    pub url: Option<Cow<'a, str>>,
+    /// The page's or document's title.
+    pub title: Option<Cow<'a, str>>,
+    /// The words there.
+    pub cited_text: Option<Cow<'a, str>>,
+    /// The words here that lean on it, in characters of the whole answer's text; `None`: not told, the text part before it.
+    pub span: Option<(u64, u64)>,
+    /// Anthropic's own object, for those who speak its dialect.
+    pub anthropic: Option<Raw<'a>>,
+}
+
 /// Where a picture or document is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source<'a> {
@@ -143,6 +239,8 @@ pub enum Source<'a> {
         /// Standard base64, not checked.
         data: Cow<'a, str>,
     },
+    /// Here, as plain text.
+    Text(Cow<'a, str>),
 }
 
 /// A function that the model may call.
@@ -152,8 +250,10 @@ pub struct Tool<'a> {
     pub name: Cow<'a, str>,
     /// What it is for.
     pub description: Option<Cow<'a, str>>,
-    /// JSON schema of its arguments; `None`: it takes none.
-    pub schema: Option<Raw<'a>>,
+    /// JSON schema of its arguments, a JSON object; `None`: it takes none.
+    pub schema: Option<Cow<'a, str>>,
+    /// Whether the arguments must match the schema exactly; `None`: the provider's default.
+    pub strict: Option<bool>,
     /// A `cache_control` mark, passed on as it is.
     pub cache: Option<Raw<'a>>,
 }
@@ -179,19 +279,28 @@ pub enum ToolChoice<'a> {
 }
 
 /// What the answer's text must be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Format<'a> {
     /// Anything.
     #[default]
     Text,
     /// Some JSON object.
     JsonObject,
-    /// JSON of this schema.
-    JsonSchema(Raw<'a>),
+    /// JSON of a schema.
+    JsonSchema {
+        /// The caller's name of it.
+        name: Option<Cow<'a, str>>,
+        /// What it is for.
+        description: Option<Cow<'a, str>>,
+        /// A JSON object.
+        schema: Cow<'a, str>,
+        /// Whether it must be matched exactly; `None`: the provider's default.
+        strict: Option<bool>,
+    },
 }
 
 /// A whole answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Response<'a> {
     /// The provider's id of it.
     pub id: Cow<'a, str>,
@@ -203,12 +312,15 @@ pub struct Response<'a> {
     pub finish: Finish,
     /// What it cost.
     pub usage: Usage,
+    /// How it was served, when the provider says so.
+    pub service_tier: Option<ServiceTier>,
 }
 
 /// Why an answer stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finish {
     /// It was complete, or a stop text came.
+    #[default]
     Stop,
     /// A token limit.
     Length,
@@ -230,6 +342,10 @@ pub enum Event<'a> {
     },
     /// More text.
     Text(&'a str),
+    /// More of a refusal.
+    Refusal(&'a str),
+    /// Where the text so far has something from.
+    Citation(&'a Citation<'a>),
     /// More of a thought.
     Reasoning {
         /// Which thought.
@@ -288,4 +404,8 @@ pub struct Usage {
     pub cached_write_tokens: u64,
     /// Of the output, spent on reasoning.
     pub reasoning_tokens: u64,
+    /// Of the input, sound.
+    pub audio_prompt_tokens: u64,
+    /// Of the output, sound.
+    pub audio_completion_tokens: u64,
 }

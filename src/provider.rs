@@ -21,34 +21,52 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Path of an operation, to be appended to the base URL's path; starts with `/`. `None`: its API has no such operation,
-    /// or it is not served. That the API has one does not say that the provider does: it says so itself.
+    /// Path of an operation, to be appended to the base URL's path; starts with `/`, and may hold [`MODEL`]. `None`: its API
+    /// has no such operation, or it is not served. That the API has one does not say that the provider does: it says so itself.
     pub fn path(&self, operation: Operation) -> Option<String> {
-        let path = path(self.dialect?, operation)?;
+        let path = match self.dialect? {
+            Dialect::OpenAi | Dialect::Responses => open_ai_path(operation, self.quirks)?,
+            Dialect::Anthropic => anthropic_path(operation)?,
+            Dialect::Gemini => gemini_path(operation)?,
+        };
         (operation != Operation::ListModels || self.lists_models).then(|| format!("{}{path}", self.version))
     }
 }
 
-/// Where a dialect has an operation, behind the version.
-fn path(dialect: Dialect, operation: Operation) -> Option<&'static str> {
-    match (dialect, operation) {
-        (Dialect::OpenAi, Operation::Chat | Operation::ChatStream) => Some("/chat/completions"),
-        (Dialect::OpenAi, Operation::TextCompletion | Operation::TextCompletionStream) => {
-            Some("/completions")
-        }
-        (Dialect::OpenAi, Operation::Embedding) => Some("/embeddings"),
-        (Dialect::OpenAi, Operation::Moderation) => Some("/moderations"),
-        (Dialect::Anthropic, Operation::Chat | Operation::ChatStream) => Some("/messages"),
-        (Dialect::Anthropic, Operation::CountTokens) => Some("/messages/count_tokens"),
-        (Dialect::OpenAi | Dialect::Anthropic, Operation::ListModels) => Some("/models"),
-        (Dialect::OpenAi, Operation::CountTokens)
-        | (
-            Dialect::Anthropic,
-            Operation::TextCompletion
-            | Operation::TextCompletionStream
-            | Operation::Embedding
-            | Operation::Moderation,
-        ) => None,
+/// What stands for the model's name in a path.
+pub const MODEL: &str = "{model}";
+
+fn open_ai_path(operation: Operation, quirks: Quirks) -> Option<&'static str> {
+    match operation {
+        Operation::ListModels => Some("/models"),
+        Operation::Chat | Operation::ChatStream => Some("/chat/completions"),
+        Operation::TextCompletion | Operation::TextCompletionStream => Some("/completions"),
+        Operation::Embedding => Some("/embeddings"),
+        Operation::Moderation => Some("/moderations"),
+        Operation::Responses | Operation::ResponsesStream if quirks.responses => Some("/responses"),
+        _ => None,
+    }
+}
+
+fn anthropic_path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ListModels => Some("/models"),
+        Operation::Chat | Operation::ChatStream => Some("/messages"),
+        Operation::CountTokens => Some("/messages/count_tokens"),
+        _ => None,
+    }
+}
+
+/// <https://ai.google.dev/api>; a stream as server-sent events.
+fn gemini_path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ListModels => Some("/models"),
+        Operation::Chat => Some("/models/{model}:generateContent"),
+        Operation::ChatStream => Some("/models/{model}:streamGenerateContent?alt=sse"),
+        Operation::CountTokens => Some("/models/{model}:countTokens"),
+        Operation::Embedding => Some("/models/{model}:embedContent"),
+        Operation::EmbeddingBatch => Some("/models/{model}:batchEmbedContents"),
+        _ => None,
     }
 }
 
@@ -59,6 +77,8 @@ pub enum Auth {
     Bearer,
     /// `x-api-key: <key>`, with [`ANTHROPIC_VERSION`] when the caller named no version.
     AnthropicApiKey,
+    /// `x-goog-api-key: <key>`.
+    GoogleApiKey,
 }
 
 /// The value of `anthropic-version` when the caller sent none.
@@ -67,8 +87,9 @@ pub const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// How a provider that speaks `dialect` is authenticated to.
 pub fn auth(dialect: Dialect) -> Auth {
     match dialect {
-        Dialect::OpenAi => Auth::Bearer,
+        Dialect::OpenAi | Dialect::Responses => Auth::Bearer,
         Dialect::Anthropic => Auth::AnthropicApiKey,
+        Dialect::Gemini => Auth::GoogleApiKey,
     }
 }
 

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use corelane::config::snapshot::{KeyId, ProviderId};
-use corelane::dialect::Operation;
+use corelane::dialect::{Dialect, Operation};
 use corelane::routing::decision::read::Decision;
 use corelane::routing::health::{Health, Standing, State};
 use corelane::routing::plan::{ATTEMPTS_MAX, Attempt, Class, Features, Pin, Plan, Step, plan};
@@ -180,6 +180,7 @@ impl<'w> Simulation<'w> {
             model,
             home: None,
             operation: Operation::Chat.streamed(random.bool()),
+            dialect: Dialect::OpenAi,
             pin: (random.u8(0..12) == 0).then(|| Pin::Name(pins[random.usize(..pins.len())])),
             session: random.bool().then(|| random.u64(0..10)),
             fallbacks: random.bool().then(|| self.world.fallbacks[random.usize(..4)].as_slice()),

@@ -14,6 +14,7 @@ use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Secret,
 use crate::config::{Printable, nearest};
 use crate::dialect::Operation;
 use crate::error::Error;
+use crate::provider::MODEL;
 use crate::routing::explain::{self, Asked, Because, Candidate, Explanation, Leg, Reason, Rejected};
 use crate::routing::health::Untroubled;
 use crate::routing::plan::plan;
@@ -178,7 +179,9 @@ impl View<'_> {
             }
             Because::OnlyListing => "no other provider's keys list it".to_owned(),
         };
-        let path = provider.targets.of(self.asked.operation).unwrap_or_default();
+        let operation = self.asked.operation;
+        let way = provider.way(operation.usual_dialect(), operation);
+        let path = way.map_or("", |(_, _, target)| target).replace(MODEL, explanation.target.model);
         let scheme = if provider.origin.tls { "https" } else { "http" };
         format!(
             "model \"{}\" means the provider {}: {why}\n{scheme}://{}{}\n",

@@ -10,13 +10,7 @@ use super::url::check_target;
 use crate::dialect::Operation;
 
 /// Those beside the ones that this version serves: a config may name them, and nothing here asks for them.
-const UNSERVED: [&str; 53] = [
-    "responses",
-    "responses_stream",
-    "responses_retrieve",
-    "responses_delete",
-    "responses_cancel",
-    "responses_input_items",
+const UNSERVED: [&str; 47] = [
     "compaction",
     "rerank",
     "ocr",
@@ -129,7 +123,7 @@ pub(crate) fn paths(
             }
         }
     }
-    for whole in [Operation::Chat, Operation::TextCompletion] {
+    for whole in [Operation::Chat, Operation::TextCompletion, Operation::Responses] {
         let stream = whole.streamed(true);
         let (one, other) = match (paths.of(whole), paths.of(stream)) {
             (Some(_), None) if allowed.has(stream) => (whole, stream),

@@ -307,7 +307,7 @@ pub enum OnClientGone {
 /// The operations that a provider may be asked for: all of them, or those that a custom provider's `allowed_requests` sets
 /// to true.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Operations(u16);
+pub struct Operations(u32);
 
 impl Operations {
     /// None of them.
@@ -315,13 +315,13 @@ impl Operations {
 
     /// Whether the operation is among them.
     pub fn has(self, operation: Operation) -> bool {
-        self.0 & 1 << operation as u16 != 0
+        self.0 & 1 << operation as u32 != 0
     }
 
     /// These and one more.
     #[must_use]
     pub fn with(self, operation: Operation) -> Self {
-        Self(self.0 | 1 << operation as u16)
+        Self(self.0 | 1 << operation as u32)
     }
 }
 
@@ -400,6 +400,14 @@ pub struct Key {
 }
 
 impl Provider {
+    /// In which dialect, and by which operation, it is asked for what a caller asks in `caller`'s dialect; the last is its
+    /// target, which may hold [`crate::provider::MODEL`]. `None`: it cannot, or must not, be asked for that.
+    pub fn way(&self, caller: Dialect, operation: Operation) -> Option<(Dialect, Operation, &str)> {
+        let ways = operation.ways(caller, self.dialect?);
+        let mut allowed = ways.filter(|(_, operation)| self.operations.has(*operation));
+        allowed.find_map(|(dialect, operation)| Some((dialect, operation, self.targets.of(operation)?)))
+    }
+
     /// Whether a request to it finds a key, or needs none.
     pub fn has_key(&self) -> bool {
         self.key_less || self.keys.iter().any(Key::is_usable)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
 use super::observe::value_at;
-use super::{Dialect, anthropic, decode_error, openai};
+use super::{Dialect, anthropic, decode_error, gemini, openai};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
@@ -119,6 +119,7 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
     match dialect {
         Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
         Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
+        Dialect::Gemini | Dialect::Responses => None,
     }
 }
 
@@ -166,8 +167,9 @@ fn is_error(members: &Members<{ KEYS.len() }>, body: &[u8]) -> bool {
 fn error_of(dialect: Dialect, body: &[u8]) -> Error {
     let mut error = decode_error(dialect, 500, body);
     error.status = match dialect {
-        Dialect::OpenAi => openai::error::status(&error),
+        Dialect::OpenAi | Dialect::Responses => openai::error::status(&error),
         Dialect::Anthropic => anthropic::error::status(&error.kind),
+        Dialect::Gemini => gemini::error::status(&error.kind),
     };
     Error::upstream(error)
 }
@@ -176,6 +178,8 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
     match dialect {
         Dialect::OpenAi => read::<openai::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Anthropic => read::<anthropic::usage::WireUsage>(value).map(|wire| wire.usage()),
+        Dialect::Gemini => read::<gemini::usage::WireUsage>(value).map(|wire| wire.usage()),
+        Dialect::Responses => None,
     }
 }
 

@@ -202,6 +202,7 @@ fn answer_content(dialect: Dialect, body: &str, content: &mut RowContent) {
     match dialect {
         Dialect::OpenAi => openai_answer(body, &members, content),
         Dialect::Anthropic => anthropic_answer(body, &members, content),
+        Dialect::Gemini | Dialect::Responses => content.output_message = Some(json_text(body)),
     }
 }
 

@@ -9,10 +9,6 @@ mod anthropic;
 mod counts;
 mod dropped;
 mod error_body;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "its halves are whole; the tables of api and provider do not name them yet")
-)]
 mod gemini;
 mod json;
 pub mod log_content;
@@ -41,6 +37,30 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic's messages (<https://docs.anthropic.com/en/api/messages>).
     Anthropic,
+    /// Gemini's generateContent (<https://ai.google.dev/api/generate-content>).
+    Gemini,
+    /// OpenAI's responses (<https://platform.openai.com/docs/api-reference/responses>); a provider that speaks it speaks
+    /// [`Dialect::OpenAi`], too, and is listed so.
+    Responses,
+}
+
+impl Dialect {
+    const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses];
+
+    /// Its name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Responses => "responses",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
 }
 
 /// Which words of OpenAI's dialect a provider takes, where those that speak it differ; which provider has which, is
@@ -51,30 +71,36 @@ pub struct Quirks {
     pub is_openai: bool,
     /// The limit is called `max_completion_tokens`, which OpenAI's reasoning models demand; else `max_tokens`.
     pub max_completion_tokens: bool,
-    /// A stream's usage is told to who asks for it by `stream_options.include_usage`; else it comes unasked, and the option
-    /// does nothing or is refused.
+    /// `stream_options` is taken.
     pub stream_options: bool,
+    /// A stream's usage comes unasked; else it is told to who asks for it by `stream_options.include_usage`.
+    pub tells_usage: bool,
     /// `user` is taken.
     pub user: bool,
     /// `cache_control` marks are taken.
     pub cache_control: bool,
+    /// It has `/responses`.
+    pub responses: bool,
 }
 
 impl Quirks {
     /// OpenAI itself.
-    pub const OPENAI: Self = Self { is_openai: true, max_completion_tokens: true, ..Self::COMPATIBLE };
+    pub const OPENAI: Self =
+        Self { is_openai: true, max_completion_tokens: true, responses: true, ..Self::COMPATIBLE };
     /// What all but the strict understand.
     pub const COMPATIBLE: Self = Self {
         is_openai: false,
         max_completion_tokens: false,
         stream_options: true,
+        tells_usage: false,
         user: true,
         cache_control: false,
+        responses: false,
     };
     /// The same, with usage told unasked.
-    pub const TELLING: Self = Self { stream_options: false, ..Self::COMPATIBLE };
+    pub const TELLING: Self = Self { tells_usage: true, ..Self::COMPATIBLE };
     /// One that refuses each key that it does not know.
-    pub const STRICT: Self = Self { user: false, ..Self::TELLING };
+    pub const STRICT: Self = Self { stream_options: false, user: false, ..Self::TELLING };
 }
 
 /// The shapes that an error may take.
@@ -86,6 +112,8 @@ pub enum ErrorShape {
     OpenAi,
     /// `/anthropic/*`: Anthropic's own.
     Anthropic,
+    /// `/genai/*`: Google's own.
+    Gemini,
 }
 
 /// What an error's body says beside the error.
@@ -121,13 +149,16 @@ fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out
         ErrorShape::Native => openai::error::encode_native(error, context, out),
         ErrorShape::OpenAi => openai::error::encode(error, out),
         ErrorShape::Anthropic => anthropic::error::encode(error, context, out),
+        ErrorShape::Gemini => gemini::error::encode(error, out),
     }
 }
 
-/// A provider's error answer in neutral words. Both dialects of today word it alike enough for one reader.
+/// A provider's error answer in neutral words.
 pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> UpstreamError {
     match dialect {
-        Dialect::OpenAi | Dialect::Anthropic => error_body::decode(status, body),
+        // They word it alike enough for one reader.
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => error_body::decode(status, body),
+        Dialect::Gemini => gemini::error::decode(status, body),
     }
 }
 
@@ -144,31 +175,24 @@ pub struct ModelEntry {
 
 /// The names in a provider's list of models, in its order.
 pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error> {
-    #[derive(Deserialize)]
-    struct Models {
-        data: Vec<Model>,
-    }
-    #[derive(Deserialize)]
-    struct Model {
-        id: String,
-    }
-    let models: Models = match dialect {
-        Dialect::OpenAi | Dialect::Anthropic => serde_json::from_slice(body).map_err(|error| {
-            let reason = json::reason(&error);
-            Error::new(
-                Kind::UpstreamInvalidResponse,
-                format!("the provider's list of models can't be read: {reason}"),
-            )
-        })?,
+    let names = match dialect {
+        // Anthropic's, too, has each model's `id` in `data`.
+        Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic => openai::models::decode(body),
+        Dialect::Gemini => gemini::models::decode(body),
     };
-    Ok(models.data.into_iter().map(|model| model.id).collect())
+    names.map_err(|error| {
+        let reason = json::reason(&error);
+        let message = format!("the provider's list of models can't be read: {reason}");
+        Error::new(Kind::UpstreamInvalidResponse, message)
+    })
 }
 
 /// A list of models for a caller.
 pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
     match shape {
-        Dialect::OpenAi => openai::models::encode(models),
+        Dialect::OpenAi | Dialect::Responses => openai::models::encode(models),
         Dialect::Anthropic => anthropic::models::encode(models),
+        Dialect::Gemini => gemini::models::encode(models),
     }
 }
 
@@ -176,8 +200,9 @@ pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
 pub fn encode_model(shape: Dialect, model: &ModelEntry) -> Vec<u8> {
     let mut out = Vec::with_capacity(160);
     match shape {
-        Dialect::OpenAi => openai::models::write(&mut out, model),
+        Dialect::OpenAi | Dialect::Responses => openai::models::write(&mut out, model),
         Dialect::Anthropic => anthropic::models::write(&mut out, model),
+        Dialect::Gemini => gemini::models::write(&mut out, model),
     }
     out
 }

@@ -48,6 +48,8 @@ impl StreamObserver {
         match self.dialect {
             Dialect::OpenAi => self.observe_openai(name, data),
             Dialect::Anthropic => self.observe_anthropic(name, data),
+            Dialect::Gemini => self.observe_gemini(data),
+            Dialect::Responses => self.observe_responses(name, data),
         }
     }
 
@@ -56,6 +58,7 @@ impl StreamObserver {
         match self.dialect {
             Dialect::OpenAi => self.openai_usage.map(|wire| wire.usage()),
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
+            Dialect::Gemini | Dialect::Responses => None,
         }
     }
 
@@ -109,6 +112,10 @@ impl StreamObserver {
             self.has_stopped |= says_any(data, &[b"\"finish_reason\""]);
         }
     }
+
+    fn observe_gemini(&mut self, _data: &[u8]) {}
+
+    fn observe_responses(&mut self, _name: Option<&[u8]>, _data: &[u8]) {}
 
     fn observe_anthropic(&mut self, name: Option<&[u8]>, data: &[u8]) {
         match name.or_else(|| anthropic_name(data)) {

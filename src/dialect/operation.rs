@@ -16,25 +16,47 @@ pub enum Operation {
     TextCompletion,
     /// The same, answered as a stream.
     TextCompletionStream,
-    /// OpenAI's embeddings (<https://platform.openai.com/docs/api-reference/embeddings>).
+    /// OpenAI's embeddings (<https://platform.openai.com/docs/api-reference/embeddings>), Gemini's `embedContent`.
     Embedding,
+    /// Gemini's `batchEmbedContents` (<https://ai.google.dev/api/embeddings>). The name is ours: Bifrost has none.
+    EmbeddingBatch,
     /// OpenAI's moderations (<https://platform.openai.com/docs/api-reference/moderations>). The name is ours: Bifrost has none.
     Moderation,
-    /// Anthropic's count of a message's tokens (<https://docs.anthropic.com/en/api/messages-count-tokens>).
+    /// A count of a request's tokens: Anthropic's (<https://docs.anthropic.com/en/api/messages-count-tokens>), Gemini's
+    /// `countTokens`, OpenAI's of a response's input.
     CountTokens,
+    /// OpenAI's responses (<https://platform.openai.com/docs/api-reference/responses>), answered whole.
+    Responses,
+    /// The same, answered as a stream.
+    ResponsesStream,
+    /// A stored response.
+    ResponsesRetrieve,
+    /// Its removal.
+    ResponsesDelete,
+    /// The end of one that runs in the background.
+    ResponsesCancel,
+    /// What it was asked.
+    ResponsesInputItems,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::ListModels,
         Self::Chat,
         Self::ChatStream,
         Self::TextCompletion,
         Self::TextCompletionStream,
         Self::Embedding,
+        Self::EmbeddingBatch,
         Self::Moderation,
         Self::CountTokens,
+        Self::Responses,
+        Self::ResponsesStream,
+        Self::ResponsesRetrieve,
+        Self::ResponsesDelete,
+        Self::ResponsesCancel,
+        Self::ResponsesInputItems,
     ];
 
     /// Its name in `allowed_requests`, errors and metrics; Bifrost's request type (compat.md 1.5).
@@ -46,8 +68,15 @@ impl Operation {
             Self::TextCompletion => "text_completion",
             Self::TextCompletionStream => "text_completion_stream",
             Self::Embedding => "embedding",
+            Self::EmbeddingBatch => "embedding_batch",
             Self::Moderation => "moderation",
             Self::CountTokens => "count_tokens",
+            Self::Responses => "responses",
+            Self::ResponsesStream => "responses_stream",
+            Self::ResponsesRetrieve => "responses_retrieve",
+            Self::ResponsesDelete => "responses_delete",
+            Self::ResponsesCancel => "responses_cancel",
+            Self::ResponsesInputItems => "responses_input_items",
         }
     }
 
@@ -61,13 +90,14 @@ impl Operation {
         match (self, stream) {
             (Self::Chat, true) => Self::ChatStream,
             (Self::TextCompletion, true) => Self::TextCompletionStream,
+            (Self::Responses, true) => Self::ResponsesStream,
             _ => self,
         }
     }
 
     /// Whether its answer is a stream.
     pub fn is_stream(self) -> bool {
-        matches!(self, Self::ChatStream | Self::TextCompletionStream)
+        matches!(self, Self::ChatStream | Self::TextCompletionStream | Self::ResponsesStream)
     }
 
     /// `object_type` of its row; `dialect` is the caller's.
@@ -77,9 +107,51 @@ impl Operation {
             Self::Chat | Self::ChatStream if dialect == Dialect::Anthropic => "messages",
             Self::Chat | Self::ChatStream => "chat.completion",
             Self::TextCompletion | Self::TextCompletionStream => "text.completion",
-            Self::Embedding => "embedding",
-            Self::Moderation => "moderation",
-            Self::CountTokens => "count_tokens",
+            Self::Embedding | Self::EmbeddingBatch => "embedding",
+            Self::Responses | Self::ResponsesStream => "response",
+            Self::Moderation
+            | Self::CountTokens
+            | Self::ResponsesRetrieve
+            | Self::ResponsesDelete
+            | Self::ResponsesCancel
+            | Self::ResponsesInputItems => self.name(),
+        }
+    }
+
+    /// How a provider that speaks `provider` may be asked for what a caller asks in `caller`'s dialect, the best way first:
+    /// as it stands, or translated.
+    pub fn ways(self, caller: Dialect, provider: Dialect) -> impl Iterator<Item = (Dialect, Self)> {
+        let is_native = caller == provider || (caller == Dialect::Responses && provider == Dialect::OpenAi);
+        let translated = match self {
+            Self::Responses => Some(Self::Chat),
+            Self::ResponsesStream => Some(Self::ChatStream),
+            Self::Chat | Self::ChatStream if !is_native => Some(self),
+            Self::Embedding if (caller, provider) == (Dialect::OpenAi, Dialect::Gemini) => {
+                Some(Self::EmbeddingBatch)
+            }
+            Self::Embedding | Self::EmbeddingBatch
+                if (caller, provider) == (Dialect::Gemini, Dialect::OpenAi) =>
+            {
+                Some(Self::Embedding)
+            }
+            _ => None,
+        };
+        let native = is_native.then_some((caller, self));
+        native.into_iter().chain(translated.map(|operation| (provider, operation)))
+    }
+
+    /// The dialect in which it is mostly asked for.
+    pub fn usual_dialect(self) -> Dialect {
+        match self {
+            Self::CountTokens => Dialect::Anthropic,
+            Self::EmbeddingBatch => Dialect::Gemini,
+            Self::Responses
+            | Self::ResponsesStream
+            | Self::ResponsesRetrieve
+            | Self::ResponsesDelete
+            | Self::ResponsesCancel
+            | Self::ResponsesInputItems => Dialect::Responses,
+            _ => Dialect::OpenAi,
         }
     }
 }
@@ -95,7 +167,7 @@ mod tests {
             assert_eq!(operation as usize, index);
             assert_eq!(operation.is_stream(), operation.name().ends_with("_stream"));
         }
-        assert_eq!(Operation::of("responses"), None);
+        assert_eq!(Operation::of("rerank"), None);
     }
 
     #[test]
@@ -103,7 +175,8 @@ mod tests {
         let names = |stream| Operation::ALL.map(|operation| operation.streamed(stream).name());
         assert_eq!(names(false), Operation::ALL.map(Operation::name));
         for (operation, name) in Operation::ALL.into_iter().zip(names(true)) {
-            let has_choice = matches!(operation, Operation::Chat | Operation::TextCompletion);
+            let has_choice =
+                matches!(operation, Operation::Chat | Operation::TextCompletion | Operation::Responses);
             let expected = format!("{}{}", operation.name(), if has_choice { "_stream" } else { "" });
             assert_eq!(name, expected);
         }

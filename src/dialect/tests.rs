@@ -203,8 +203,8 @@ fn watching_openai() {
         completion_tokens: 4,
         total_tokens: 7,
         cached_read_tokens: 2,
-        cached_write_tokens: 0,
         reasoning_tokens: 1,
+        ..Usage::default()
     };
     assert_eq!(observer.usage(), Some(expected));
     assert!(!observer.is_ended());

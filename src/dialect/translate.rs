@@ -1,7 +1,7 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
 use super::dropped::bounded_names;
-use super::{Dialect, Quirks, anthropic, openai};
+use super::{Dialect, Quirks, anthropic, gemini, openai};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -52,12 +52,19 @@ pub fn translate_request(
     let request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
+        Dialect::Gemini | Dialect::Responses => return Err(no_half(from)),
     };
     let (body, dropped) = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
+        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
+        Dialect::Responses => return Err(no_half(to)),
     };
     Ok(Encoded { body, dropped: bounded_names(dropped) })
+}
+
+fn no_half(dialect: Dialect) -> Error {
+    Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
 }
 
 /// Translates a provider's whole answer for a caller.
@@ -70,6 +77,8 @@ pub fn translate_response(
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
         Dialect::Anthropic => anthropic::response::decode(body),
+        Dialect::Gemini => gemini::response::decode(body),
+        Dialect::Responses => return Err(no_half(from)),
     };
     let response = decoded.map_err(|error| {
         let reason = super::json::reason(&error);
@@ -79,6 +88,8 @@ pub fn translate_response(
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
+        Dialect::Gemini => gemini::response::encode(&response, created_s),
+        Dialect::Responses => return Err(no_half(to)),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -93,6 +104,8 @@ enum Decoder {
         /// simd-json undoes escapes in place, so each event is copied here first.
         event: Vec<u8>,
     },
+    Gemini(gemini::stream::Decoder),
+    None(Dialect),
 }
 
 impl Decoder {
@@ -102,6 +115,8 @@ impl Decoder {
             Dialect::Anthropic => {
                 Self::Anthropic { decoder: anthropic::stream::Decoder::default(), event: Vec::new() }
             }
+            Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
+            Dialect::Responses => Self::None(dialect),
         }
     }
 
@@ -114,6 +129,16 @@ impl Decoder {
                 let Some(event) = decoder.decode(event)? else { return Ok(()) };
                 sink(event, decoder.usage())
             }
+            Self::Gemini(decoder) => decoder.decode(data, sink),
+            Self::None(dialect) => Err(no_half(*dialect)),
+        }
+    }
+
+    /// The provider's bytes have ended; some dialects have no other word for that.
+    fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
+        match self {
+            Self::Gemini(decoder) => decoder.finish(sink),
+            Self::OpenAi(_) | Self::Anthropic { .. } | Self::None(_) => Ok(()),
         }
     }
 
@@ -121,6 +146,8 @@ impl Decoder {
         match self {
             Self::OpenAi(decoder) => decoder.usage(),
             Self::Anthropic { decoder, .. } => decoder.usage(),
+            Self::Gemini(decoder) => decoder.usage(),
+            Self::None(_) => None,
         }
     }
 }
@@ -129,6 +156,8 @@ impl Decoder {
 enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
+    Gemini(gemini::stream::Encoder),
+    None(Dialect),
 }
 
 impl Encoder {
@@ -136,6 +165,8 @@ impl Encoder {
         match dialect {
             Dialect::OpenAi => Self::OpenAi(openai::stream::Encoder::new(options)),
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
+            Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
+            Dialect::Responses => Self::None(dialect),
         }
     }
 
@@ -146,6 +177,11 @@ impl Encoder {
                 Ok(())
             }
             Self::Anthropic(encoder) => encoder.encode(event, usage, out),
+            Self::Gemini(encoder) => {
+                encoder.encode(event, usage, out);
+                Ok(())
+            }
+            Self::None(dialect) => Err(no_half(*dialect)),
         }
     }
 }
@@ -154,9 +190,26 @@ impl Encoder {
 pub struct StreamTranslator {
     decoder: Decoder,
     encoder: Encoder,
+    progress: Progress,
+}
+
+/// How far an answer is.
+#[derive(Clone, Copy, Default)]
+struct Progress {
     has_content: bool,
     has_stopped: bool,
     is_ended: bool,
+}
+
+impl Progress {
+    fn note(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start { .. } => {}
+            Event::Finish(_) => self.has_stopped = true,
+            Event::End => self.is_ended = true,
+            _ => self.has_content = true,
+        }
+    }
 }
 
 impl StreamTranslator {
@@ -165,34 +218,34 @@ impl StreamTranslator {
         Self {
             decoder: Decoder::new(from),
             encoder: Encoder::new(to, options),
-            has_content: false,
-            has_stopped: false,
-            is_ended: false,
+            progress: Progress::default(),
         }
     }
 
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
     /// is not needed, its data says it again. After an error, or after the end, nothing more comes of it.
     pub fn push(&mut self, _name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.is_ended || data.is_empty() {
+        if self.progress.is_ended || data.is_empty() {
             return Ok(());
         }
-        let Self { decoder, encoder, has_content, has_stopped, is_ended } = self;
+        let Self { decoder, encoder, progress } = self;
         decoder.decode(data, &mut |event, usage| {
-            match event {
-                Event::Start { .. } => {}
-                Event::Finish(_) => *has_stopped = true,
-                Event::End => *is_ended = true,
-                _ => *has_content = true,
-            }
+            progress.note(event);
             encoder.encode(event, usage, out)
         })
     }
 
     /// The provider's bytes have ended. An answer that was not said to be whole is an error; a whole one is already
     /// out, the caller's last word included.
-    pub fn finish(&mut self, _out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.is_ended {
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Self { decoder, encoder, progress } = self;
+        if !progress.is_ended {
+            decoder.finish(&mut |event, usage| {
+                progress.note(event);
+                encoder.encode(event, usage, out)
+            })?;
+        }
+        if progress.is_ended {
             return Ok(());
         }
         let message = "the provider's stream ended before its message did; send the request again";
@@ -206,16 +259,16 @@ impl StreamTranslator {
 
     /// Whether anything of the answer itself has come.
     pub fn has_content(&self) -> bool {
-        self.has_content
+        self.progress.has_content
     }
 
     /// Whether the answer was said to be at its end, by a reason.
     pub fn has_stopped(&self) -> bool {
-        self.has_stopped
+        self.progress.has_stopped
     }
 
     /// Whether the answer is whole.
     pub fn is_ended(&self) -> bool {
-        self.is_ended
+        self.progress.is_ended
     }
 }

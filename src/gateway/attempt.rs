@@ -49,8 +49,10 @@ pub(super) async fn make(
 /// Whether usage is asked for that the caller did not ask for: a row is written of an OpenAI stream that passes through, and
 /// the provider would not say it otherwise.
 fn asks_usage(exchange: &Exchange<'_>, asked: &Asked) -> bool {
-    let says_on_request =
-        |provider: &Provider| provider.dialect == Some(Dialect::OpenAi) && provider.quirks.stream_options;
+    let says_on_request = |provider: &Provider| {
+        let quirks = provider.quirks;
+        provider.dialect == Some(Dialect::OpenAi) && quirks.stream_options && !quirks.tells_usage
+    };
     asked.operation == Operation::ChatStream
         && !asked.include_usage
         && exchange.logs()
@@ -85,11 +87,12 @@ async fn make_so(
     let provider = snapshot.providers.get(usize::from(attempt.provider.0));
     let provider = provider.ok_or_else(failure::no_provider)?;
     let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
-    let to = provider.dialect.ok_or_else(failure::no_provider)?;
+    let way = provider.way(from, asked.operation).ok_or_else(failure::no_provider)?;
+    let (to, _, target) = way;
     let (_, key) = exchange.chosen();
     let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
-    let path = provider.targets.of(asked.operation).ok_or_else(failure::no_provider)?;
-    let head = outgoing::head(Method::Post, path, provider, key, to, Some(caller));
+    let target = outgoing::with_model(target, attempt.wire_model)?;
+    let head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     let (outgoing, translation) = if from == to {
         let body = Body::of(request, exchange);
         let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };

@@ -35,6 +35,7 @@ pub(super) async fn serve(
         model: &asked.model,
         home: exchange.route.and_then(|route| route.home),
         operation: asked.operation,
+        dialect: exchange.caller_dialect().ok_or_else(failure::no_provider)?,
         pin: wanted.as_ref().map(Wanted::pin),
         session: session::of(request, exchange, &asked),
         fallbacks: asked.fallbacks.as_deref(),

@@ -304,6 +304,7 @@ impl<'a> Exchange<'a> {
             Surface::Native => ErrorShape::Native,
             Surface::OpenAi => ErrorShape::OpenAi,
             Surface::Anthropic => ErrorShape::Anthropic,
+            Surface::Gemini => ErrorShape::Gemini,
         }
     }
 

@@ -1,17 +1,20 @@
 //! The request as the provider gets it: a head of our own, the caller's body with the model's bytes changed.
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::ops::Range;
 
 use super::fields;
 use super::kept::{Body, COPY_BYTES_MAX};
 use crate::config::snapshot::{Key, Provider};
 use crate::dialect::Dialect;
+use crate::error::{Error, Kind};
 use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
 use crate::net::portion::Portion;
 use crate::net::proxy;
 use crate::net::server::Request;
-use crate::provider::{self, ANTHROPIC_VERSION, Auth};
+use crate::provider::{self, ANTHROPIC_VERSION, Auth, MODEL};
 
 const USER_AGENT: &str = concat!("corelane/", env!("CARGO_PKG_VERSION"));
 
@@ -146,6 +149,30 @@ pub(super) fn head(
     out
 }
 
+/// A target with the model's name where it has a place for one: percent-encoded whole (RFC 3986 §2.1), so that it stays one
+/// segment. Errors: a name that would be a dot segment, or none.
+pub(super) fn with_model<'t>(target: &'t str, model: &str) -> Result<Cow<'t, str>, Error> {
+    let Some((before, behind)) = target.split_once(MODEL) else { return Ok(Cow::Borrowed(target)) };
+    if matches!(model, "" | "." | "..") {
+        let message = "no provider can have a model of this name, which is none in a path";
+        return Err(Error::new(Kind::ModelNotFound, message).with_param("model"));
+    }
+    let mut whole = String::with_capacity(target.len() + model.len());
+    whole.push_str(before);
+    for byte in model.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                whole.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(whole, "%{byte:02X}");
+            }
+        }
+    }
+    whole.push_str(behind);
+    Ok(Cow::Owned(whole))
+}
+
 fn credential(out: &mut Vec<u8>, auth: Auth, secret: &str) {
     match auth {
         Auth::Bearer => {
@@ -154,6 +181,7 @@ fn credential(out: &mut Vec<u8>, auth: Auth, secret: &str) {
             out.extend_from_slice(b"\r\n");
         }
         Auth::AnthropicApiKey => encode::field(out, "x-api-key", secret.as_bytes()),
+        Auth::GoogleApiKey => encode::field(out, "x-goog-api-key", secret.as_bytes()),
     }
 }
 
@@ -173,6 +201,24 @@ mod tests {
     use super::super::kept::Kept;
     use super::*;
     use crate::net::budget::Budget;
+
+    #[test]
+    fn a_models_name_stays_one_segment() {
+        let target = |model: &str| with_model("/v1beta/models/{model}:x?alt=sse", model).map(Cow::into_owned);
+        for (model, expected) in [
+            ("gemini-2.5-flash", "gemini-2.5-flash"),
+            ("a/../b", "a%2F..%2Fb"),
+            ("a b?c#d%2e", "a%20b%3Fc%23d%252e"),
+            ("...", "..."),
+            ("ü:x", "%C3%BC%3Ax"),
+        ] {
+            assert_eq!(target(model), Ok(format!("/v1beta/models/{expected}:x?alt=sse")));
+        }
+        for model in ["", ".", ".."] {
+            assert_eq!(target(model).unwrap_err().kind, Kind::ModelNotFound, "{model}");
+            assert_eq!(with_model("/v1/x", model), Ok(Cow::Borrowed("/v1/x")));
+        }
+    }
 
     fn edit(span: Range<usize>, bytes: &str) -> Edit {
         Edit { span, bytes: bytes.into() }

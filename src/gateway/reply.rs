@@ -145,6 +145,7 @@ pub(super) async fn error(
 pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8> {
     let shape = match surface {
         Surface::Anthropic => ErrorShape::Anthropic,
+        Surface::Gemini => ErrorShape::Gemini,
         Surface::OpenAi => ErrorShape::OpenAi,
         Surface::Native => ErrorShape::Native,
     };

@@ -38,12 +38,12 @@ pub(super) fn of(request: &Request, exchange: &Exchange<'_>, asked: &Asked) -> O
     }
     let body = request.body();
     match exchange.caller_dialect()? {
-        Dialect::OpenAi => {
+        Dialect::OpenAi | Dialect::Responses => {
             let name = asked.prompt_cache_key.clone().filter(|_| has_choice(exchange, asked))?;
             named(body, name)
         }
         Dialect::Anthropic if has_choice(exchange, asked) => marked(body),
-        Dialect::Anthropic => None,
+        Dialect::Anthropic | Dialect::Gemini => None,
     }
 }
 

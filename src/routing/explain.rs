@@ -20,7 +20,7 @@ pub struct Asked<'a> {
     pub name: &'a str,
     /// The vendor whose path is called; `None`: nobody's.
     pub home: Option<&'a str>,
-    /// What is asked for: never the list of models.
+    /// What is asked for, in its usual dialect: never the list of models.
     pub operation: Operation,
 }
 
@@ -142,6 +142,7 @@ impl<'a> Asked<'a> {
             model: self.name,
             home: self.home,
             operation: self.operation,
+            dialect: self.operation.usual_dialect(),
             pin: None,
             session: None,
             fallbacks: None,
@@ -219,6 +220,7 @@ mod tests {
     use super::super::target::{permit, resolve};
     use super::*;
     use crate::config::snapshot::Secret;
+    use crate::dialect::Dialect;
 
     fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
         super::explain(snapshot, asked, Instant::now())
@@ -259,7 +261,10 @@ mod tests {
         let stream =
             explain(&snapshot, Asked { operation: Operation::ChatStream, ..asked("mine/m") }).unwrap();
         assert_eq!((&stream.legs[0].candidates, &stream.legs[0].rejected), (&Vec::new(), &Vec::new()));
-        assert_eq!(stream.error, permit(&snapshot.providers[0], Operation::ChatStream).err());
+        assert_eq!(
+            stream.error,
+            permit(&snapshot.providers[0], Dialect::OpenAi, Operation::ChatStream).err()
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::health::{Health, Standing, State};
 use super::plan::{Attempt, Features};
 use crate::config;
 use crate::config::snapshot::{KeyId, Provider, ProviderId, Retry, Snapshot};
-use crate::dialect::Operation;
+use crate::dialect::{Dialect, Operation};
 
 /// The snapshot of a config whose `env.SET` has a value.
 pub(super) fn snapshot(json: &str) -> Snapshot {
@@ -51,6 +51,7 @@ pub(super) fn asked(model: &str, now: Instant) -> Features<'_> {
         model,
         home: None,
         operation: Operation::Chat,
+        dialect: Dialect::OpenAi,
         pin: None,
         session: None,
         fallbacks: None,

@@ -55,7 +55,7 @@ impl<'a> Legs<'a> {
     pub(super) fn leg(&self, number: u16) -> Result<Leg<'a>, Error> {
         let target = self.target(number)?;
         let provider = target::served(self.snapshot, &target, self.name(number))?;
-        target::permit(provider, self.features.operation)?;
+        target::permit(provider, self.features.dialect, self.features.operation)?;
         let mut leg = Leg { number, id: target.provider, provider, model: target.model, pinned: None };
         leg.pinned = self.features.pin.map_or(Ok(None), |pin| pinned(&leg, pin))?;
         match leg.candidates().next() {

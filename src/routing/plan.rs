@@ -12,7 +12,7 @@ use super::legs::Legs;
 pub use super::retry::classify;
 use super::retry::wait;
 use crate::config::snapshot::{KeyId, ProviderId, Snapshot};
-use crate::dialect::Operation;
+use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 
 /// Most attempts of one request, all legs together.
@@ -27,6 +27,8 @@ pub struct Features<'a> {
     pub home: Option<&'a str>,
     /// What is asked for: never the list of models.
     pub operation: Operation,
+    /// The dialect in which it is asked for.
+    pub dialect: Dialect,
     /// The one key that may serve the primary, and any fallback that has it.
     pub pin: Option<Pin<'a>>,
     /// A number made of the caller's session, or of the request's cached prefix: equal ones go to the same key.

@@ -1,7 +1,7 @@
 //! From a model's name to the provider that is meant. It chooses no key.
 
 use crate::config::snapshot::{Models, Provider, ProviderId, Snapshot};
-use crate::dialect::Operation;
+use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 use crate::provider;
 
@@ -44,21 +44,23 @@ pub fn served<'s>(snapshot: &'s Snapshot, target: &Target<'_>, name: &str) -> Re
     provider.filter(|provider| provider.dialect.is_some()).ok_or_else(|| not_supported(name))
 }
 
-/// Refuses an operation that the provider's API does not have, or that the config does not let it be asked for.
-pub fn permit(provider: &Provider, operation: Operation) -> Result<(), Error> {
+/// Refuses an operation, asked for in `caller`'s dialect, that the provider's API does not have and that is not translated to
+/// one that it has, or that the config does not let it be asked for.
+pub fn permit(provider: &Provider, caller: Dialect, operation: Operation) -> Result<(), Error> {
+    if provider.way(caller, operation).is_some() {
+        return Ok(());
+    }
     let (name, provider_name) = (operation.name(), &provider.name);
-    if provider.targets.of(operation).is_none() {
+    let mut ways = provider.dialect.into_iter().flat_map(|dialect| operation.ways(caller, dialect));
+    if !ways.any(|(_, operation)| provider.targets.of(operation).is_some()) {
         let message = format!(
-            "{name} is not served by the provider {provider_name}: its API has no such operation, and this version translates \
-             none but conversations"
+            "{name} is not served by the provider {provider_name}: its API has no such operation, and none that this one is \
+             translated to"
         );
         return Err(Error::new(Kind::ProviderNotSupported, message).with_param("model"));
     }
-    if !provider.operations.has(operation) {
-        let message = format!("{name} is not supported by {provider_name} provider");
-        return Err(Error::new(Kind::UnsupportedOperation, message));
-    }
-    Ok(())
+    let message = format!("{name} is not supported by {provider_name} provider");
+    Err(Error::new(Kind::UnsupportedOperation, message))
 }
 
 fn bare<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Result<Target<'a>, Error> {

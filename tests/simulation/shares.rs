@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use corelane::config::snapshot::{Balance, KeyId};
-use corelane::dialect::Operation;
+use corelane::dialect::{Dialect, Operation};
 use corelane::routing::plan::{Features, plan};
 use corelane::routing::sticky::session_of;
 use corelane::routing::view::View;
@@ -34,6 +34,7 @@ fn shares_follow_weights() {
                 model: "p0/a",
                 home: None,
                 operation: Operation::Chat,
+                dialect: Dialect::OpenAi,
                 pin: None,
                 session: is_by_session.then(|| session_of(format!("{seed} {request}").as_bytes())),
                 fallbacks: None,

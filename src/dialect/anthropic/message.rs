@@ -113,6 +113,9 @@ pub(super) fn write_turns(body: &mut Object<'_>, turns: &[Turn<'_, '_>]) -> Resu
 fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), Error> {
     match placed.part {
         Part::Text { text, cache } => write_text(out, text, *cache),
+        Part::Refusal { text } => write_text(out, text, None),
+        Part::Audio { .. } => return Err(placed.unknown("input_audio")),
+        Part::Citation(_) => {}
         Part::Image { source, cache } => write_image(out, source, *cache),
         Part::Document { source, title, cache } => {
             write_document(out, placed, source, title.as_deref(), *cache)?;
@@ -177,6 +180,11 @@ fn write_source(out: &mut Vec<u8>, source: &Source<'_>) {
         Source::Url(url) => {
             object.text("type", "url");
             object.text("url", url);
+        }
+        Source::Text(text) => {
+            object.text("type", "text");
+            object.text("media_type", "text/plain");
+            object.text("data", text);
         }
         Source::Base64 { media_type, data } => {
             object.text("type", "base64");

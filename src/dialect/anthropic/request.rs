@@ -49,7 +49,7 @@ pub(in crate::dialect) fn encode(
         metadata.text("user_id", user);
         metadata.end();
     }
-    write_format(&mut body, request.format);
+    write_format(&mut body, &request.format);
     write_extra(&mut body, &request.extra, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
@@ -118,14 +118,14 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
         object.text("description", description);
     }
     // Anthropic wants a schema of type object; OpenAI takes none, or an empty one, for "no arguments".
-    let schema = tool.schema.filter(|schema| !is_empty_object(*schema));
-    object.raw("input_schema", schema.unwrap_or(Raw(r#"{"type":"object","properties":{}}"#)));
+    let schema = tool.schema.as_deref().filter(|schema| !is_empty_object(schema));
+    object.raw("input_schema", Raw(schema.unwrap_or(r#"{"type":"object","properties":{}}"#)));
     object.raw_if("cache_control", tool.cache);
     object.end();
 }
 
-fn is_empty_object(raw: Raw<'_>) -> bool {
-    let inside = raw.0.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+fn is_empty_object(raw: &str) -> bool {
+    let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
@@ -165,12 +165,12 @@ fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], dropped: &mut Vec<St
     array.end();
 }
 
-fn write_format(body: &mut Object<'_>, format: Format<'_>) {
-    let Format::JsonSchema(schema) = format else { return };
+fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
+    let Format::JsonSchema { schema, .. } = format else { return };
     let mut config = Object::begin(body.field("output_config"));
     let mut format = Object::begin(config.field("format"));
     format.text("type", "json_schema");
-    format.raw("schema", schema);
+    format.raw("schema", Raw(schema));
     format.end();
     config.end();
 }

@@ -52,6 +52,7 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
         parts: wire.content.into_iter().filter_map(part).collect(),
         finish: finish(wire.stop_reason.as_ref().map(|text| &*text.0)),
         usage: wire.usage.usage(),
+        ..Response::default()
     })
 }
 

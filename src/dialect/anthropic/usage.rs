@@ -64,6 +64,7 @@ impl WireUsage {
             cached_read_tokens,
             cached_write_tokens,
             reasoning_tokens: self.output_tokens_details.and_then(|one| one.thinking_tokens).unwrap_or(0),
+            ..Usage::default()
         }
     }
 }

@@ -180,6 +180,17 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>, names: &Names<'_>) -> 
             write_result(out, placed, (call_id, parts, *is_error), names)
         }
         Part::Unknown { kind } => Err(placed.unknown(kind)),
+        Part::Audio { media_type, data } => {
+            let mut part = Object::begin(out);
+            write_blob(part.field("inlineData"), media_type, data);
+            part.end();
+            Ok(())
+        }
+        Part::Refusal { text } => {
+            write_text(out, text, None);
+            Ok(())
+        }
+        Part::Citation(_) => Ok(()),
         // `write_parts` has taken these.
         Part::Text { .. } | Part::ToolCall { .. } | Part::ReasoningEncrypted { .. } => Ok(()),
     }
@@ -212,6 +223,7 @@ fn write_file(out: &mut Vec<u8>, placed: &Placed<'_, '_>, source: &Source<'_>) -
             file.text("fileUri", url);
             file.end();
         }
+        Source::Text(text) => part.text("text", text),
         Source::Url(_) => return Err(placed.refused("https and gs URLs, and data URLs in base64,")),
     }
     part.end();

@@ -7,6 +7,7 @@
 
 pub(super) mod error;
 pub(super) mod message;
+pub(super) mod models;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;

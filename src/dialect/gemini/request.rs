@@ -124,12 +124,15 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
     if let Some(description) = &tool.description {
         object.text("description", description);
     }
-    object.raw_if("parametersJsonSchema", tool.schema.filter(|schema| !is_empty_object(*schema)));
+    object.raw_if(
+        "parametersJsonSchema",
+        tool.schema.as_deref().filter(|schema| !is_empty_object(schema)).map(Raw),
+    );
     object.end();
 }
 
-fn is_empty_object(raw: Raw<'_>) -> bool {
-    let inside = raw.0.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+fn is_empty_object(raw: &str) -> bool {
+    let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
@@ -172,8 +175,8 @@ fn write_config(body: &mut Object<'_>, request: &Request<'_>, extra: &[Extra]) {
     if request.format != Format::Text {
         config.text("responseMimeType", "application/json");
     }
-    if let Format::JsonSchema(schema) = request.format {
-        config.raw("responseJsonSchema", schema);
+    if let Format::JsonSchema { schema, .. } = &request.format {
+        config.raw("responseJsonSchema", Raw(schema));
     }
     for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Config) {
         config.raw(name, Raw(value));

@@ -127,6 +127,7 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
         model: wire.model_version.map_or(Cow::Borrowed(""), |text| text.0),
         parts,
         usage: wire.usage_metadata.unwrap_or_default().usage(),
+        ..Response::default()
     })
 }
 
@@ -335,7 +336,7 @@ mod tests {
             model: "m".into(),
             parts: vec![call(" "), call("{\"a\":"), Part::ReasoningEncrypted { data: "{}".into() }],
             finish: Finish::ToolCalls,
-            usage: Usage::default(),
+            ..Response::default()
         };
         let out = String::from_utf8(encode(&response, 0)).unwrap();
         assert!(

@@ -10,6 +10,7 @@ use super::{call_id, finish};
 use crate::chat::{Event, Finish, Usage};
 use crate::dialect::StreamOptions;
 use crate::dialect::json::{Array, Object, Span, Text};
+use crate::dialect::translate::Sink;
 use crate::error::{Error, Kind};
 
 /// Most bytes of calls that are held back for one stream, names and ids included; what is more ends the answer as a
@@ -36,10 +37,10 @@ pub(in crate::dialect) struct Decoder {
 type Each<'e> = &'e mut dyn FnMut(Event<'_>);
 
 impl Decoder {
-    /// Decodes one event's data and gives `each` what it means: nothing (a report of tokens only) or more. An `error` is
+    /// Decodes one event's data and gives `sink` what it means: nothing (a report of tokens only) or more. An `error` is
     /// an [`Error::upstream`].
-    pub(in crate::dialect) fn decode(&mut self, data: &[u8], each: Each<'_>) -> Result<(), Error> {
-        let mut wire: WireResponse<'_> = serde_json::from_slice(data)
+    pub(in crate::dialect) fn decode(&mut self, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
+        let wire: WireResponse<'_> = serde_json::from_slice(data)
             .map_err(|_| broken("an event of the provider's stream is not the JSON that its dialect says"))?;
         if let Some(error) = wire.error {
             return Err(upstream(error));
@@ -47,6 +48,17 @@ impl Decoder {
         if let Some(later) = wire.usage_metadata {
             self.usage.get_or_insert_default().update(later);
         }
+        let usage = self.usage();
+        let mut taken = Ok(());
+        self.events(wire, &mut |event| {
+            if taken.is_ok() {
+                taken = sink(event, usage);
+            }
+        })?;
+        taken
+    }
+
+    fn events(&mut self, mut wire: WireResponse<'_>, each: Each<'_>) -> Result<(), Error> {
         self.start(&wire, each);
         let Some((parts, reason)) = wire.take_answer() else { return Ok(()) };
         for part in parts {
@@ -59,12 +71,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// The provider's bytes have ended: the answer's end, if it gave a reason for it. Whether it did.
-    pub(in crate::dialect) fn finish(&mut self, each: Each<'_>) -> bool {
-        if self.has_stopped {
-            each(Event::End);
-        }
-        self.has_stopped
+    /// The provider's bytes have ended: the answer's end, if it gave a reason for it.
+    pub(in crate::dialect) fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
+        if self.has_stopped { sink(Event::End, self.usage()) } else { Ok(()) }
     }
 
     /// Tokens so far, once the provider has reported any.
@@ -178,7 +187,8 @@ impl Encoder {
     pub(in crate::dialect) fn encode(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) {
         match event {
             Event::Start { id, model } => self.start(id, model),
-            Event::Text(text) => {
+            Event::Citation(_) => {}
+            Event::Text(text) | Event::Refusal(text) => {
                 self.step(out, |parts| response::write_text(parts.item(), text, false, None))
             }
             Event::Reasoning { text, .. } => {

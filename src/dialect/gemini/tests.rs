@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::*;
-use crate::chat::Event;
+use crate::chat::{Event, Usage};
 use crate::dialect::{StreamOptions, openai};
 
 const CREATED_S: u64 = 1_700_000_000;
@@ -72,11 +72,12 @@ fn streams() {
         let (mut out, mut said) = (Vec::new(), String::new());
         let input = String::from_utf8(input).unwrap();
         for data in input.split("\n\n").filter_map(|event| event.strip_prefix("data: ")) {
-            let mut each = |event: Event<'_>| {
+            let mut each = |event: Event<'_>, _: Option<Usage>| {
                 if let Event::Text(text) | Event::Reasoning { text, .. } = event {
                     said.push_str(text);
                 }
                 encoder.encode(event, None, &mut out);
+                Ok(())
             };
             decoder.decode(data.as_bytes(), &mut each).unwrap_or_else(|error| panic!("{case}: {error}"));
             let value: Value = serde_json::from_str(data).unwrap();
@@ -86,10 +87,12 @@ fn streams() {
             }
         }
         let usage = decoder.usage();
-        assert!(
-            usage.is_some() && decoder.finish(&mut |event| encoder.encode(event, usage, &mut out)),
-            "{case}"
-        );
+        assert!(usage.is_some(), "{case}");
+        let ended = decoder.finish(&mut |event, usage| {
+            encoder.encode(event, usage, &mut out);
+            Ok(())
+        });
+        assert!(ended.is_ok() && out.ends_with(b"data: [DONE]\n\n"), "{case}");
         check(&format!("gemini/streams/{case}.openai.sse"), &String::from_utf8(out).unwrap());
     }
 }

@@ -60,8 +60,8 @@ impl WireUsage {
             completion_tokens,
             total_tokens: self.total_token_count.unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
             cached_read_tokens: known(self.cached_content_token_count),
-            cached_write_tokens: 0,
             reasoning_tokens,
+            ..Usage::default()
         }
     }
 }
@@ -96,8 +96,8 @@ mod tests {
             completion_tokens: 12,
             total_tokens: 24,
             cached_read_tokens: 4,
-            cached_write_tokens: 0,
             reasoning_tokens: 7,
+            ..Usage::default()
         };
         assert_eq!(wire.usage(), expected);
         assert_eq!(counts::read::<WireUsage>(WHOLE.as_bytes()), Some((wire, &b""[..])));

@@ -20,6 +20,7 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
             each_event(sse, |data| answer.event(data));
             answer.finish(content);
         }
+        Dialect::Gemini | Dialect::Responses => {}
         Dialect::Anthropic => {
             let mut answer = AnthropicAnswer::default();
             each_event(sse, |data| answer.event(data));

@@ -46,7 +46,8 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
         parts.extend(call(wire, index, &id, finish)?);
     }
     let usage = wire.usage.map(|usage| usage.usage()).unwrap_or_default();
-    Ok(Response { id, model: wire.model.map_or(Cow::Borrowed(""), |model| model.0), parts, finish, usage })
+    let model = wire.model.map_or(Cow::Borrowed(""), |model| model.0);
+    Ok(Response { id, model, parts, finish, usage, ..Response::default() })
 }
 
 fn thought(thought: Thought<'_>) -> Part<'_> {

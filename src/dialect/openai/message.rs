@@ -135,7 +135,7 @@ fn decode<'a>(
     let parts = match role {
         Role::Tool => vec![tool_result(wire.tool_call_id, content, path)?],
         Role::Assistant => assistant(&mut wire, content, path)?,
-        Role::System | Role::User => content,
+        Role::System | Role::Developer | Role::User => content,
     };
     Ok(Message { role, parts })
 }

@@ -1,5 +1,7 @@
 //! Lists of models in OpenAI's shape (<https://platform.openai.com/docs/api-reference/models/list>).
 
+use serde::Deserialize;
+
 use crate::dialect::ModelEntry;
 use crate::dialect::json::{Array, Object};
 
@@ -25,4 +27,18 @@ pub(in crate::dialect) fn write(out: &mut Vec<u8>, model: &ModelEntry) {
     entry.number("created", model.created_s);
     entry.text("owned_by", &model.owned_by);
     entry.end();
+}
+
+/// The names in a provider's own list.
+pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Models {
+        data: Vec<Model>,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        id: String,
+    }
+    let list: Models = serde_json::from_slice(body)?;
+    Ok(list.data.into_iter().map(|model| model.id).collect())
 }

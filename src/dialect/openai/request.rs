@@ -125,7 +125,8 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
     Ok(Tool {
         name: function.name.0,
         description: function.description.map(|text| text.0),
-        schema: function.parameters.map(Span::raw),
+        schema: function.parameters.map(|schema| Cow::Borrowed(schema.raw().0)),
+        strict: function.strict,
         cache: wire.cache_control.map(Span::raw),
     })
 }
@@ -202,7 +203,12 @@ fn format<'a>(value: Span<'a>) -> Result<Format<'a>, Error> {
     match (&*wire.kind.0, wire.json_schema.and_then(|wire| wire.schema)) {
         ("text", _) => Ok(Format::Text),
         ("json_object", _) => Ok(Format::JsonObject),
-        ("json_schema", Some(schema)) => Ok(Format::JsonSchema(schema.raw())),
+        ("json_schema", Some(schema)) => Ok(Format::JsonSchema {
+            name: None,
+            description: None,
+            schema: Cow::Borrowed(schema.raw().0),
+            strict: None,
+        }),
         _ => {
             let message =
                 "`response_format` must be `text`, `json_object`, or `json_schema` with its `schema`";

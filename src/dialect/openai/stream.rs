@@ -90,6 +90,7 @@ impl Encoder {
 fn write_delta(delta: &mut Object<'_>, event: Event<'_>) {
     match event {
         Event::Text(text) => delta.text("content", text),
+        Event::Refusal(text) => delta.text("refusal", text),
         Event::Reasoning { index, text } => {
             delta.text("reasoning", text);
             write_detail(delta, index, "reasoning.text", ["text", text]);
@@ -102,7 +103,7 @@ fn write_delta(delta: &mut Object<'_>, event: Event<'_>) {
         }
         Event::ToolCall { index, id, name } => write_call(delta, index, Some([id, name]), ""),
         Event::ToolArguments { index, json } => write_call(delta, index, None, json),
-        Event::Start { .. } | Event::Finish(_) | Event::End => {}
+        Event::Citation(_) | Event::Start { .. } | Event::Finish(_) | Event::End => {}
     }
 }
 

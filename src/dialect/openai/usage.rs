@@ -54,11 +54,11 @@ impl WireUsage {
             completion_tokens,
             total_tokens: self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
             cached_read_tokens: self.prompt_tokens_details.and_then(|one| one.cached_tokens).unwrap_or(0),
-            cached_write_tokens: 0,
             reasoning_tokens: self
                 .completion_tokens_details
                 .and_then(|one| one.reasoning_tokens)
                 .unwrap_or(0),
+            ..Usage::default()
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{CLASSES, Failed};
 use crate::config::snapshot::{KeyId, ProviderId, Snapshot};
-use crate::dialect::Operation;
+use crate::dialect::{Dialect, Operation};
 use crate::routing::health::{Health, Standing, State};
 use crate::routing::plan::{Features, Pin, plan};
 
@@ -33,6 +33,9 @@ pub struct Decision {
     /// What was asked for, by its name; `None`: a conversation.
     #[serde(default)]
     pub operation: Option<String>,
+    /// In which dialect, by its name; `None`: the usual one for that.
+    #[serde(default)]
+    pub dialect: Option<String>,
     /// The number of the caller's session.
     #[serde(default, deserialize_with = "maybe_in_text")]
     pub session: Option<u64>,
@@ -194,6 +197,12 @@ impl Decision {
         Operation::of(name).ok_or_else(|| format!("no operation is called {name}"))
     }
 
+    /// In which dialect. Errors: none that is known here.
+    fn dialect(&self, operation: Operation) -> Result<Dialect, String> {
+        let Some(name) = &self.dialect else { return Ok(operation.usual_dialect()) };
+        Dialect::of(name).ok_or_else(|| format!("no dialect is called {name}"))
+    }
+
     /// Plans the request again, with the config it was planned with, and gives the record of that: equal to the text that
     /// was read, byte by byte, when the same is decided. `now` is any time. Errors: the record was cut, or does not go
     /// with the config.
@@ -204,10 +213,12 @@ impl Decision {
         let mut health = Recorded { began: now, now, known: HashMap::new(), later: HashMap::new() };
         let (first, rest) = self.steps.split_first().ok_or("the record has no step")?;
         health.learn(snapshot, first)?;
+        let operation = self.asked()?;
         let features = Features {
             model: &self.model,
             home: self.home.as_deref(),
-            operation: self.asked()?,
+            operation,
+            dialect: self.dialect(operation)?,
             pin: self.pin.as_deref().map(Pin::Name),
             session: self.session,
             fallbacks: self.fallbacks.as_deref(),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::snapshot::Key;
-use crate::dialect::Operation;
+use crate::dialect::{Dialect, Operation};
 use crate::routing::decision::read::Decision;
 use crate::routing::fixture::*;
 use crate::routing::health::State;
@@ -238,6 +238,7 @@ fn a_replay_decides_the_same() {
             [Operation::Chat, Operation::ChatStream, Operation::Embedding, Operation::CountTokens];
         let features = Features {
             operation: operations[usize::try_from(seed % 8).unwrap() / 2],
+            dialect: if seed % 8 < 6 { Dialect::OpenAi } else { Dialect::Anthropic },
             session: random.bool().then_some(seed),
             pin: (random.u8(0..6) == 0).then_some(Pin::Name("three-b")),
             fallbacks: random.bool().then_some(own.as_slice()),

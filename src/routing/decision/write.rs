@@ -74,6 +74,9 @@ impl Writer<'_> {
                 let _ = write!(self.out, ",\"operation\":\"{}\"", other.name());
             }
         }
+        if features.dialect != features.operation.usual_dialect() {
+            let _ = write!(self.out, ",\"dialect\":\"{}\"", features.dialect.name());
+        }
         if let Some(session) = features.session {
             let _ = write!(self.out, ",\"session\":\"{session}\"");
         }

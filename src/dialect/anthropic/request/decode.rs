@@ -116,7 +116,11 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
     Ok(Tool {
         name,
         description: wire.description.map(|text| text.0),
-        schema: wire.input_schema.filter(|schema| schema.first() != b'n').map(Span::raw),
+        schema: wire
+            .input_schema
+            .filter(|schema| schema.first() != b'n')
+            .map(|schema| Cow::Borrowed(schema.raw().0)),
+        strict: wire.strict,
         cache: wire.cache_control.map(Span::raw),
     })
 }
@@ -181,7 +185,12 @@ struct WireFormat<'a> {
 fn format<'a>(value: Span<'a>, path: &str) -> Result<Format<'a>, Error> {
     let wire: WireFormat<'a> = value.parse(&path)?;
     match (&*wire.kind.0, wire.schema) {
-        ("json_schema", Some(schema)) => Ok(Format::JsonSchema(schema.raw())),
+        ("json_schema", Some(schema)) => Ok(Format::JsonSchema {
+            name: None,
+            description: None,
+            schema: Cow::Borrowed(schema.raw().0),
+            strict: None,
+        }),
         _ => Err(wrong(path, "must be of type json_schema with its `schema`")),
     }
 }

@@ -41,7 +41,8 @@ impl Encoder {
     ) -> Result<(), Error> {
         match event {
             Event::Start { id, model } => self.start(id, model, usage, out),
-            Event::Text(text) => {
+            Event::Citation(_) => {}
+            Event::Text(text) | Event::Refusal(text) => {
                 self.enter(Block::Text, out, |block| {
                     block.text("type", "text");
                     block.text("text", "");

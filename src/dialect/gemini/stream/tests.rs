@@ -16,10 +16,24 @@ const STEPS: [&str; 5] = [
 fn decoded(steps: &[&str]) -> (Result<bool, Error>, Vec<String>, Option<Usage>) {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
-    let mut each = |event: Event<'_>| events.push(format!("{event:?}"));
-    let read = steps.iter().try_for_each(|step| decoder.decode(step.as_bytes(), &mut each));
-    let result = read.map(|()| decoder.finish(&mut each));
+    let mut sink = |event: Event<'_>, _: Option<Usage>| {
+        events.push(format!("{event:?}"));
+        Ok(())
+    };
+    let read = steps.iter().try_for_each(|step| decoder.decode(step.as_bytes(), &mut sink));
+    let result = read.and_then(|()| decoder.finish(&mut sink));
+    let result = result.map(|()| events.last().is_some_and(|event| event == "End"));
     (result, events, decoder.usage())
+}
+
+fn written(
+    encoder: &mut Encoder,
+    event: Event<'_>,
+    usage: Option<Usage>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    encoder.encode(event, usage, out);
+    Ok(())
 }
 
 /// Through `chat` to Gemini's own words again.
@@ -29,11 +43,13 @@ fn rewritten(steps: &[&str]) -> Vec<String> {
     let mut out = Vec::new();
     for step in steps {
         let mut events = Vec::new();
-        decoder.decode(step.as_bytes(), &mut |event| encoder.encode(event, None, &mut events)).unwrap();
+        decoder
+            .decode(step.as_bytes(), &mut |event, _| written(&mut encoder, event, None, &mut events))
+            .unwrap();
         out.append(&mut events);
     }
     let usage = decoder.usage();
-    assert!(decoder.finish(&mut |event| encoder.encode(event, usage, &mut out)));
+    decoder.finish(&mut |event, _| written(&mut encoder, event, usage, &mut out)).unwrap();
     let text = String::from_utf8(out).unwrap();
     text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap().to_owned()).collect()
 }
@@ -88,11 +104,15 @@ fn what_is_written_reads_the_same() {
 fn openai_callers_read_it() {
     let mut decoder = Decoder::default();
     let mut encoder = openai::stream::Encoder::new(StreamOptions::default());
+    let mut said = |event: Event<'_>, out: &mut Vec<u8>| {
+        encoder.encode(event, None, out);
+        Ok(())
+    };
     let mut out = Vec::new();
     for step in STEPS {
-        decoder.decode(step.as_bytes(), &mut |event| encoder.encode(event, None, &mut out)).unwrap();
+        decoder.decode(step.as_bytes(), &mut |event, _| said(event, &mut out)).unwrap();
     }
-    decoder.finish(&mut |event| encoder.encode(event, None, &mut out));
+    decoder.finish(&mut |event, _| said(event, &mut out)).unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(out.contains(
         r#"{"index":0,"id":"call_r1_0","type":"function","function":{"name":"f","arguments":""}}"#
@@ -114,12 +134,13 @@ fn every_cut_and_every_broken_byte_is_an_error_or_events() {
     for step in STEPS {
         let mut bytes = step.as_bytes().to_vec();
         for at in 0..bytes.len() {
-            assert!(Decoder::default().decode(&bytes[..at], &mut |_| ()).is_err(), "{at}");
+            assert!(Decoder::default().decode(&bytes[..at], &mut |_, _| Ok(())).is_err(), "{at}");
             for byte in *b"\"{\\\xff0 " {
                 let kept = std::mem::replace(&mut bytes[at], byte);
                 let mut encoder = Encoder::new(StreamOptions::default());
                 let mut out = Vec::new();
-                let _ = Decoder::default().decode(&bytes, &mut |event| encoder.encode(event, None, &mut out));
+                let _ = Decoder::default()
+                    .decode(&bytes, &mut |event, _| written(&mut encoder, event, None, &mut out));
                 encoder.encode(Event::End, None, &mut out);
                 for event in String::from_utf8(out).unwrap().split_terminator("\n\n") {
                     let data = event.strip_prefix("data: ").unwrap();

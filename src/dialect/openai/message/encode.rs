@@ -110,7 +110,7 @@ fn write_turn(
 ) -> Result<(), Error> {
     match role {
         Role::User | Role::Tool => write_user(array, held, parts, quirks),
-        Role::System => {
+        Role::System | Role::Developer => {
             write_user(array, held, &[], quirks)?;
             write_texts(array.item(), "system", parts, quirks)
         }
@@ -290,6 +290,7 @@ fn write_text(out: &mut Vec<u8>, text: &str, cache: Option<Raw<'_>>) {
 fn write_url(out: &mut Vec<u8>, source: &Source<'_>) {
     match source {
         Source::Url(url) => write_string(out, url),
+        Source::Text(text) => write_string(out, text),
         Source::Base64 { media_type, data } => write_string(out, &format!("data:{media_type};base64,{data}")),
     }
 }

@@ -41,7 +41,7 @@ pub(in crate::dialect) fn encode(
     body.raw_if("temperature", request.temperature);
     body.raw_if("top_p", request.top_p);
     write_user(&mut body, request.user.as_deref(), quirks, &mut dropped);
-    write_format(&mut body, request.format);
+    write_format(&mut body, &request.format);
     write_extra(&mut body, &request.extra, quirks, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
@@ -121,7 +121,7 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, quirks: Quirks) {
     if let Some(description) = &tool.description {
         function.text("description", description);
     }
-    function.raw_if("parameters", tool.schema);
+    function.raw_if("parameters", tool.schema.as_deref().map(Raw));
     function.end();
     object.raw_if("cache_control", tool.cache.filter(|_| quirks.cache_control));
     object.end();
@@ -169,16 +169,16 @@ fn write_user(body: &mut Object<'_>, user: Option<&str>, quirks: Quirks, dropped
 }
 
 /// Not `strict`: OpenAI then refuses each schema that leaves a property optional, which others' structured outputs allow.
-fn write_format(body: &mut Object<'_>, format: Format<'_>) {
+fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
     match format {
         Format::Text => {}
         Format::JsonObject => body.tagged("response_format", "json_object"),
-        Format::JsonSchema(schema) => {
+        Format::JsonSchema { schema, .. } => {
             let mut object = Object::begin(body.field("response_format"));
             object.text("type", "json_schema");
             let mut named = Object::begin(object.field("json_schema"));
             named.text("name", "answer");
-            named.raw("schema", schema);
+            named.raw("schema", Raw(schema));
             named.end();
             object.end();
         }
