@@ -36,6 +36,8 @@ mod fairness;
 mod fallbacks;
 #[path = "gateway/first_content.rs"]
 mod first_content;
+#[path = "gateway/gemini.rs"]
+mod gemini;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]

@@ -6,6 +6,7 @@
 
 mod answer;
 mod anthropic;
+mod base64;
 mod counts;
 mod dropped;
 mod error_body;

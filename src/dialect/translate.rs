@@ -79,11 +79,32 @@ pub fn translate_request(
     wire_model: &str,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    let translated = conversation(from, to, operation, body, wire_model, quirks);
+    if from != Dialect::Gemini {
+        return translated;
+    }
+    // Its places have other names than most.
+    let words = gemini::decode::caller_name;
+    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+        let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
+        Encoded { dropped, ..encoded }
+    })
+}
+
+fn conversation(
+    from: Dialect,
+    to: Dialect,
+    operation: Operation,
+    body: &[u8],
+    wire_model: &str,
+    quirks: Quirks,
+) -> Result<Encoded, Error> {
     let stream = operation.is_stream();
     let request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
-        Dialect::Gemini | Dialect::Responses => return Err(no_half(from)),
+        Dialect::Gemini => gemini::decode::decode(body)?,
+        Dialect::Responses => return Err(no_half(from)),
     };
     let (body, dropped) = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,

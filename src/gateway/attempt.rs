@@ -1,6 +1,7 @@
 //! One attempt: the request as its provider gets it, its send, and the answer handed to `relay`. Which one it is, and
 //! whether another follows, is not said here.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -14,7 +15,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, place};
+use super::{Core, failure, path_model, place};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
@@ -146,6 +147,12 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, usage: Option<Edit>) -> Vec<Edit>
             let mut bytes = Vec::with_capacity(wire_model.len() + 2);
             look::write_string(&mut bytes, wire_model);
             edits.push(Edit { span: span.clone(), bytes });
+        }
+        ModelPlace::Path(_) if asked.model == wire_model => {}
+        ModelPlace::Path(places) => {
+            let edit =
+                |span: &Range<usize>| Edit { span: span.clone(), bytes: path_model::resource(wire_model) };
+            edits.extend(places.iter().map(edit));
         }
         // The default stays the provider's to know, unless the config or a fallback means another model.
         ModelPlace::Default { .. } if attempt.leg == 0 && attempt.model == wire_model => {}
