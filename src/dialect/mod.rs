@@ -9,6 +9,7 @@ mod anthropic;
 mod base64;
 mod counts;
 mod dropped;
+mod embedding;
 mod error_body;
 mod gemini;
 mod json;

@@ -1,5 +1,7 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
+mod embeddings;
+
 use super::dropped::bounded_names;
 use super::{Dialect, Operation, Quirks, anthropic, gemini, openai};
 use crate::chat::{Event, Usage};
@@ -79,6 +81,9 @@ pub fn translate_request(
     wire_model: &str,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    if embeddings::is_asked(operation) {
+        return embeddings::request(from, to, operation, body, wire_model);
+    }
     let translated = conversation(from, to, operation, body, wire_model, quirks);
     if from != Dialect::Gemini {
         return translated;
@@ -119,6 +124,12 @@ fn no_half(dialect: Dialect) -> Error {
     Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
 }
 
+fn unusable(error: &serde_json::Error) -> Error {
+    let reason = super::json::reason(error);
+    let message = format!("the provider's answer is not what its API promises: {reason}");
+    Error::new(Kind::UpstreamInvalidResponse, message)
+}
+
 /// Translates a provider's whole answer for a caller.
 pub fn translate_response(
     from: Dialect,
@@ -126,6 +137,9 @@ pub fn translate_response(
     body: &[u8],
     options: &AnswerOptions,
 ) -> Result<TranslatedResponse, Error> {
+    if embeddings::is_asked(options.operation) {
+        return embeddings::response(from, to, body, options);
+    }
     let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
@@ -133,11 +147,7 @@ pub fn translate_response(
         Dialect::Gemini => gemini::response::decode(body),
         Dialect::Responses => return Err(no_half(from)),
     };
-    let response = decoded.map_err(|error| {
-        let reason = super::json::reason(&error);
-        let message = format!("the provider's answer is not what its API promises: {reason}");
-        Error::new(Kind::UpstreamInvalidResponse, message)
-    })?;
+    let response = decoded.map_err(|error| unusable(&error))?;
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),

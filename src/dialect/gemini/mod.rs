@@ -6,6 +6,7 @@
 //! before the call, one on a text is the same behind the text; `message` puts them back where they came from.
 
 pub(super) mod decode;
+pub(super) mod embedding;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;
