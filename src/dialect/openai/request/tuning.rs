@@ -90,7 +90,7 @@ fn takes_effort(model: &str, quirks: Quirks) -> bool {
     const SILENT: [&str; 5] = ["gpt-3", "gpt-4", "chatgpt-", "o1-mini", "o1-preview"];
     let name = base(model);
     let is_silent = SILENT.iter().any(|start| name.starts_with(start)) || name.contains("-chat");
-    !is_strict(quirks) && !(quirks.is_openai && is_silent)
+    !(is_strict(quirks) || quirks.is_openai && is_silent)
 }
 
 fn write_tier(body: &mut Object<'_>, tier: Option<ServiceTier>, quirks: Quirks, dropped: &mut Vec<String>) {
