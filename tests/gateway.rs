@@ -62,6 +62,8 @@ mod nginx;
 mod operations;
 #[path = "gateway/own_fields.rs"]
 mod own_fields;
+#[path = "gateway/own_place.rs"]
+mod own_place;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;
