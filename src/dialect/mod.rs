@@ -18,6 +18,7 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+mod reasoning;
 pub mod stream_usage;
 mod translate;
 
