@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod counts;
+mod data_url;
 mod dropped;
 mod error_body;
 mod gemini;
@@ -16,6 +17,7 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+mod responses;
 pub mod stream_usage;
 mod translate;
 
