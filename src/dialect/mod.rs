@@ -8,6 +8,7 @@ mod answer;
 mod anthropic;
 mod base64;
 mod counts;
+mod data_url;
 mod dropped;
 mod embedding;
 mod error_body;
@@ -19,6 +20,7 @@ mod observe;
 mod openai;
 mod operation;
 mod reasoning;
+mod responses;
 pub mod stream_usage;
 mod translate;
 
