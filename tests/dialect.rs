@@ -12,6 +12,8 @@ use corelane::dialect::{
     decode_error, translate_request, translate_response,
 };
 
+#[path = "dialect/behaviour.rs"]
+mod behaviour;
 #[path = "dialect/messages.rs"]
 mod messages;
 
