@@ -5,7 +5,7 @@ mod embeddings;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, gemini, openai};
+use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -111,13 +111,13 @@ fn conversation(
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
         Dialect::Gemini => gemini::decode::decode(body)?,
-        Dialect::Responses => return Err(no_half(from)),
+        Dialect::Responses => responses::request::decode(body)?,
     };
     let (body, dropped) = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
-        Dialect::Responses => return Err(no_half(to)),
+        Dialect::Responses => responses::request::encode(&request, wire_model, stream)?,
     };
     Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() })
 }
@@ -147,7 +147,10 @@ pub fn translate_response(
         Dialect::OpenAi => openai::answer::decode(body),
         Dialect::Anthropic => anthropic::response::decode(body),
         Dialect::Gemini => gemini::response::decode(body),
-        Dialect::Responses => return Err(no_half(from)),
+        Dialect::Responses => match responses::error::of_failed(body) {
+            Some(error) => return Err(error),
+            None => responses::answer::decode(body),
+        },
     };
     let mut response = decoded.map_err(|error| unusable(&error))?;
     if response.model.is_empty() {
@@ -157,7 +160,7 @@ pub fn translate_response(
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
-        Dialect::Responses => return Err(no_half(to)),
+        Dialect::Responses => responses::response::encode(&response, created_s),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -173,7 +176,7 @@ enum Decoder {
         event: Vec<u8>,
     },
     Gemini(gemini::stream::Decoder),
-    None(Dialect),
+    Responses(responses::stream::Decoder),
 }
 
 impl Decoder {
@@ -184,7 +187,7 @@ impl Decoder {
                 Self::Anthropic { decoder: anthropic::stream::Decoder::default(), event: Vec::new() }
             }
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
-            Dialect::Responses => Self::None(dialect),
+            Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
         }
     }
 
@@ -198,7 +201,7 @@ impl Decoder {
                 sink(event, decoder.usage())
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
-            Self::None(dialect) => Err(no_half(*dialect)),
+            Self::Responses(decoder) => decoder.decode(data, sink),
         }
     }
 
@@ -206,7 +209,7 @@ impl Decoder {
     fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
-            Self::OpenAi(_) | Self::Anthropic { .. } | Self::None(_) => Ok(()),
+            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) => Ok(()),
         }
     }
 
@@ -215,7 +218,7 @@ impl Decoder {
             Self::OpenAi(decoder) => decoder.usage(),
             Self::Anthropic { decoder, .. } => decoder.usage(),
             Self::Gemini(decoder) => decoder.usage(),
-            Self::None(_) => None,
+            Self::Responses(decoder) => decoder.usage(),
         }
     }
 }
@@ -225,7 +228,7 @@ enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
     Gemini(gemini::stream::Encoder),
-    None(Dialect),
+    Responses(responses::stream::Encoder),
 }
 
 impl Encoder {
@@ -234,7 +237,7 @@ impl Encoder {
             Dialect::OpenAi => Self::OpenAi(openai::stream::Encoder::new(options)),
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
-            Dialect::Responses => Self::None(dialect),
+            Dialect::Responses => Self::Responses(responses::stream::Encoder::new(options)),
         }
     }
 
@@ -249,8 +252,16 @@ impl Encoder {
                 encoder.encode(event, usage, out);
                 Ok(())
             }
-            Self::None(dialect) => Err(no_half(*dialect)),
+            Self::Responses(encoder) => encoder.encode(event, usage, out),
         }
+    }
+
+    fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Responses(encoder) => encoder.fail(error, out),
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => return false,
+        }
+        true
     }
 }
 
@@ -318,6 +329,12 @@ impl StreamTranslator {
         }
         let message = "the provider's stream ended before its message did; send the request again";
         Err(Error::new(Kind::UpstreamInvalidResponse, message))
+    }
+
+    /// Appends an error as the caller's last event, where its place in the stream is part of it. `false`: nothing is
+    /// appended, any error event of the caller's dialect does ([`super::encode_error_event`]).
+    pub fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
+        self.encoder.fail(error, out)
     }
 
     /// Tokens so far.
