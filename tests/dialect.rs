@@ -13,6 +13,8 @@ use corelane::dialect::{
     decode_error, translate_request, translate_response,
 };
 
+#[path = "dialect/gemini.rs"]
+mod gemini;
 #[path = "dialect/messages.rs"]
 mod messages;
 
