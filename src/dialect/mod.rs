@@ -16,6 +16,7 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+pub mod response_id;
 pub mod stream_usage;
 mod translate;
 

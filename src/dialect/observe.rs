@@ -9,6 +9,8 @@ use super::{Dialect, anthropic, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
 
+pub(super) mod responses;
+
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
 
@@ -19,6 +21,8 @@ pub struct StreamObserver {
     error_finder: Finder<'static>,
     openai_usage: Option<openai::usage::WireUsage>,
     anthropic_usage: Option<anthropic::usage::WireUsage>,
+    responses: responses::Seen,
+    is_stored: bool,
     has_content: bool,
     has_stopped: bool,
     is_ended: bool,
@@ -35,12 +39,20 @@ impl StreamObserver {
             error_finder: Finder::new(ERROR),
             openai_usage: None,
             anthropic_usage: None,
+            responses: responses::Seen::default(),
+            is_stored: false,
             has_content: false,
             has_stopped: false,
             is_ended: false,
             error: None,
             has_failed_first: false,
         }
+    }
+
+    /// The stream of a response that was asked for before, told again: that it failed then is no failure now, and its
+    /// tokens were counted then.
+    pub fn of_stored() -> Self {
+        Self { is_stored: true, ..Self::new(Dialect::Responses) }
     }
 
     /// Looks at one event: its name, when it has one, and its data.
@@ -58,8 +70,14 @@ impl StreamObserver {
         match self.dialect {
             Dialect::OpenAi => self.openai_usage.map(|wire| wire.usage()),
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
-            Dialect::Gemini | Dialect::Responses => None,
+            Dialect::Gemini => None,
+            Dialect::Responses => self.responses.usage().filter(|_| !self.is_stored),
         }
+    }
+
+    /// The `sequence_number` that the next event of a Responses stream would bear.
+    pub fn next_number(&self) -> u64 {
+        self.responses.next_number()
     }
 
     /// Whether anything of the answer itself has come.
@@ -72,7 +90,7 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`).
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`).
     pub fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -114,8 +132,6 @@ impl StreamObserver {
     }
 
     fn observe_gemini(&mut self, _data: &[u8]) {}
-
-    fn observe_responses(&mut self, _name: Option<&[u8]>, _data: &[u8]) {}
 
     fn observe_anthropic(&mut self, name: Option<&[u8]>, data: &[u8]) {
         match name.or_else(|| anthropic_name(data)) {
