@@ -167,7 +167,7 @@ fn custom_kind(name: &str, at: &At<'_>, custom: &At<'_>, reading: &mut Reading<'
     let Some(base_name) = base.text().map(str::to_lowercase) else { return Kind::Faulty };
     match provider::find(&base_name) {
         // Only the dialects' own vendors are a base: another vendor's quirks are not a custom provider's.
-        Some(entry) if matches!(entry.name, "openai" | "anthropic") => Kind::Served(entry),
+        Some(entry) if matches!(entry.name, "openai" | "anthropic" | "gemini") => Kind::Served(entry),
         Some(_) => Kind::Later(format!("custom providers of base type \"{base_name}\"")),
         None => {
             let hint = validate::did_you_mean(&base_name, provider::names());
@@ -226,10 +226,12 @@ fn targets(base_path: &str, paths: &Targets) -> Targets {
     targets
 }
 
-/// What stands before the entry's paths: a base URL means the same with and without the `/v1` that they bring.
+/// What stands before the entry's paths: a base URL means the same with and without the version, such as `/v1`, that they
+/// bring.
 fn base_path(mut path: String, entry: Option<&Entry>) -> String {
-    if entry.is_some_and(|entry| entry.version == "/v1") && path.ends_with("/v1") {
-        path.truncate(path.len() - "/v1".len());
+    let version = entry.map_or("", |entry| entry.version);
+    if path.ends_with(version) {
+        path.truncate(path.len() - version.len());
     }
     path
 }
