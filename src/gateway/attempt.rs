@@ -102,8 +102,9 @@ async fn make_so(
         let asks = (from, to, attempt.wire_model, provider.quirks);
         // Boxed: most requests pass through.
         let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
-        let (body, dropped) = (translated.body, translated.dropped);
-        let translation = Translation { from: to, to: from, include_usage: asked.include_usage, dropped };
+        let dialect::Encoded { body, dropped, echo } = translated;
+        let include_usage = asked.include_usage;
+        let translation = Translation { from: to, to: from, include_usage, dropped, echo };
         (outgoing::whole(head, body), translation)
     };
     let sent = send(core, downstream, exchange, provider, outgoing, translation).await;
@@ -120,10 +121,10 @@ async fn translated(
     (from, to, wire_model, quirks): (Dialect, Dialect, &str, Quirks),
 ) -> Result<dialect::Encoded, Error> {
     let (buffer, start) = kept::lend(request, exchange);
-    let (length, model, stream) = (buffer.len(), wire_model.to_owned(), asked.operation.is_stream());
+    let (length, model, operation) = (buffer.len(), wire_model.to_owned(), asked.operation);
     let work = compute(core, length, move || {
         let body = buffer.get(start..).unwrap_or_default();
-        (dialect::translate_request(from, to, body, &model, stream, quirks), buffer)
+        (dialect::translate_request(from, to, operation, body, &model, quirks), buffer)
     });
     let (encoded, buffer) = match race(work, downstream.gone()).await {
         Raced::First(done) => done?,

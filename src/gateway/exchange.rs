@@ -367,7 +367,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// What is asked of a provider; `None`: nothing, or that is not known yet.
-    fn operation(&self) -> Option<Operation> {
+    pub(super) fn operation(&self) -> Option<Operation> {
         match self.route?.endpoint {
             Endpoint::Inference(operation, _) => Some(operation.streamed(self.stream)),
             Endpoint::Models(_) | Endpoint::Model(_) => Some(Operation::ListModels),

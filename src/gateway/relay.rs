@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
 use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, Echo};
 use crate::error::{Error, Kind, UpstreamError};
 use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
@@ -30,12 +30,14 @@ pub(super) struct Translation {
     pub(super) include_usage: bool,
     /// Parameters that the provider's dialect could not express.
     pub(super) dropped: Vec<String>,
+    /// What the request says of its answer.
+    pub(super) echo: Echo,
 }
 
 impl Translation {
     /// The answer passes through.
     pub(super) fn none(dialect: Dialect) -> Self {
-        Self { from: dialect, to: dialect, include_usage: true, dropped: Vec::new() }
+        Self { from: dialect, to: dialect, include_usage: true, dropped: Vec::new(), echo: Echo::default() }
     }
 
     /// Whether it passes through.
