@@ -100,6 +100,14 @@ impl Operation {
         matches!(self, Self::ChatStream | Self::TextCompletionStream | Self::ResponsesStream)
     }
 
+    /// Whether it is about a response that was made before: no model is named, and it has no body.
+    pub fn is_of_stored(self) -> bool {
+        matches!(
+            self,
+            Self::ResponsesRetrieve | Self::ResponsesDelete | Self::ResponsesCancel | Self::ResponsesInputItems
+        )
+    }
+
     /// `object_type` of its row; `dialect` is the caller's.
     pub fn object_type(self, dialect: Dialect) -> &'static str {
         match self {

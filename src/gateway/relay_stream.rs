@@ -13,7 +13,7 @@ use super::framing::BodyFraming;
 use super::passage::{Passage, Standing};
 use super::relay::{Answer, mask_key, masked, pass, returned_head};
 use super::streams::Listed;
-use crate::dialect;
+use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
 use crate::http::sse::Boundary;
 use crate::http::{EVENT_BYTES_MAX, Framing, encode};
@@ -294,7 +294,11 @@ impl<'a> Relay<'a> {
     fn break_off(&mut self, exchange: &mut Exchange<'_>, error: &Error) {
         let shape = exchange.error_shape();
         let text = &mut self.text;
-        exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
+        if exchange.caller_dialect() == Some(Dialect::Responses) {
+            dialect::encode_response_error(error, self.passage.next_number(), text);
+        } else {
+            exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
+        }
         self.frame_text(exchange);
         self.framing.end(&mut self.out);
     }
