@@ -113,12 +113,19 @@ pub(crate) fn allowed(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Opera
 /// Whether a custom provider is said to have `/responses`: nobody can know it of what speaks OpenAI's dialect, and whoever has
 /// it not is asked in chat's words.
 pub(crate) fn names_responses(custom: &At<'_>) -> bool {
-    [Operation::Responses, Operation::ResponsesStream].into_iter().any(|operation| {
+    Operation::ALL.into_iter().filter(|operation| operation.is_of_responses()).any(|operation| {
         let member = |section| custom.member(section).and_then(|at| at.member(operation.name()));
         let path =
             member("request_path_overrides").and_then(|at| at.text().map(|path| !path.trim().is_empty()));
         member("allowed_requests").and_then(|at| at.bool()) == Some(true) || path == Some(true)
     })
+}
+
+/// The same without those of Responses where the provider does not speak it: what it cannot be asked for it may not be, so that
+/// the normal form says it.
+pub(crate) fn spoken(operations: Operations, speaks_responses: bool) -> Operations {
+    let unspoken = Operation::ALL.into_iter().filter(|one| !speaks_responses && one.is_of_responses());
+    unspoken.fold(operations, Operations::without)
 }
 
 /// The paths that a custom provider overrides, each with a leading `/` and perhaps a query; `has` says of an operation

@@ -84,6 +84,9 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     }
     let operations = entry.map(|_| operations::allowed(custom.as_ref(), reading.report)).unwrap_or_default();
     let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
+    let quirks = entry.map_or(Quirks::COMPATIBLE, |entry| quirks(entry, custom.as_ref()));
+    let is_on_openai = custom.is_some() && entry.is_some_and(|entry| entry.quirks.is_openai);
+    let operations = operations::spoken(operations, !is_on_openai || quirks.responses);
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
     if !is_later {
         network.base.origin.transport = transport::read(at, &network.base.origin, reading);
@@ -100,7 +103,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         origin: network.base.origin,
         authority: network.base.authority,
         targets: targets(&base_path, &paths),
-        quirks: entry.map_or(Quirks::COMPATIBLE, |entry| quirks(entry, custom.as_ref())),
+        quirks,
         operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },

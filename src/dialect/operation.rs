@@ -108,6 +108,11 @@ impl Operation {
         )
     }
 
+    /// Whether only who speaks Responses is asked for it as it stands.
+    pub fn is_of_responses(self) -> bool {
+        matches!(self, Self::Responses | Self::ResponsesStream) || self.is_of_stored()
+    }
+
     /// `object_type` of its row; `dialect` is the caller's.
     pub fn object_type(self, dialect: Dialect) -> &'static str {
         match self {

@@ -387,10 +387,10 @@ fn each_request_has_its_row() {
             json!(facts),
             json!([
                 ["response", "openai", "gpt-4o", 0, 200, 9, 1],
-                ["responses_retrieve", "openai", "", 0, 200, facts[1][5], 1],
+                ["responses_retrieve", "openai", "", 0, 200, null, 1],
                 ["response", "openai", "gpt-4o", 1, 200, 9, 1],
-                ["responses_delete", "openai", "", 0, 200, facts[3][5], 1],
-                ["responses_input_items", "openai", "", 0, 404, facts[4][5], 1],
+                ["responses_delete", "openai", "", 0, 200, null, 1],
+                ["responses_input_items", "openai", "", 0, 404, null, 1],
             ])
         );
         let history = r#"[{"role":"system","content":"be brief"},{"role":"user","content":"hello you"}]"#;
