@@ -18,6 +18,8 @@ pub struct Entry {
     pub lists_models: bool,
     /// Which words of its dialect it takes.
     pub quirks: Quirks,
+    /// The section of a key that says where its server is; `Some`: these are the operator's own, and want no key's value.
+    pub place_section: Option<&'static str>,
 }
 
 impl Entry {
@@ -121,7 +123,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A provider that speaks OpenAI's dialect, with a bearer key.
 const fn open_ai(name: &'static str, base_url: &'static str) -> Entry {
     let (dialect, quirks) = (Some(Dialect::OpenAi), Quirks::COMPATIBLE);
-    Entry { name, dialect, base_url, version: "/v1", lists_models: true, quirks }
+    Entry { name, dialect, base_url, version: "/v1", lists_models: true, quirks, place_section: None }
 }
 
 /// The same, of one whose streams tell their usage unasked.
@@ -132,6 +134,11 @@ const fn telling(name: &'static str, base_url: &'static str) -> Entry {
 /// The same, of one that has `/responses`.
 const fn answering(entry: Entry) -> Entry {
     Entry { quirks: Quirks { responses: true, ..entry.quirks }, ..entry }
+}
+
+/// One whose servers are the operator's own; `section` of each key says where.
+const fn own(name: &'static str, section: &'static str) -> Entry {
+    Entry { place_section: Some(section), ..open_ai(name, "") }
 }
 
 /// A provider that a config may name and this version does not serve.
@@ -172,9 +179,10 @@ static TABLE: [Entry; 39] = [
     later("bedrock_mantle"),
     later("cohere"),
     later("vertex"),
-    later("ollama"), // its URL stands in each key
-    later("sgl"),    // likewise
-    later("vllm"),   // likewise
+    own("ollama", "ollama_key_config"),
+    own("sgl", "sgl_key_config"),
+    // <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
+    answering(own("vllm", "vllm_key_config")),
     later("sarvam"), // its own key header
     later("elevenlabs"),
     later("replicate"),
@@ -210,7 +218,9 @@ mod tests {
     #[test]
     fn a_served_provider_has_a_url_and_a_path() {
         for entry in TABLE.iter().filter(|entry| entry.dialect.is_some()) {
-            assert!(entry.base_url.starts_with("https://") && !entry.base_url.ends_with('/'), "{entry:?}");
+            let is_own = entry.place_section.is_some() && entry.base_url.is_empty();
+            assert!(is_own || entry.base_url.starts_with("https://"), "{entry:?}");
+            assert!(!entry.base_url.ends_with('/'), "{entry:?}");
             assert!(matches!(entry.version, "" | "/v1" | "/v1beta"), "{entry:?}");
             assert!(entry.path(Operation::Chat).is_some_and(|path| path.starts_with('/')), "{entry:?}");
         }

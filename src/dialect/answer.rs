@@ -7,13 +7,15 @@ use serde::Deserialize;
 
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
-use super::observe::{responses, value_at};
-use super::{Dialect, anthropic, decode_error, gemini, openai};
+use super::observe::{responses as watched, value_at};
+use super::{Dialect, anthropic, decode_error, gemini, openai, responses};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
-/// What is looked for at the top of an answer.
+/// What is looked for at the top of an answer, in the order of the indices below.
 const KEYS: [&str; 4] = ["usage", "error", "choices", "content"];
+/// The same of Gemini's.
+const GEMINI_KEYS: [&str; KEYS.len()] = ["usageMetadata", "error", "candidates", "promptFeedback"];
 const USAGE: usize = 0;
 const ERROR: usize = 1;
 /// An answer with any of these, be it empty, is one, whatever stands beside them.
@@ -35,7 +37,7 @@ pub struct AnswerLook {
 impl AnswerLook {
     /// An answer of which nothing has come.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, look: Some(Look::new(&KEYS)), mark_bytes: None, is_stored: false }
+        Self { dialect, look: Some(Look::new(keys(dialect))), mark_bytes: None, is_stored: false }
     }
 
     /// The same of a stored response: one that failed is an answer, and its tokens were counted when it was made.
@@ -99,6 +101,10 @@ impl AnswerLook {
     }
 }
 
+fn keys(dialect: Dialect) -> &'static [&'static str; KEYS.len()] {
+    if dialect == Dialect::Gemini { &GEMINI_KEYS } else { &KEYS }
+}
+
 /// [`AnswerLook`] over an answer that is here as a whole. One that `is_framed`, so that its bytes are known to be all that were
 /// sent, is told by its end where it has one: that of an object whose last members are its usage and few more.
 pub fn check_answer(dialect: Dialect, body: &[u8], is_framed: bool) -> Result<Option<Usage>, Error> {
@@ -131,10 +137,11 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
     match dialect {
         Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
         Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
+        // A call's arguments are no text there: where they were cut, a `usageMetadata` of theirs would pass for the answer's.
         Dialect::Gemini => None,
         // Each has an `error`, which is null as a rule; one that failed is looked at.
         Dialect::Responses if memmem::find(body, FAILED).is_some() => None,
-        Dialect::Responses => read_at_end::<responses::WireUsage>(body).map(|wire| wire.usage()),
+        Dialect::Responses => read_at_end::<responses::usage::WireUsage>(body).map(|wire| wire.usage()),
     }
 }
 
@@ -182,7 +189,7 @@ fn is_error(members: &Members<{ KEYS.len() }>, body: &[u8]) -> bool {
 fn error_of(dialect: Dialect, body: &[u8]) -> Error {
     let mut error = decode_error(dialect, 500, body);
     error.status = match dialect {
-        Dialect::Responses => responses::status(&error),
+        Dialect::Responses => watched::status(&error),
         Dialect::OpenAi => openai::error::status(&error),
         Dialect::Anthropic => anthropic::error::status(&error.kind),
         Dialect::Gemini => gemini::error::status(&error.kind),
@@ -195,7 +202,7 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
         Dialect::OpenAi => read::<openai::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Anthropic => read::<anthropic::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Gemini => read::<gemini::usage::WireUsage>(value).map(|wire| wire.usage()),
-        Dialect::Responses => read::<responses::WireUsage>(value).map(|wire| wire.usage()),
+        Dialect::Responses => read::<responses::usage::WireUsage>(value).map(|wire| wire.usage()),
     }
 }
 
@@ -303,6 +310,28 @@ mod tests {
                 assert_eq!((error.status(), &*error.message), (status, "m"));
             }
         }
+    }
+
+    #[test]
+    fn geminis_answers_are_told_by_their_own_words() {
+        let answer = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"usageMetadata":{"totalTokenCount":1}}}}]}}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4,"totalTokenCount":7,"promptTokensDetails":[{"modality":"TEXT","tokenCount":3}]},"modelVersion":"m","responseId":"r"}"#;
+        let total = |body: &[u8], is_framed| {
+            let usage = check_answer(Dialect::Gemini, body, is_framed)?;
+            Ok::<_, Error>(usage.map(|usage| usage.total_tokens))
+        };
+        for is_framed in [true, false] {
+            assert_eq!(total(answer.as_bytes(), is_framed), Ok(Some(7)));
+            for cut in 0..answer.len() {
+                assert!(total(&answer.as_bytes()[..cut], is_framed).is_err(), "cut at {cut}");
+            }
+        }
+        for none in [r#"{"embedding":{"values":[0.1]}}"#, r#"{"totalTokens":4}"#, "{}"] {
+            assert_eq!(total(none.as_bytes(), true), Ok(None), "{none}");
+        }
+        let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"totalTokenCount":2}}"#;
+        assert_eq!(total(blocked.as_bytes(), true), Ok(Some(2)));
+        let error = r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}"#;
+        assert_eq!(total(error.as_bytes(), true).unwrap_err().status(), 429);
     }
 
     #[test]

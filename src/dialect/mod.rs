@@ -6,8 +6,11 @@
 
 mod answer;
 mod anthropic;
+mod base64;
 mod counts;
+mod data_url;
 mod dropped;
+mod embedding;
 mod error_body;
 mod gemini;
 mod json;
@@ -16,7 +19,9 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+mod reasoning;
 pub mod response_id;
+mod responses;
 pub mod stream_usage;
 mod translate;
 
@@ -149,19 +154,7 @@ pub fn encode_error_event(shape: ErrorShape, error: &Error, context: &ErrorConte
 /// The same for who speaks Responses, whatever the path: OpenAI's own `error` event
 /// (<https://platform.openai.com/docs/api-reference/responses-streaming/error>), of this number.
 pub fn encode_response_error(error: &Error, number: u64, out: &mut Vec<u8>) {
-    let (code, param) = match &error.upstream {
-        Some(upstream) => (upstream.code.as_deref(), upstream.param.as_deref()),
-        None => (None, error.param.as_deref()),
-    };
-    out.extend_from_slice(b"event: error\ndata: ");
-    let mut event = json::Object::begin(out);
-    event.text("type", "error");
-    event.text("code", code.unwrap_or(error.kind.code()));
-    event.text("message", &error.message);
-    event.text_or_null("param", param);
-    event.number("sequence_number", number);
-    event.end();
-    out.extend_from_slice(b"\n\n");
+    responses::error::encode_event(error, number, out);
 }
 
 fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {

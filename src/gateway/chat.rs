@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::tag::{self, Known, PREVIOUS, RESPONSES_KEYS};
 use super::trail::Outcome;
-use super::{Core, attempt, body, kept, relay, session};
+use super::{Core, attempt, body, kept, path_model, relay, session};
 use crate::config::snapshot::Snapshot;
 use crate::dialect::look::Members;
 use crate::dialect::{Dialect, Operation};
@@ -30,7 +30,10 @@ pub(super) async fn serve(
     let dialect = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
     let keys = if dialect == Dialect::Responses { &RESPONSES_KEYS } else { &KEYS };
     let members = body::receive(core, downstream, request, exchange, keys).await?;
-    let asked = Asked::of(request.body(), &members, operation)?;
+    let asked = match path_model::asked(core, downstream, request, exchange, &members, operation).await? {
+        Some(asked) => asked,
+        None => Asked::of(request.body(), &members, operation)?,
+    };
     exchange.stream = asked.operation.is_stream();
     exchange.activate();
     exchange.model.clone_from(&asked.model);

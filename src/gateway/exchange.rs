@@ -72,6 +72,8 @@ pub(super) struct Exchange<'a> {
     pub(super) stream: bool,
     /// What it says of a response that was made before.
     pub(super) known: Option<Box<Known>>,
+    /// Whether it is to come as one JSON array.
+    pub(super) wants_array: bool,
     /// Chosen provider.
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
@@ -149,6 +151,7 @@ impl<'a> Exchange<'a> {
             model_requested: String::new(),
             stream: false,
             known: None,
+            wants_array: false,
             provider: None,
             key: None,
             kept: None,

@@ -7,7 +7,7 @@ use super::tagging;
 use super::unasked::Unasked;
 use crate::chat::Usage;
 use crate::dialect::response_id::Tag;
-use crate::dialect::{StreamObserver, StreamOptions, StreamTranslator};
+use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
 use crate::error::Error;
 use crate::http::sse::events;
 
@@ -184,12 +184,17 @@ impl Passage {
         }
     }
 
-    /// The `sequence_number` of the event that would come next, where the caller speaks Responses.
-    pub(super) fn next_number(&self) -> u64 {
+    /// Appends an error as the last event, where its place in the stream is part of it: where the caller speaks Responses.
+    /// `false`: any error event of the caller's does.
+    pub(super) fn fail(&self, error: &Error, text: &mut Vec<u8>) -> bool {
         match self {
-            Self::Through(observer, _) => observer.next_number(),
-            Self::Translated(_) => 0,
+            Self::Through(observer, _) => match observer.next_number() {
+                Some(number) => dialect::encode_response_error(error, number, text),
+                None => return false,
+            },
+            Self::Translated(translator) => return translator.fail(error, text),
         }
+        true
     }
 
     /// Tokens so far.

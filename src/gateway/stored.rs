@@ -116,7 +116,7 @@ pub(super) async fn make(
         snapshot.providers.get(usize::from(attempt.provider.0)).ok_or_else(failure::no_provider)?;
     let (dialect, _, target) =
         provider.way(Dialect::Responses, operation).ok_or_else(failure::no_provider)?;
-    let (_, key) = exchange.chosen();
+    let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
     let method = exchange.route.map_or(Method::Get, |route| route.method);
     let target = with_query(outgoing::with_name(target, RESPONSE_ID, id)?.into_owned(), request.query());
     let caller = Caller { request, same_dialect: true, nominates: exchange.noted.nominates };
@@ -127,7 +127,8 @@ pub(super) async fn make(
         Method::Post => outgoing::whole(head, Vec::new()),
         _ => outgoing::bodyless(head),
     };
-    let sent = attempt::send(core, downstream, exchange, provider, outgoing, translation).await;
+    let to = (provider, provider.origin_of(key));
+    let sent = attempt::send(core, downstream, exchange, to, outgoing, translation).await;
     sent.map_err(|failure| failure::named(failure, provider))
 }
 

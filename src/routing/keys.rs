@@ -60,7 +60,7 @@ pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
 }
 
 fn serves(key: &Key, model: &str) -> bool {
-    key.secret.is_some() && fits(key, model)
+    key.is_usable() && fits(key, model)
 }
 
 /// What is asked of a stored response names no model, and no list is asked.

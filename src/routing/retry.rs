@@ -23,6 +23,7 @@ pub fn classify(error: &Error) -> Class {
         | Kind::QueueTimeout
         | Kind::NoKeyForModel
         | Kind::ProviderNotSupported
+        | Kind::UnsupportedParameter
         | Kind::UnsupportedOperation => Class::Elsewhere,
         _ => Class::Final,
     }
@@ -131,10 +132,15 @@ mod tests {
                 Class::Elsewhere,
             ),
             (
-                &[Kind::NoKeyForModel, Kind::ProviderNotSupported, Kind::UnsupportedOperation],
+                &[
+                    Kind::NoKeyForModel,
+                    Kind::ProviderNotSupported,
+                    Kind::UnsupportedOperation,
+                    Kind::UnsupportedParameter,
+                ],
                 Class::Elsewhere,
             ),
-            (&[Kind::ClientGone, Kind::Internal, Kind::UnsupportedParameter], Class::Final),
+            (&[Kind::ClientGone, Kind::Internal, Kind::InvalidRequest], Class::Final),
         ] {
             for kind in kinds {
                 assert_eq!(classify(&Error::new(*kind, "x")), wanted, "{kind:?}");

@@ -6,67 +6,14 @@ use serde::Deserialize;
 
 use super::{StreamObserver, USAGE, object_at, says_any, value_at};
 use crate::chat::Usage;
-use crate::dialect::counts::Counts;
 use crate::dialect::error_body;
 use crate::dialect::openai;
+use crate::dialect::responses::usage::WireUsage;
 use crate::error::UpstreamError;
 
 const SEQUENCE_NUMBER: &[u8] = b"\"sequence_number\"";
 /// Where in an event's data its type and its number stand, bytes; what is behind may be a whole response.
 const START_BYTES: usize = 256;
-
-/// A `usage` object (<https://platform.openai.com/docs/api-reference/responses/object#responses/object-usage>).
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(in crate::dialect) struct WireUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-    input_tokens_details: Option<WireInputDetails>,
-    output_tokens_details: Option<WireOutputDetails>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-struct WireInputDetails {
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-struct WireOutputDetails {
-    reasoning_tokens: Option<u64>,
-}
-
-impl Counts for WireUsage {
-    fn set(&mut self, outer: &[u8], key: &[u8], count: u64) {
-        match (outer, key) {
-            (b"", b"input_tokens") => self.input_tokens = Some(count),
-            (b"", b"output_tokens") => self.output_tokens = Some(count),
-            (b"", b"total_tokens") => self.total_tokens = Some(count),
-            (b"input_tokens_details", b"cached_tokens") => {
-                self.input_tokens_details = Some(WireInputDetails { cached_tokens: Some(count) });
-            }
-            (b"output_tokens_details", b"reasoning_tokens") => {
-                self.output_tokens_details = Some(WireOutputDetails { reasoning_tokens: Some(count) });
-            }
-            _ => {}
-        }
-    }
-}
-
-impl WireUsage {
-    /// In neutral words.
-    pub(in crate::dialect) fn usage(&self) -> Usage {
-        let prompt_tokens = self.input_tokens.unwrap_or(0);
-        let completion_tokens = self.output_tokens.unwrap_or(0);
-        Usage {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
-            cached_read_tokens: self.input_tokens_details.and_then(|one| one.cached_tokens).unwrap_or(0),
-            reasoning_tokens: self.output_tokens_details.and_then(|one| one.reasoning_tokens).unwrap_or(0),
-            ..Usage::default()
-        }
-    }
-}
 
 /// What is known of one stream beside what all dialects have.
 #[derive(Default)]
@@ -217,10 +164,10 @@ mod tests {
     fn content_begins_with_what_is_said_and_ends_with_the_response() {
         let begun = observed(&[CREATED, ADDED]);
         assert!(!begun.has_content() && !begun.has_stopped() && !begun.is_ended());
-        assert_eq!(begun.next_number(), 3);
+        assert_eq!(begun.next_number(), Some(3));
         let said = observed(&[CREATED, ADDED, DELTA]);
         assert!(said.has_content() && !said.is_ended());
-        assert_eq!(said.next_number(), 5);
+        assert_eq!(said.next_number(), Some(5));
         let ended = observed(&[CREATED, ADDED, DELTA, COMPLETED]);
         assert!(ended.is_ended() && !ended.has_stopped() && ended.error().is_none());
         let usage = ended.usage().unwrap();
