@@ -15,6 +15,8 @@ use corelane::dialect::{
 
 #[path = "dialect/messages.rs"]
 mod messages;
+#[path = "dialect/responses.rs"]
+mod responses_api;
 
 const CREATED_S: u64 = 1_700_000_000;
 

@@ -23,6 +23,8 @@ pub struct Encoded {
 pub struct Echo {
     /// Vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
     pub(super) is_base64: bool,
+    /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
+    pub(super) settings: Vec<u8>,
 }
 
 /// What a whole answer's translation needs to know beside the provider's bytes.
@@ -86,13 +88,15 @@ pub fn translate_request(
         Dialect::Responses => responses::request::decode(body)?,
         Dialect::Gemini => return Err(no_half(from)),
     };
-    let (body, dropped) = match to {
+    let (encoded, dropped) = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
         Dialect::Responses => responses::request::encode(&request, wire_model, stream)?,
     };
-    Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() })
+    let settings = if from == Dialect::Responses { responses::echo::read(body) } else { Vec::new() };
+    let echo = Echo { settings, ..Echo::default() };
+    Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
 }
 
 fn no_half(dialect: Dialect) -> Error {
@@ -125,7 +129,7 @@ pub fn translate_response(
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
-        Dialect::Responses => responses::response::encode(&response, created_s),
+        Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -264,6 +268,15 @@ impl StreamTranslator {
             encoder: Encoder::new(to, options),
             progress: Progress::default(),
         }
+    }
+
+    /// Has the answer repeat what its request said of it.
+    #[must_use]
+    pub fn echoing(mut self, echo: Echo) -> Self {
+        if let Encoder::Responses(encoder) = &mut self.encoder {
+            encoder.echo(echo.settings);
+        }
+        self
     }
 
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
