@@ -88,15 +88,20 @@ pub fn translate_request(
         Dialect::Responses => responses::request::decode(body)?,
         Dialect::Gemini => return Err(no_half(from)),
     };
-    let (encoded, dropped) = match to {
-        Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
-        Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
-        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
-        Dialect::Responses => responses::request::encode(&request, wire_model, stream)?,
+    let encoded = match to {
+        Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
+        Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
+        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
+        Dialect::Responses => responses::request::encode(&request, wire_model, stream),
     };
-    let settings = if from == Dialect::Responses { responses::echo::read(body) } else { Vec::new() };
-    let echo = Echo { settings, ..Echo::default() };
-    Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
+    if from != Dialect::Responses {
+        let (body, dropped) = encoded?;
+        return Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() });
+    }
+    let (encoded, dropped) = encoded.map_err(|error| responses::request::renamed(error, body))?;
+    let dropped = bounded_names(responses::request::renamed_all(dropped));
+    let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
+    Ok(Encoded { body: encoded, dropped, echo })
 }
 
 fn no_half(dialect: Dialect) -> Error {

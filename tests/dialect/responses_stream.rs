@@ -34,8 +34,14 @@ fn streams_for_others() {
             );
             cut_alike(&case, Dialect::Responses, to, &input, &whole);
         }
-        // What it says itself is said again, under our ids.
-        Order::of(&case, &translated(&case, Dialect::Responses, Dialect::Responses, &[&input])).check();
+        // What it says itself is said again, under our ids: each event that there is.
+        let again = translated(&case, Dialect::Responses, Dialect::Responses, &[&input]);
+        check(
+            STREAMS,
+            &format!("{case}.from_responses.to_responses.sse"),
+            std::str::from_utf8(&again).unwrap(),
+        );
+        Order::of(&case, &again).check();
     }
 }
 

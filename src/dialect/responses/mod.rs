@@ -58,3 +58,6 @@ fn service_tier_word(tier: ServiceTier) -> &'static str {
         ServiceTier::Priority => "priority",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,9 @@ impl Items {
         match group {
             [Part::Reasoning { text, signature }] => {
                 let encrypted = signature.as_deref().map(thought::signed);
-                self.thought(Some(text), encrypted.as_deref());
+                // One that has no words has its proof, as in a stream.
+                let text = Some(&**text).filter(|text| !text.is_empty() || encrypted.is_none());
+                self.thought(text, encrypted.as_deref());
             }
             [Part::ReasoningEncrypted { data }] => self.thought(None, Some(&thought::redacted(data))),
             [Part::ToolCall { id, name, arguments }] => {
