@@ -1,5 +1,7 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
+mod embeddings;
+
 use super::dropped::bounded_names;
 use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, responses};
 use crate::chat::{Event, Usage};
@@ -81,12 +83,35 @@ pub fn translate_request(
     wire_model: &str,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    if embeddings::is_asked(operation) {
+        return embeddings::request(from, to, operation, body, wire_model);
+    }
+    let translated = conversation(from, to, operation, body, wire_model, quirks);
+    if from != Dialect::Gemini {
+        return translated;
+    }
+    // Its places have other names than most.
+    let words = gemini::decode::caller_name;
+    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+        let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
+        Encoded { dropped, ..encoded }
+    })
+}
+
+fn conversation(
+    from: Dialect,
+    to: Dialect,
+    operation: Operation,
+    body: &[u8],
+    wire_model: &str,
+    quirks: Quirks,
+) -> Result<Encoded, Error> {
     let stream = operation.is_stream();
     let request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
+        Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
-        Dialect::Gemini => return Err(no_half(from)),
     };
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
@@ -108,6 +133,12 @@ fn no_half(dialect: Dialect) -> Error {
     Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
 }
 
+fn unusable(error: &serde_json::Error) -> Error {
+    let reason = super::json::reason(error);
+    let message = format!("the provider's answer is not what its API promises: {reason}");
+    Error::new(Kind::UpstreamInvalidResponse, message)
+}
+
 /// Translates a provider's whole answer for a caller.
 pub fn translate_response(
     from: Dialect,
@@ -115,6 +146,9 @@ pub fn translate_response(
     body: &[u8],
     options: &AnswerOptions,
 ) -> Result<TranslatedResponse, Error> {
+    if embeddings::is_asked(options.operation) {
+        return embeddings::response(from, to, body, options);
+    }
     let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
@@ -125,11 +159,7 @@ pub fn translate_response(
             None => responses::answer::decode(body),
         },
     };
-    let response = decoded.map_err(|error| {
-        let reason = super::json::reason(&error);
-        let message = format!("the provider's answer is not what its API promises: {reason}");
-        Error::new(Kind::UpstreamInvalidResponse, message)
-    })?;
+    let response = decoded.map_err(|error| unusable(&error))?;
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),

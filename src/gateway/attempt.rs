@@ -1,6 +1,7 @@
 //! One attempt: the request as its provider gets it, its send, and the answer handed to `relay`. Which one it is, and
 //! whether another follows, is not said here.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -14,9 +15,9 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, place};
+use super::{Core, failure, path_model, place};
 use crate::api::Endpoint;
-use crate::config::snapshot::Provider;
+use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
 use crate::dialect::{self, Dialect, Operation, Quirks};
 use crate::error::Error;
@@ -89,7 +90,7 @@ async fn make_so(
     let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
     let way = provider.way(from, asked.operation).ok_or_else(failure::no_provider)?;
     let (to, _, target) = way;
-    let (_, key) = exchange.chosen();
+    let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
     let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
@@ -107,7 +108,8 @@ async fn make_so(
         let translation = Translation { from: to, to: from, include_usage, dropped, echo };
         (outgoing::whole(head, body), translation)
     };
-    let sent = send(core, downstream, exchange, provider, outgoing, translation).await;
+    let to = (provider, provider.origin_of(key));
+    let sent = send(core, downstream, exchange, to, outgoing, translation).await;
     sent.map_err(|failure| failure::named(failure, provider))
 }
 
@@ -146,6 +148,12 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, usage: Option<Edit>) -> Vec<Edit>
             look::write_string(&mut bytes, wire_model);
             edits.push(Edit { span: span.clone(), bytes });
         }
+        ModelPlace::Path(_) if asked.model == wire_model => {}
+        ModelPlace::Path(places) => {
+            let edit =
+                |span: &Range<usize>| Edit { span: span.clone(), bytes: path_model::resource(wire_model) };
+            edits.extend(places.iter().map(edit));
+        }
         // The default stays the provider's to know, unless the config or a fallback means another model.
         ModelPlace::Default { .. } if attempt.leg == 0 && attempt.model == wire_model => {}
         ModelPlace::Default { at, has_others } => {
@@ -167,14 +175,17 @@ async fn send(
     core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
-    provider: &Provider,
+    (provider, origin): (&Provider, &Origin),
     mut outgoing: Outgoing,
     translation: Translation,
 ) -> Result<(), Failure> {
     let place = place::take(core, downstream, exchange, provider).await?;
     let sent = Instant::now();
+    if let Some(running) = &mut exchange.running {
+        running.sent(sent);
+    }
     let due = Due::of_head(exchange, provider, sent);
-    let answer = until(due.at, client::exchange(&core.net, &provider.origin, &mut outgoing, sent));
+    let answer = until(due.at, client::exchange(&core.net, origin, &mut outgoing, sent));
     let policy = provider.on_client_gone;
     let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
     exchange.attempts += outgoing.sends;
