@@ -4,7 +4,7 @@ use super::*;
 
 const STREAMS: &str = "responses/streams";
 /// Most cuts of one stream one by one; the parser of events has its own tests.
-const CUTS_MAX: usize = 2048;
+const CUTS_MAX: usize = 512;
 
 #[test]
 fn streams() {

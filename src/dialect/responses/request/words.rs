@@ -4,13 +4,14 @@ use crate::dialect::responses::item::Neutral;
 use crate::error::Error;
 
 /// Names of other dialects with the caller's.
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 9] = [
     ("messages", "input"),
     ("messages.reasoning_details", "input.reasoning"),
     ("messages.content.thinking", "input.reasoning"),
     ("messages.content.file.filename", "input.content.filename"),
     ("messages.content.cache_control", "input.content.prompt_cache_breakpoint"),
     ("response_format", "text.format"),
+    ("tools.function.strict", "tools.strict"),
     ("reasoning_effort", "reasoning.effort"),
     ("metadata.user_id", "user"),
 ];
@@ -36,10 +37,13 @@ pub(in crate::dialect) fn renamed_all(dropped: Vec<String>) -> Vec<String> {
 }
 
 fn name(word: &str) -> String {
-    match NAMES.iter().find(|(theirs, _)| *theirs == word) {
-        Some((_, ours)) => (*ours).to_owned(),
-        None => word.strip_prefix("messages.").map_or(word.to_owned(), |rest| format!("input.{rest}")),
+    if let Some((_, ours)) = NAMES.iter().find(|(theirs, _)| *theirs == word) {
+        return (*ours).to_owned();
     }
+    let inside = |theirs: &str, ours: &str| word.strip_prefix(theirs).map(|rest| format!("{ours}{rest}"));
+    inside("messages.", "input.")
+        .or_else(|| inside("response_format.json_schema.", "text.format."))
+        .unwrap_or_else(|| word.to_owned())
 }
 
 #[cfg(test)]
