@@ -14,6 +14,8 @@ use corelane::dialect::{
 
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
+#[path = "dialect/gemini.rs"]
+mod gemini;
 #[path = "dialect/messages.rs"]
 mod messages;
 #[path = "dialect/responses.rs"]
