@@ -69,13 +69,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         None => built_in(&name, at, reading),
         Some(custom) => custom_kind(&name, at, custom, reading),
     };
-    // Of a provider that is not served, nothing is sent anywhere: what its settings would do needs no word.
-    validate::object(at, PROVIDER, !matches!(kind, Kind::Later(_)), reading.report);
-    if let Kind::Later(what) = &kind {
-        let message =
-            format!("this version does not serve {what}: its models answer 400 provider_not_supported");
-        reading.report.warn(at.name_spot(), message);
-    }
+    judge(&kind, at, reading);
     let is_later = matches!(kind, Kind::Later(_));
     let entry = if let Kind::Served(entry) = kind { Some(entry) } else { None };
     let key_less =
@@ -141,6 +135,16 @@ fn quirks(entry: &Entry, custom: Option<&At<'_>>) -> Quirks {
             Quirks { responses: operations::names_responses(custom), ..Quirks::COMPATIBLE }
         }
         _ => entry.quirks,
+    }
+}
+
+/// Of a provider that is not served, nothing is sent anywhere: what its settings would do needs no word.
+fn judge(kind: &Kind, at: &At<'_>, reading: &mut Reading<'_, '_>) {
+    validate::object(at, PROVIDER, !matches!(kind, Kind::Later(_)), reading.report);
+    if let Kind::Later(what) = kind {
+        let message =
+            format!("this version does not serve {what}: its models answer 400 provider_not_supported");
+        reading.report.warn(at.name_spot(), message);
     }
 }
 
