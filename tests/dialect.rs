@@ -14,8 +14,12 @@ use corelane::dialect::{
 
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
+#[path = "dialect/gemini.rs"]
+mod gemini;
 #[path = "dialect/messages.rs"]
 mod messages;
+#[path = "dialect/responses.rs"]
+mod responses_api;
 
 const CREATED_S: u64 = 1_700_000_000;
 

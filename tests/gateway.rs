@@ -36,6 +36,10 @@ mod fairness;
 mod fallbacks;
 #[path = "gateway/first_content.rs"]
 mod first_content;
+#[path = "gateway/gemini.rs"]
+mod gemini;
+#[path = "gateway/gemini_across.rs"]
+mod gemini_across;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
@@ -85,6 +89,8 @@ mod reload_operator;
 mod reload_watch;
 #[path = "gateway/resend.rs"]
 mod resend;
+#[path = "gateway/responses.rs"]
+mod responses;
 #[path = "gateway/retries.rs"]
 mod retries;
 #[path = "gateway/review.rs"]

@@ -9,6 +9,9 @@ use super::{Dialect, anthropic, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
 
+mod gemini;
+pub(super) mod responses;
+
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
 
@@ -19,6 +22,9 @@ pub struct StreamObserver {
     error_finder: Finder<'static>,
     openai_usage: Option<openai::usage::WireUsage>,
     anthropic_usage: Option<anthropic::usage::WireUsage>,
+    responses: responses::Seen,
+    is_stored: bool,
+    gemini_usage: Option<super::gemini::usage::WireUsage>,
     has_content: bool,
     has_stopped: bool,
     is_ended: bool,
@@ -35,12 +41,21 @@ impl StreamObserver {
             error_finder: Finder::new(ERROR),
             openai_usage: None,
             anthropic_usage: None,
+            responses: responses::Seen::default(),
+            is_stored: false,
+            gemini_usage: None,
             has_content: false,
             has_stopped: false,
             is_ended: false,
             error: None,
             has_failed_first: false,
         }
+    }
+
+    /// The stream of a response that was asked for before, told again: that it failed then is no failure now, and its
+    /// tokens were counted then.
+    pub fn of_stored() -> Self {
+        Self { is_stored: true, ..Self::new(Dialect::Responses) }
     }
 
     /// Looks at one event: its name, when it has one, and its data.
@@ -58,8 +73,15 @@ impl StreamObserver {
         match self.dialect {
             Dialect::OpenAi => self.openai_usage.map(|wire| wire.usage()),
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
-            Dialect::Gemini | Dialect::Responses => None,
+            Dialect::Gemini => self.gemini_usage.map(|wire| wire.usage()),
+            Dialect::Responses => self.responses.usage().filter(|_| !self.is_stored),
         }
+    }
+
+    /// The `sequence_number` that the next event of a Responses stream would bear; `None`: it is another dialect's, which has
+    /// none.
+    pub fn next_number(&self) -> Option<u64> {
+        (self.dialect == Dialect::Responses).then(|| self.responses.next_number())
     }
 
     /// Whether anything of the answer itself has come.
@@ -72,7 +94,8 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`).
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`; of Gemini, which has none, a
+    /// reason to stop).
     pub fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -113,9 +136,23 @@ impl StreamObserver {
         }
     }
 
-    fn observe_gemini(&mut self, _data: &[u8]) {}
-
-    fn observe_responses(&mut self, _name: Option<&[u8]>, _data: &[u8]) {}
+    fn observe_gemini(&mut self, data: &[u8]) {
+        let seen = gemini::look(data, !self.has_content);
+        if let Some(error) = seen.error {
+            if self.error.is_none() {
+                self.fail(error);
+            }
+            return;
+        }
+        if let Some(later) = seen.usage {
+            self.gemini_usage.get_or_insert_default().update(later);
+        }
+        self.has_content |= seen.has_content;
+        if let Some(stops) = seen.stops {
+            self.has_stopped |= stops && !self.has_content;
+            self.is_ended = stops;
+        }
+    }
 
     fn observe_anthropic(&mut self, name: Option<&[u8]>, data: &[u8]) {
         match name.or_else(|| anthropic_name(data)) {

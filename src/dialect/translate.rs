@@ -1,7 +1,11 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
+mod embeddings;
+
+use std::borrow::Cow;
+
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, gemini, openai};
+use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -23,6 +27,8 @@ pub struct Encoded {
 pub struct Echo {
     /// Vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
     pub(super) is_base64: bool,
+    /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
+    pub(super) settings: Vec<u8>,
 }
 
 /// What a whole answer's translation needs to know beside the provider's bytes.
@@ -79,23 +85,60 @@ pub fn translate_request(
     wire_model: &str,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    if embeddings::is_asked(operation) {
+        return embeddings::request(from, to, operation, body, wire_model);
+    }
+    let translated = conversation(from, to, operation, body, wire_model, quirks);
+    if from != Dialect::Gemini {
+        return translated;
+    }
+    // Its places have other names than most.
+    let words = gemini::decode::caller_name;
+    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+        let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
+        Encoded { dropped, ..encoded }
+    })
+}
+
+fn conversation(
+    from: Dialect,
+    to: Dialect,
+    operation: Operation,
+    body: &[u8],
+    wire_model: &str,
+    quirks: Quirks,
+) -> Result<Encoded, Error> {
     let stream = operation.is_stream();
     let request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
-        Dialect::Gemini | Dialect::Responses => return Err(no_half(from)),
+        Dialect::Gemini => gemini::decode::decode(body)?,
+        Dialect::Responses => responses::request::decode(body)?,
     };
-    let (body, dropped) = match to {
-        Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
-        Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
-        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
-        Dialect::Responses => return Err(no_half(to)),
+    let encoded = match to {
+        Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
+        Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
+        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
+        Dialect::Responses => responses::request::encode(&request, wire_model, stream),
     };
-    Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() })
+    if from != Dialect::Responses {
+        let (body, dropped) = encoded?;
+        return Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() });
+    }
+    let (encoded, dropped) = encoded.map_err(|error| responses::request::renamed(error, body))?;
+    let dropped = bounded_names(responses::request::renamed_all(dropped));
+    let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
+    Ok(Encoded { body: encoded, dropped, echo })
 }
 
 fn no_half(dialect: Dialect) -> Error {
     Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
+}
+
+fn unusable(error: &serde_json::Error) -> Error {
+    let reason = super::json::reason(error);
+    let message = format!("the provider's answer is not what its API promises: {reason}");
+    Error::new(Kind::UpstreamInvalidResponse, message)
 }
 
 /// Translates a provider's whole answer for a caller.
@@ -105,23 +148,28 @@ pub fn translate_response(
     body: &[u8],
     options: &AnswerOptions,
 ) -> Result<TranslatedResponse, Error> {
+    if embeddings::is_asked(options.operation) {
+        return embeddings::response(from, to, body, options);
+    }
     let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
         Dialect::Anthropic => anthropic::response::decode(body),
         Dialect::Gemini => gemini::response::decode(body),
-        Dialect::Responses => return Err(no_half(from)),
+        Dialect::Responses => match responses::error::of_failed(body) {
+            Some(error) => return Err(error),
+            None => responses::answer::decode(body),
+        },
     };
-    let response = decoded.map_err(|error| {
-        let reason = super::json::reason(&error);
-        let message = format!("the provider's answer is not what its API promises: {reason}");
-        Error::new(Kind::UpstreamInvalidResponse, message)
-    })?;
+    let mut response = decoded.map_err(|error| unusable(&error))?;
+    if response.model.is_empty() {
+        response.model = Cow::Borrowed(&options.model);
+    }
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
-        Dialect::Responses => return Err(no_half(to)),
+        Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -137,7 +185,7 @@ enum Decoder {
         event: Vec<u8>,
     },
     Gemini(gemini::stream::Decoder),
-    None(Dialect),
+    Responses(responses::stream::Decoder),
 }
 
 impl Decoder {
@@ -148,7 +196,7 @@ impl Decoder {
                 Self::Anthropic { decoder: anthropic::stream::Decoder::default(), event: Vec::new() }
             }
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
-            Dialect::Responses => Self::None(dialect),
+            Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
         }
     }
 
@@ -161,7 +209,7 @@ impl Decoder {
                 decoder.decode(data, event, sink)
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
-            Self::None(dialect) => Err(no_half(*dialect)),
+            Self::Responses(decoder) => decoder.decode(data, sink),
         }
     }
 
@@ -169,7 +217,7 @@ impl Decoder {
     fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
-            Self::OpenAi(_) | Self::Anthropic { .. } | Self::None(_) => Ok(()),
+            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) => Ok(()),
         }
     }
 
@@ -178,7 +226,7 @@ impl Decoder {
             Self::OpenAi(decoder) => decoder.usage(),
             Self::Anthropic { decoder, .. } => decoder.usage(),
             Self::Gemini(decoder) => decoder.usage(),
-            Self::None(_) => None,
+            Self::Responses(decoder) => decoder.usage(),
         }
     }
 }
@@ -188,7 +236,7 @@ enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
     Gemini(gemini::stream::Encoder),
-    None(Dialect),
+    Responses(responses::stream::Encoder),
 }
 
 impl Encoder {
@@ -197,7 +245,7 @@ impl Encoder {
             Dialect::OpenAi => Self::OpenAi(openai::stream::Encoder::new(options)),
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
-            Dialect::Responses => Self::None(dialect),
+            Dialect::Responses => Self::Responses(responses::stream::Encoder::new(options)),
         }
     }
 
@@ -212,8 +260,16 @@ impl Encoder {
                 encoder.encode(event, usage, out);
                 Ok(())
             }
-            Self::None(dialect) => Err(no_half(*dialect)),
+            Self::Responses(encoder) => encoder.encode(event, usage, out),
         }
+    }
+
+    fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Responses(encoder) => encoder.fail(error, out),
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => return false,
+        }
+        true
     }
 }
 
@@ -253,6 +309,15 @@ impl StreamTranslator {
         }
     }
 
+    /// Has the answer repeat what its request said of it.
+    #[must_use]
+    pub fn echoing(mut self, echo: Echo) -> Self {
+        if let Encoder::Responses(encoder) = &mut self.encoder {
+            encoder.echo(echo.settings);
+        }
+        self
+    }
+
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
     /// is not needed, its data says it again. After an error, or after the end, nothing more comes of it.
     pub fn push(&mut self, _name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
@@ -281,6 +346,12 @@ impl StreamTranslator {
         }
         let message = "the provider's stream ended before its message did; send the request again";
         Err(Error::new(Kind::UpstreamInvalidResponse, message))
+    }
+
+    /// Appends an error as the caller's last event, where its place in the stream is part of it. `false`: nothing is
+    /// appended, any error event of the caller's dialect does ([`super::encode_error_event`]).
+    pub fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
+        self.encoder.fail(error, out)
     }
 
     /// Tokens so far.

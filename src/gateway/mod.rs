@@ -1,6 +1,7 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod array;
 mod asked;
 mod attempt;
 mod attend;
@@ -27,6 +28,7 @@ mod noted;
 mod outgoing;
 mod own_fields;
 mod passage;
+mod path_model;
 mod place;
 mod relay;
 mod relay_stream;
@@ -34,7 +36,10 @@ mod relay_whole;
 mod reply;
 mod retry_after;
 mod session;
+mod stored;
 mod streams;
+mod tag;
+mod tagging;
 mod tally;
 mod trail;
 mod unasked;
@@ -101,13 +106,17 @@ async fn serve(
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
     provoked_panic(request);
-    let found = api::find(request.path());
+    let found = api::find_for(request.path(), request.head.method);
     exchange.found(found);
     exchange.page = cors::admit(request, exchange.noted, &exchange.snapshot.client)?;
     let Some(route) = exchange.route else {
         return Box::pin(unrouted(downstream, request, exchange, found)).await;
     };
     match route.endpoint {
+        Endpoint::Inference(operation, _) if operation.is_of_stored() => {
+            // Boxed: most requests are conversations.
+            Box::pin(stored::serve(core, downstream, request, exchange, operation)).await
+        }
         Endpoint::Inference(operation, _) => {
             chat::serve(core, downstream, request, exchange, operation).await
         }

@@ -5,6 +5,9 @@
 //! them on thoughts only. One on a thought is the thought's, one on a call is a thought that only the provider can read
 //! before the call, one on a text is the same behind the text; `message` puts them back where they came from.
 
+mod citation;
+pub(super) mod decode;
+pub(super) mod embedding;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;
@@ -57,5 +60,7 @@ fn is_signature(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
 }
 
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::{RowContent, Text, ToolCalls, json_string, json_text};
 use crate::dialect::Dialect;
 
 /// Content blocks or tool calls kept of one stream; more are passed over, so that a search among them stays short.
-const PARTS_MAX: usize = 1024;
+pub(super) const PARTS_MAX: usize = 1024;
 
 /// Fills the answer's columns from a stream's bytes.
 pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowContent) {
@@ -20,7 +20,8 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
             each_event(sse, |data| answer.event(data));
             answer.finish(content);
         }
-        Dialect::Gemini | Dialect::Responses => {}
+        Dialect::Gemini => super::gemini::stream(sse, content),
+        Dialect::Responses => super::responses::stream(sse, content),
         Dialect::Anthropic => {
             let mut answer = AnthropicAnswer::default();
             each_event(sse, |data| answer.event(data));
@@ -31,7 +32,7 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
 
 /// Calls `take` with each event's data (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), a last
 /// event without its blank line included.
-fn each_event(sse: &str, mut take: impl FnMut(&str)) {
+pub(super) fn each_event(sse: &str, mut take: impl FnMut(&str)) {
     let mut data: Option<Cow<'_, str>> = None;
     for line in sse.lines() {
         if line.is_empty() {
@@ -189,14 +190,15 @@ impl OpenAiAnswer {
     }
 }
 
-fn append(text: &mut Option<String>, more: Option<Text<'_>>) {
+/// Appends what came, if it did.
+pub(super) fn append(text: &mut Option<String>, more: Option<Text<'_>>) {
     if let Some(more) = more {
         text.get_or_insert_default().push_str(&more.0);
     }
 }
 
 /// The part with this index, made when it is new; `None` past the bound.
-fn part<T: Default>(parts: &mut Vec<(u64, T)>, index: u64) -> Option<&mut T> {
+pub(super) fn part<T: Default>(parts: &mut Vec<(u64, T)>, index: u64) -> Option<&mut T> {
     let at = match parts.iter().position(|(at, _)| *at == index) {
         Some(at) => at,
         None if parts.len() < PARTS_MAX => {
