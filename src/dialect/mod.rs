@@ -221,4 +221,6 @@ pub fn encode_model(shape: Dialect, model: &ModelEntry) -> Vec<u8> {
 }
 
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;

@@ -89,6 +89,13 @@ pub fn translate_request(
         return embeddings::request(from, to, operation, body, wire_model);
     }
     let translated = conversation(from, to, operation, body, wire_model, quirks);
+    if from == Dialect::Anthropic {
+        return translated.map(|encoded| {
+            let words = anthropic::request::caller_name;
+            let dropped = encoded.dropped.iter().map(|name| words(name).to_owned()).collect();
+            Encoded { dropped, ..encoded }
+        });
+    }
     if from != Dialect::Gemini {
         return translated;
     }

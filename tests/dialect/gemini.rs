@@ -118,6 +118,9 @@ fn streamed((from, to): (Dialect, Dialect), pieces: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn embeddings() {
     for (case, input) in inputs("gemini/embeddings/requests", ".openai.json") {
+        if case.ends_with(".gemini") {
+            continue;
+        }
         let encoded = embedding(Dialect::OpenAi, Operation::Embedding, &input);
         check("gemini/embeddings/requests", &format!("{case}.openai.gemini.json"), &shown(encoded));
     }

@@ -7,7 +7,7 @@ mod tuning;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-pub(in crate::dialect) use self::decode::decode;
+pub(in crate::dialect) use self::decode::{caller_name, decode};
 use self::tuning::Plan;
 use super::message;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};

@@ -88,9 +88,10 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
 fn part(wire: WireBlock<'_>) -> Option<Part<'_>> {
     match &*wire.kind.0 {
         "text" => Some(Part::Text { text: wire.text?.0, cache: None }),
-        "thinking" => {
-            Some(Part::Reasoning { text: wire.thinking?.0, signature: wire.signature.map(|text| text.0) })
-        }
+        "thinking" => Some(Part::Reasoning {
+            text: wire.thinking?.0,
+            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty()),
+        }),
         "redacted_thinking" => Some(Part::ReasoningEncrypted { data: wire.data?.0 }),
         "tool_use" => Some(Part::ToolCall {
             id: wire.id?.0,

@@ -12,6 +12,24 @@ use crate::dialect::json::{self, Span, Text};
 use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
 
+/// What a target names by OpenAI's words, in those of a caller of this dialect.
+const NAMES: [(&str, &str); 8] = [
+    ("messages.content.file.filename", "messages.content.title"),
+    ("messages.reasoning_details", "messages.content.thinking"),
+    ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
+    ("reasoning_effort", "thinking"),
+    // It has no key of its own: Anthropic knows no other way.
+    ("response_format.json_schema.strict", "output_config.format.strict"),
+    ("stop", "stop_sequences"),
+    ("tools.function.strict", "tools.strict"),
+    ("user", "metadata.user_id"),
+];
+
+/// The caller's name for what a target left out.
+pub(in crate::dialect) fn caller_name(name: &str) -> &str {
+    NAMES.iter().find(|(one, _)| *one == name).map_or(name, |(_, own)| own)
+}
+
 /// Decodes a request body (<https://docs.anthropic.com/en/api/messages>).
 pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Request<'_>, Error> {
     let mut request = Request::default();

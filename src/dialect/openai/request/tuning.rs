@@ -50,8 +50,14 @@ fn write_effort(
     let Some(wanted) = reasoning else { return };
     let effort = wanted.effort.or(wanted.budget_tokens.map(reasoning::effort_of));
     match effort {
+        // Others refuse the word for models that do not think, and some for those that do.
+        Some(Effort::None) if !quirks.is_openai => dropped.push("reasoning_effort".to_owned()),
         Some(effort) if takes_effort(model, quirks) => {
-            body.text("reasoning_effort", word(effort, quirks));
+            let word = word(effort, model, quirks);
+            body.text("reasoning_effort", word);
+            if effort == Effort::None && word != "none" {
+                dropped.push("reasoning_effort".to_owned());
+            }
         }
         // A model that does not think does as it is told.
         Some(Effort::None) => {}
@@ -60,11 +66,15 @@ fn write_effort(
     }
 }
 
-/// Only OpenAI itself knows all the words (<https://platform.openai.com/docs/guides/reasoning>).
-fn word(effort: Effort, quirks: Quirks) -> &'static str {
+/// Only OpenAI itself knows all the words, its first models fewer (<https://platform.openai.com/docs/guides/reasoning>); the
+/// nearest stands for what is not taken.
+fn word(effort: Effort, model: &str, quirks: Quirks) -> &'static str {
+    let (is_first, is_gpt) = (is_first_thinker(model), base(model).starts_with("gpt-5"));
     match effort {
-        Effort::Minimal if !quirks.is_openai => "low",
-        Effort::ExtraHigh | Effort::Max if !quirks.is_openai => "high",
+        Effort::None if is_first && is_gpt => "minimal",
+        Effort::None if is_first => "low",
+        Effort::Minimal if !quirks.is_openai || is_first && !is_gpt => "low",
+        Effort::ExtraHigh | Effort::Max if !quirks.is_openai || is_first => "high",
         _ => reasoning::word(effort),
     }
 }
@@ -72,11 +82,14 @@ fn word(effort: Effort, quirks: Quirks) -> &'static str {
 /// OpenAI's first models that think refuse whatever tunes their sampling; the later (`gpt-5.1` and up) decide by effort
 /// (<https://platform.openai.com/docs/guides/latest-model>).
 fn takes_sampling(model: &str, quirks: Quirks) -> bool {
+    !(quirks.is_openai && is_first_thinker(model))
+}
+
+fn is_first_thinker(model: &str) -> bool {
     let name = base(model);
-    let is_thinker = ["o1", "o3", "o4", "gpt-5"]
-        .iter()
-        .any(|start| name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')));
-    !quirks.is_openai || !is_thinker || name.contains("-chat")
+    let is_named =
+        |start: &&str| name.strip_prefix(*start).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    ["o1", "o3", "o4", "gpt-5"].iter().any(is_named) && !name.contains("-chat")
 }
 
 /// A model's name without its maker's; a tuned one is named `ft:` and its base.
@@ -140,7 +153,11 @@ mod tests {
     fn effort_goes_where_it_is_taken() {
         for (model, quirks, effort, expected) in [
             ("gpt-5", Quirks::OPENAI, "minimal", Some("minimal")),
-            ("openai/o3", Quirks::OPENAI, "xhigh", Some("xhigh")),
+            ("openai/o3", Quirks::OPENAI, "xhigh", Some("high")),
+            ("o3", Quirks::OPENAI, "minimal", Some("low")),
+            ("gpt-5.2", Quirks::OPENAI, "none", Some("none")),
+            ("gpt-5.2", Quirks::OPENAI, "xhigh", Some("xhigh")),
+            ("qwen-3", Quirks::COMPATIBLE, "none", None),
             ("gpt-4o-mini", Quirks::OPENAI, "high", None),
             ("ft:gpt-4.1:x", Quirks::OPENAI, "high", None),
             ("gpt-5-chat-latest", Quirks::OPENAI, "low", None),
@@ -153,7 +170,10 @@ mod tests {
             assert_eq!(out, body, "{model}");
             assert_eq!(dropped.is_empty(), expected.is_some(), "{model}");
         }
-        assert_eq!(written("gpt-4o", r#""reasoning_effort":"none""#, Quirks::OPENAI), ("{}".into(), vec![]));
+        let none = r#""reasoning_effort":"none""#;
+        assert_eq!(written("gpt-4o", none, Quirks::OPENAI), ("{}".into(), vec![]));
+        let least = (r#"{"reasoning_effort":"minimal"}"#.to_owned(), vec!["reasoning_effort".to_owned()]);
+        assert_eq!(written("gpt-5-mini", none, Quirks::OPENAI), least);
         let budget = r#""thinking":{"type":"enabled","budget_tokens":5000}"#;
         assert_eq!(written("gpt-5", budget, Quirks::OPENAI).0, r#"{"reasoning_effort":"medium"}"#);
     }
