@@ -92,7 +92,7 @@ pub fn translate_request(
     }
     // Its places have other names than most.
     let words = gemini::decode::caller_name;
-    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+    translated.map_err(gemini::decode::in_caller_words).map(|encoded| {
         let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
         Encoded { dropped, ..encoded }
     })
