@@ -227,7 +227,8 @@ enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
     Gemini(gemini::stream::Encoder),
-    Responses(responses::stream::Encoder),
+    /// It keeps the whole answer, so it is by far the largest.
+    Responses(Box<responses::stream::Encoder>),
 }
 
 impl Encoder {
@@ -236,7 +237,7 @@ impl Encoder {
             Dialect::OpenAi => Self::OpenAi(openai::stream::Encoder::new(options)),
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
-            Dialect::Responses => Self::Responses(responses::stream::Encoder::new(options)),
+            Dialect::Responses => Self::Responses(Box::new(responses::stream::Encoder::new(options))),
         }
     }
 
