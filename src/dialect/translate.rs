@@ -88,33 +88,6 @@ pub fn translate_request(
     if embeddings::is_asked(operation) {
         return embeddings::request(from, to, operation, body, wire_model);
     }
-    let translated = conversation(from, to, operation, body, wire_model, quirks);
-    if from == Dialect::Anthropic {
-        return translated.map(|encoded| {
-            let words = anthropic::request::caller_name;
-            let dropped = encoded.dropped.iter().map(|name| words(name).to_owned()).collect();
-            Encoded { dropped, ..encoded }
-        });
-    }
-    if from != Dialect::Gemini {
-        return translated;
-    }
-    // Its places have other names than most.
-    let words = gemini::decode::caller_name;
-    translated.map_err(gemini::decode::in_caller_words).map(|encoded| {
-        let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
-        Encoded { dropped, ..encoded }
-    })
-}
-
-fn conversation(
-    from: Dialect,
-    to: Dialect,
-    operation: Operation,
-    body: &[u8],
-    wire_model: &str,
-    quirks: Quirks,
-) -> Result<Encoded, Error> {
     let stream = operation.is_stream();
     let request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
@@ -128,14 +101,29 @@ fn conversation(
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
         Dialect::Responses => responses::request::encode(&request, wire_model, stream),
     };
-    if from != Dialect::Responses {
-        let (body, dropped) = encoded?;
-        return Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() });
+    let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
+    let (dropped, echo) = match from {
+        Dialect::Gemini => (gemini::decode::caller_names(dropped), Echo::default()),
+        Dialect::Responses => {
+            let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
+            (responses::request::renamed_all(dropped), echo)
+        }
+        Dialect::Anthropic => {
+            let words = |name: String| anthropic::request::caller_name(&name).to_owned();
+            (dropped.into_iter().map(words).collect(), Echo::default())
+        }
+        Dialect::OpenAi => (dropped, Echo::default()),
+    };
+    Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
+}
+
+/// An encode half names fields in its own words or in neutral ones; some callers have others.
+fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
+    match from {
+        Dialect::Gemini => gemini::decode::in_caller_words(error),
+        Dialect::Responses => responses::request::renamed(error, body),
+        Dialect::OpenAi | Dialect::Anthropic => error,
     }
-    let (encoded, dropped) = encoded.map_err(|error| responses::request::renamed(error, body))?;
-    let dropped = bounded_names(responses::request::renamed_all(dropped));
-    let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
-    Ok(Encoded { body: encoded, dropped, echo })
 }
 
 fn no_half(dialect: Dialect) -> Error {
@@ -243,6 +231,7 @@ enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
     Gemini(gemini::stream::Encoder),
+    /// It keeps the whole answer, so it is by far the largest.
     Responses(Box<responses::stream::Encoder>),
 }
 

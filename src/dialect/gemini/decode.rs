@@ -67,7 +67,7 @@ fn service_tier(value: Span<'_>) -> Result<Option<ServiceTier>, Error> {
 }
 
 /// The name in a Gemini caller's words of what another dialect's encode half leaves out or refuses.
-pub(in crate::dialect) fn caller_name(name: &str) -> Cow<'_, str> {
+fn caller_name(name: &str) -> Cow<'_, str> {
     let own = match name {
         "temperature" => "generationConfig.temperature",
         "top_p" => "generationConfig.topP",
@@ -93,6 +93,11 @@ pub(in crate::dialect) fn caller_name(name: &str) -> Cow<'_, str> {
         _ => return Cow::Owned(caller_path(name)),
     };
     Cow::Borrowed(own)
+}
+
+/// The same for all that was left out.
+pub(in crate::dialect) fn caller_names(names: Vec<String>) -> Vec<String> {
+    names.iter().map(|name| caller_name(name).into_owned()).collect()
 }
 
 /// An error of another dialect's encode half, which counts messages and their content, in a Gemini caller's words.
