@@ -175,6 +175,11 @@ pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> UpstreamError
     }
 }
 
+/// How long an error's body asks to be left alone, seconds; most providers say it in a header.
+pub fn decode_retry_delay_s(dialect: Dialect, body: &[u8]) -> Option<f64> {
+    if dialect == Dialect::Gemini { gemini::error::retry_delay_s(body) } else { None }
+}
+
 /// One model in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelEntry {

@@ -150,6 +150,8 @@ async fn failed(
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
+    let delay_s = || dialect::decode_retry_delay_s(answer.translation.from, &body);
+    let retry_after = retry_after.or_else(|| delay_s().map(retry_after::of_seconds));
     if !keeps_words {
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));

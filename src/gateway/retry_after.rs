@@ -1,4 +1,4 @@
-//! How long a provider asks to be left alone, by the headers of its answer. Pure; what is made of it is `routing`'s.
+//! How long a provider asks to be left alone, by the headers of its answer, or by what its body was found to say. Pure; what is made of it is `routing`'s.
 
 use std::time::Duration;
 
@@ -21,6 +21,11 @@ pub(super) fn asked<'a>(field: impl Fn(&str) -> Option<&'a [u8]>, now_s: i64) ->
     asked.map(|asked| asked.min(LONGEST))
 }
 
+/// So many seconds, not negative and finite, as far as they are believed.
+pub(super) fn of_seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST)
+}
+
 fn delay(text: &str, now_s: i64) -> Option<Duration> {
     number(text, 1.0).or_else(|| {
         let date = DATES.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
@@ -34,7 +39,7 @@ fn delay(text: &str, now_s: i64) -> Option<Duration> {
 fn number(text: &str, to_second: f64) -> Option<Duration> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds = text.parse::<f64>().ok().filter(|_| is_plain)? / to_second;
-    Some(Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
+    Some(of_seconds(seconds))
 }
 
 #[cfg(test)]

@@ -431,3 +431,33 @@ fn rows_have_what_was_said() {
         assert_eq!((&rows[1]["output"], &rows[2]["output"]), (&one, &one));
     });
 }
+
+/// Google sends no `Retry-After`: its error's body says how long a key is to be left alone.
+#[test]
+fn a_delay_in_an_errors_body_is_kept() {
+    const LIMITED: &str = r#"{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"3600s"}]}}"#;
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| {
+            while let Some(request) = line.receive() {
+                line.send(match request.value("x-goog-api-key") {
+                    "AIza-limited" => answer(429, "content-type: application/json\r\n", LIMITED),
+                    _ => ok(WHOLE),
+                });
+            }
+        });
+        let mut config = config(&upstream);
+        let key = |name: &str, value: &str, weight: f64| json!({ "name": name, "value": value, "models": ["*"], "weight": weight });
+        config["providers"]["gemini"]["keys"] =
+            json!([key("limited", "AIza-limited", 1.0), key("other", "AIza-other", 0.001)]);
+        let node = Node::start_on(&config.to_string(), driver, 1);
+        let mut caller = Caller::new(&node);
+        for _ in 0..12 {
+            assert_eq!(post(&mut caller, "m:generateContent", ASK).status, 200);
+        }
+        let limited =
+            upstream.requests().iter().filter(|one| one.value("x-goog-api-key") == "AIza-limited").count();
+        assert_eq!(limited, 1);
+        let page = caller.get("/metrics");
+        assert!(page.text().contains(r#"corelane_key_cooling{provider="gemini",key="limited"} 1"#));
+    });
+}

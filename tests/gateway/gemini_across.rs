@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::caller::{Answer, Caller};
-use crate::setup::{CHAT, MESSAGES, on_both};
+use crate::setup::{CHAT, MESSAGES, answer, ok, on_both};
 use crate::support::node::{Mock, Node};
+use crate::support::upstream::Upstream;
 
 const HELLO: &str = "Hello from the mock provider.";
 
@@ -199,5 +200,53 @@ fn embeddings_cross() {
         assert_eq!((data.len(), data[1]["index"].as_u64()), (2, Some(1)));
         assert_eq!(data[0]["embedding"].as_array().unwrap().len(), 4);
         assert_ne!(data[0]["embedding"], data[1]["embedding"]);
+    });
+}
+
+#[test]
+fn a_gemini_callers_texts_are_embedded_by_openai() {
+    const VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10,-2e-3]},{"object":"embedding","index":1,"embedding":[0.5]}],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(VECTORS));
+        let key =
+            json!({ "name": "o", "value": "sk-openai", "models": ["*"], "aliases": { "house/e": "e" } });
+        let network = json!({ "base_url": format!("http://{}", upstream.address) });
+        let config = json!({ "providers": { "openai": { "keys": [key], "network_config": network } } });
+        let node = Node::start(&config.to_string(), driver);
+        let mut caller = Caller::new(&node);
+        let one = |text: &str| json!({ "model": "models/openai/house/e", "content": { "parts": [{ "text": text }] } });
+        let batch = json!({ "requests": [one("a"), one("b")] });
+        let answer = ask(&mut caller, "openai/house/e:batchEmbedContents", &batch);
+        let values: Vec<&str> = answer.text().split("\"values\":").skip(1).collect();
+        assert!(values[0].starts_with("[0.10,-2e-3]") && values[1].starts_with("[0.5]"), "{}", answer.text());
+        let sent: Value = serde_json::from_str(upstream.last().text()).unwrap();
+        assert_eq!((&sent["model"], &sent["input"]), (&json!("e"), &json!(["a", "b"])));
+        let answer = caller.post("/genai/v1beta/models/openai/house/e:embedContent", one("a").to_string());
+        assert_ne!(answer.status, 400, "{}", answer.text());
+    });
+}
+
+#[test]
+fn a_gemini_caller_falls_back_as_its_body_says() {
+    on_both(|driver| {
+        let mock = Mock::start(&[]);
+        let failing = Upstream::answering(answer(
+            503,
+            "content-type: application/json\r\n",
+            r#"{"error":{"code":503}}"#,
+        ));
+        let mut config = config(&mock);
+        config["providers"]["gemini"]["network_config"]["base_url"] =
+            json!(format!("http://{}", failing.address));
+        let node = Node::start(&config.to_string(), driver);
+        let mut caller = Caller::new(&node);
+        for fallback in ["openai/gpt-4o", "anthropic/claude-x"] {
+            let body = json!({ "fallbacks": [fallback], "contents": [user("hello")] });
+            let answer = ask(&mut caller, "m:streamGenerateContent", &body);
+            let elements = answer.json().as_array().unwrap().clone();
+            assert_eq!(elements.iter().map(text_of).collect::<String>(), HELLO);
+            assert_eq!(answer.value("x-corelane-provider"), fallback.split('/').next());
+            assert!(!failing.last().text().contains("fallbacks"));
+        }
     });
 }

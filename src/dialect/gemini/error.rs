@@ -89,6 +89,17 @@ pub(in crate::dialect) fn decode_stream(data: &[u8]) -> UpstreamError {
     decode_event(value.get("error").unwrap_or(&value))
 }
 
+/// How long Google asks to be left alone, seconds: its `RetryInfo` says so (<https://google.aip.dev/194>), for it sends no
+/// `Retry-After`.
+pub(in crate::dialect) fn retry_delay_s(body: &[u8]) -> Option<f64> {
+    let json =
+        (body.len() <= BODY_BYTES_MAX).then(|| serde_json::from_slice::<Value>(body).ok()).flatten()?;
+    let details = json.pointer("/error/details").and_then(Value::as_array)?;
+    let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
+    let seconds = delay.strip_suffix('s')?.parse::<f64>().ok()?;
+    (seconds.is_finite() && seconds >= 0.0).then_some(seconds)
+}
+
 /// What an error in the middle of a stream says; its status is the one it names.
 pub(super) fn decode_event(error: &Value) -> UpstreamError {
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -200,6 +211,21 @@ mod tests {
         }
         let many = format!(r#"{{"error":{{"status":"{}"}}}}"#, "é".repeat(9_000));
         assert!(decode(500, many.as_bytes()).kind.len() <= WORD_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_delay_is_read_in_googles_form() {
+        let body = |delay: &str| {
+            format!(
+                r#"{{"error":{{"details":[{{"x":1}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":{delay}}}]}}}}"#
+            )
+        };
+        let delay = |text: &str| retry_delay_s(body(text).as_bytes());
+        assert_eq!((delay("\"37s\""), delay("\"0.5s\"")), (Some(37.0), Some(0.5)));
+        for none in ["37", "\"37\"", "\"s\"", "\"-1s\"", "\"infs\"", "\"NaNs\"", "null"] {
+            assert_eq!(delay(none), None, "{none}");
+        }
+        assert_eq!(retry_delay_s(b"{\"error\":{}}"), None);
     }
 
     #[test]
