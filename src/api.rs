@@ -129,6 +129,10 @@ const fn google(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::Gemini)
 }
 
+const fn response(operation: Operation) -> Endpoint {
+    Endpoint::Inference(operation, Dialect::Responses)
+}
+
 const fn own(path: &'static str, endpoint: Endpoint) -> Route {
     let parameter = parameter_in(path);
     Route { path, method: Method::Get, endpoint, surface: Surface::Native, home: None, parameter }
@@ -138,10 +142,12 @@ const fn own(path: &'static str, endpoint: Endpoint) -> Route {
 static EXACT: &[&[Route]] = &[
     openai!(Post, "/chat/completions", open_ai(Operation::Chat)),
     anthropic!(Post, "/messages", claude(Operation::Chat)),
+    openai!(Post, "/responses", response(Operation::Responses)),
     openai!(Post, "/embeddings", open_ai(Operation::Embedding)),
     openai!(Post, "/completions", open_ai(Operation::TextCompletion)),
     openai!(Post, "/moderations", open_ai(Operation::Moderation)),
     anthropic!(Post, "/messages/count_tokens", claude(Operation::CountTokens)),
+    openai!(Post, "/responses/input_tokens", response(Operation::CountTokens)),
     openai!(Get, "/models", Endpoint::Models(Dialect::OpenAi)),
     anthropic!(Get, "/models", Endpoint::Models(Dialect::Anthropic)),
     gemini!(Get, "/models", Endpoint::Models(Dialect::Gemini)),
@@ -156,6 +162,10 @@ static OPEN: &[&[Route]] = &[
     gemini!(Post, "/models/{model}:countTokens", google(Operation::CountTokens)),
     gemini!(Post, "/models/{model}:embedContent", google(Operation::Embedding)),
     gemini!(Post, "/models/{model}:batchEmbedContents", google(Operation::EmbeddingBatch)),
+    openai!(Get, "/responses/{response_id}", response(Operation::ResponsesRetrieve)),
+    openai!(Delete, "/responses/{response_id}", response(Operation::ResponsesDelete)),
+    openai!(Get, "/responses/{response_id}/input_items", response(Operation::ResponsesInputItems)),
+    openai!(Post, "/responses/{response_id}/cancel", response(Operation::ResponsesCancel)),
     openai!(Get, "/models/{model}", Endpoint::Model(Dialect::OpenAi)),
     anthropic!(Get, "/models/{model}", Endpoint::Model(Dialect::Anthropic)),
     gemini!(Get, "/models/{model}", Endpoint::Model(Dialect::Gemini)),
@@ -170,6 +180,16 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
 pub fn find(path: &[u8]) -> Option<&'static Route> {
     let exact = EXACT.iter().copied().flatten().find(|route| route.path.as_bytes() == path);
     exact.or_else(|| OPEN.iter().copied().flatten().find(|route| route.named(path).is_some()))
+}
+
+/// The same, of the rows of one path the one that takes the method; the first where none does.
+pub fn find_for(path: &[u8], method: Method) -> Option<&'static Route> {
+    let found = find(path)?;
+    if found.takes(method) {
+        return Some(found);
+    }
+    let others = routes().filter(|route| route.path == found.path);
+    Some(others.into_iter().find(|route| route.takes(method)).unwrap_or(found))
 }
 
 /// Prefixes of libraries, each with the vendors' paths behind it (compat.md 2.7).
@@ -209,15 +229,21 @@ fn path_of(target: &[u8]) -> &[u8] {
 }
 
 impl Route {
-    /// Whether this route takes the method; HEAD is a GET without its body (RFC 9110 §9.3.2).
+    /// Whether this route takes the method; HEAD is a GET without its body (RFC 9110 §9.3.2), of what we answer ourselves.
     pub fn takes(&self, method: Method) -> bool {
-        method == self.method || (method == Method::Head && self.method == Method::Get)
+        method == self.method || (method == Method::Head && self.takes_head())
+    }
+
+    fn takes_head(&self) -> bool {
+        self.method == Method::Get && !matches!(self.endpoint, Endpoint::Inference(..))
     }
 
     /// The methods that it answers otherwise than by 405, as in an `Allow` header (RFC 9110 §10.2.1).
     pub fn allow(&self) -> &'static str {
         match self.method {
-            Method::Get => "GET, HEAD, OPTIONS",
+            Method::Get if self.takes_head() => "GET, HEAD, OPTIONS",
+            Method::Get | Method::Delete if self.path.ends_with('}') => "GET, DELETE, OPTIONS",
+            Method::Get => "GET, OPTIONS",
             _ => "POST, OPTIONS",
         }
     }
@@ -320,18 +346,44 @@ mod tests {
 
     #[test]
     fn each_path_stands_once_and_its_errors_are_those_of_its_prefix() {
-        let mut paths: Vec<&str> = routes().map(|route| route.path).collect();
+        let mut paths: Vec<(&str, Method)> = routes().map(|route| (route.path, route.method)).collect();
         for route in routes() {
             assert_eq!(surface_of(route.path.as_bytes()), route.surface, "{route:?}");
-            assert_eq!(find(route.path.as_bytes()), Some(route));
+            assert_eq!(find_for(route.path.as_bytes(), route.method), Some(route));
         }
         let count = paths.len();
-        paths.sort_unstable();
+        paths.sort_unstable_by_key(|(path, method)| (*path, method.name()));
         paths.dedup();
-        assert_eq!((paths.len(), count), (9 * 6 + 4 * 4 + 8 * 7 + 2, paths.len()));
+        assert_eq!((paths.len(), count), (9 * 12 + 4 * 4 + 8 * 7 + 2, paths.len()));
         for route in routes() {
             let is_open = OPEN.iter().copied().flatten().any(|open| open == route);
             assert_eq!(route.path.contains('{'), is_open, "{route:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_response_has_two_methods_and_no_head() {
+        let id = b"/v1/responses/resp_1~0";
+        let endpoint = |path: &[u8], method| find_for(path, method).map(|route| route.endpoint);
+        assert_eq!(endpoint(id, Method::Get), Some(response(Operation::ResponsesRetrieve)));
+        assert_eq!(endpoint(id, Method::Delete), Some(response(Operation::ResponsesDelete)));
+        for method in [Method::Head, Method::Post] {
+            let found = find_for(id, method).unwrap();
+            assert!(!found.takes(method) && found.allow() == "GET, DELETE, OPTIONS");
+        }
+        let items = find_for(b"/openai/responses/a%7Eb/input_items", Method::Get).unwrap();
+        assert_eq!(items.parameter(b"/openai/responses/a%7Eb/input_items").as_deref(), Some("a~b"));
+        assert_eq!(items.allow(), "GET, OPTIONS");
+        let count = find_for(b"/v1/responses/input_tokens", Method::Get).unwrap();
+        assert!(!count.takes(Method::Get) && count.allow() == "POST, OPTIONS");
+        for path in [
+            "/v1/responses/a/b",
+            "/v1/responses/",
+            "/v1/responses/a%2Fb",
+            "/v1/responses/..",
+            "/v1/responses/a/cancel/",
+        ] {
+            assert_eq!(find_for(path.as_bytes(), Method::Get), None, "{path}");
         }
     }
 

@@ -37,6 +37,8 @@ impl Entry {
 
 /// What stands for the model's name in a path.
 pub const MODEL: &str = "{model}";
+/// What stands for a stored response's id.
+pub const RESPONSE_ID: &str = "{response_id}";
 
 fn open_ai_path(operation: Operation, quirks: Quirks) -> Option<&'static str> {
     match operation {
@@ -45,7 +47,19 @@ fn open_ai_path(operation: Operation, quirks: Quirks) -> Option<&'static str> {
         Operation::TextCompletion | Operation::TextCompletionStream => Some("/completions"),
         Operation::Embedding => Some("/embeddings"),
         Operation::Moderation => Some("/moderations"),
-        Operation::Responses | Operation::ResponsesStream if quirks.responses => Some("/responses"),
+        _ if quirks.responses => responses_path(operation),
+        _ => None,
+    }
+}
+
+/// <https://platform.openai.com/docs/api-reference/responses>. That one keeps no responses, it says itself.
+fn responses_path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Responses | Operation::ResponsesStream => Some("/responses"),
+        Operation::CountTokens => Some("/responses/input_tokens"),
+        Operation::ResponsesRetrieve | Operation::ResponsesDelete => Some("/responses/{response_id}"),
+        Operation::ResponsesCancel => Some("/responses/{response_id}/cancel"),
+        Operation::ResponsesInputItems => Some("/responses/{response_id}/input_items"),
         _ => None,
     }
 }
@@ -117,6 +131,11 @@ const fn telling(name: &'static str, base_url: &'static str) -> Entry {
     Entry { quirks: Quirks::TELLING, ..open_ai(name, base_url) }
 }
 
+/// The same, of one that has `/responses`.
+const fn answering(entry: Entry) -> Entry {
+    Entry { quirks: Quirks { responses: true, ..entry.quirks }, ..entry }
+}
+
 /// One whose servers are the operator's own; `section` of each key says where.
 const fn own(name: &'static str, section: &'static str) -> Entry {
     Entry { place_section: Some(section), ..open_ai(name, "") }
@@ -138,20 +157,23 @@ static TABLE: [Entry; 39] = [
     // The option has no effect: <https://openrouter.ai/docs/use-cases/usage-accounting>; its marks are Anthropic's:
     // <https://openrouter.ai/docs/guides/best-practices/prompt-caching>.
     Entry {
-        quirks: Quirks { cache_control: true, ..Quirks::TELLING },
+        quirks: Quirks { cache_control: true, responses: true, ..Quirks::TELLING },
         ..open_ai("openrouter", "https://openrouter.ai/api")
     },
     telling("cerebras", "https://api.cerebras.ai"),
     // 422 `extra_forbidden` to `max_completion_tokens`, `stream_options` and `user` (<https://docs.mistral.ai/api/>).
     Entry { quirks: Quirks::STRICT, ..open_ai("mistral", "https://api.mistral.ai") },
-    telling("groq", "https://api.groq.com/openai"), // in `x_groq` of the chunk that stops
+    // In `x_groq` of the chunk that stops; <https://console.groq.com/docs/responses-api>.
+    answering(telling("groq", "https://api.groq.com/openai")),
     Entry { version: "", lists_models: false, ..telling("perplexity", "https://api.perplexity.ai") },
     open_ai("parasail", "https://api.parasail.io"),
     open_ai("nebius", "https://api.tokenfactory.nebius.com"),
-    open_ai("xai", "https://api.x.ai"),
+    answering(open_ai("xai", "https://api.x.ai")), // <https://docs.x.ai/docs/guides/responses-api>
     open_ai("deepseek", "https://api.deepseek.com"),
-    telling("fireworks", "https://api.fireworks.ai/inference"),
-    open_ai("huggingface", "https://router.huggingface.co"),
+    // <https://docs.fireworks.ai/guides/response-api>
+    answering(telling("fireworks", "https://api.fireworks.ai/inference")),
+    // <https://huggingface.co/docs/inference-providers/guides/responses-api>
+    answering(open_ai("huggingface", "https://router.huggingface.co")),
     later("azure"),
     later("bedrock"),
     later("bedrock_mantle"),
@@ -159,7 +181,8 @@ static TABLE: [Entry; 39] = [
     later("vertex"),
     own("ollama", "ollama_key_config"),
     own("sgl", "sgl_key_config"),
-    own("vllm", "vllm_key_config"),
+    // <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
+    answering(own("vllm", "vllm_key_config")),
     later("sarvam"), // its own key header
     later("elevenlabs"),
     later("replicate"),
@@ -227,7 +250,15 @@ mod tests {
             (Operation::Embedding, some("/v1/embeddings"), None, google("embedContent")),
             (Operation::EmbeddingBatch, None, None, google("batchEmbedContents")),
             (Operation::Moderation, some("/v1/moderations"), None, None),
-            (Operation::CountTokens, None, some("/v1/messages/count_tokens"), google("countTokens")),
+            (
+                Operation::CountTokens,
+                some("/v1/responses/input_tokens"),
+                some("/v1/messages/count_tokens"),
+                google("countTokens"),
+            ),
+            (Operation::ResponsesStream, some("/v1/responses"), None, None),
+            (Operation::ResponsesDelete, some("/v1/responses/{response_id}"), None, None),
+            (Operation::ResponsesInputItems, some("/v1/responses/{response_id}/input_items"), None, None),
         ] {
             assert_eq!(path("openai", operation), open_ai, "{operation:?}");
             assert_eq!(path("anthropic", operation), anthropic, "{operation:?}");
@@ -235,5 +266,7 @@ mod tests {
         }
         assert_eq!(path("perplexity", Operation::Chat), some("/chat/completions"));
         assert_eq!(path("perplexity", Operation::ListModels), None);
+        assert_eq!(path("xai", Operation::Responses), some("/v1/responses"));
+        assert_eq!(path("mistral", Operation::Responses), None);
     }
 }

@@ -89,6 +89,8 @@ mod reload_operator;
 mod reload_watch;
 #[path = "gateway/resend.rs"]
 mod resend;
+#[path = "gateway/responses.rs"]
+mod responses;
 #[path = "gateway/retries.rs"]
 mod retries;
 #[path = "gateway/review.rs"]

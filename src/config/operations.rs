@@ -8,6 +8,7 @@ use super::file::{Effect, Key, Kind, When};
 use super::snapshot::{Operations, Targets};
 use super::url::check_target;
 use crate::dialect::Operation;
+use crate::provider::RESPONSE_ID;
 
 /// Those beside the ones that this version serves: a config may name them, and nothing here asks for them.
 const UNSERVED: [&str; 47] = [
@@ -93,13 +94,38 @@ pub(crate) fn allowed(custom: Option<&At<'_>>, report: &mut Report<'_>) -> Opera
     };
     let is_allowed =
         |operation: &Operation| at.member(operation.name()).and_then(|at| at.bool()) == Some(true);
-    let operations = Operation::ALL.into_iter().filter(is_allowed).fold(Operations::NONE, Operations::with);
+    // As Bifrost has it (compat.md 1.5): where none of them is named, they follow what they are about.
+    let stored = || Operation::ALL.into_iter().filter(|operation| operation.is_of_stored());
+    let follow =
+        is_allowed(&Operation::Responses) && !stored().any(|operation| at.member(operation.name()).is_some());
+    let operations = Operation::ALL
+        .into_iter()
+        .filter(|operation| is_allowed(operation) || (follow && operation.is_of_stored()))
+        .fold(Operations::NONE, Operations::with);
     if [Operations::NONE, Operations::NONE.with(Operation::ListModels)].contains(&operations) {
         let message = "the provider serves no conversation: what is not set to true here is refused, \
              chat_completion and chat_completion_stream too";
         report.warn(at.name_spot(), message);
     }
     operations
+}
+
+/// Whether a custom provider is said to have `/responses`: nobody can know it of what speaks OpenAI's dialect, and whoever has
+/// it not is asked in chat's words.
+pub(crate) fn names_responses(custom: &At<'_>) -> bool {
+    Operation::ALL.into_iter().filter(|operation| operation.is_of_responses()).any(|operation| {
+        let member = |section| custom.member(section).and_then(|at| at.member(operation.name()));
+        let path =
+            member("request_path_overrides").and_then(|at| at.text().map(|path| !path.trim().is_empty()));
+        member("allowed_requests").and_then(|at| at.bool()) == Some(true) || path == Some(true)
+    })
+}
+
+/// The same without those of Responses where the provider does not speak it: what it cannot be asked for it may not be, so that
+/// the normal form says it.
+pub(crate) fn spoken(operations: Operations, speaks_responses: bool) -> Operations {
+    let unspoken = Operation::ALL.into_iter().filter(|one| !speaks_responses && one.is_of_responses());
+    unspoken.fold(operations, Operations::without)
 }
 
 /// The paths that a custom provider overrides, each with a leading `/` and perhaps a query; `has` says of an operation
@@ -114,8 +140,11 @@ pub(crate) fn paths(
     let Some(at) = custom.and_then(|custom| custom.member("request_path_overrides")) else { return paths };
     for operation in Operation::ALL {
         let Some(member) = at.member(operation.name()) else { continue };
-        if let Some(path) = path(&member, report) {
-            if has(operation) {
+        if let Some(path) = path(&member, operation, report) {
+            if operation.is_of_stored() && !path.contains(RESPONSE_ID) {
+                let message = format!("has no effect: write {RESPONSE_ID} where the response's id stands");
+                report.warn(member.spot(), message);
+            } else if has(operation) {
                 paths.set(operation, path);
             } else {
                 let message = "has no effect: the base provider's API has no such operation";
@@ -158,7 +187,7 @@ pub(crate) fn warn_of_base_ending(custom: Option<&At<'_>>, report: &mut Report<'
 }
 
 /// An empty one counts as left out, one without its `/` gets it, as Bifrost has it.
-fn path(at: &At<'_>, report: &mut Report<'_>) -> Option<String> {
+fn path(at: &At<'_>, operation: Operation, report: &mut Report<'_>) -> Option<String> {
     let written = at.text()?.trim();
     if written.is_empty() {
         return None;
@@ -169,6 +198,8 @@ fn path(at: &At<'_>, report: &mut Report<'_>) -> Option<String> {
         Some(
             "a whole URL is not served by this version: write a path, and the host in network_config.base_url",
         )
+    } else if operation.is_of_stored() {
+        check_target(&path.replacen(RESPONSE_ID, "id", 1)).err()
     } else {
         check_target(&path).err()
     };
@@ -307,6 +338,40 @@ mod tests {
         assert_eq!(format!("{:?}", embeds.with(Operation::Chat)), r#"["chat_completion", "embedding"]"#);
         for operation in Operation::ALL {
             assert!(all.has(operation) && !none.has(operation) && none.with(operation).has(operation));
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_stored_responses_follows_them_and_its_path_has_their_id() {
+        let (paths, notices, faults) = checked(
+            r#"{"allowed_requests": {"responses": true}, "request_path_overrides":
+                {"responses_retrieve": "/r/{response_id}?v=1", "responses_delete": "/r", "responses": "/r"}}"#,
+        );
+        assert_eq!(paths.of(Operation::ResponsesRetrieve), Some("/r/{response_id}?v=1"));
+        assert_eq!(paths.of(Operation::ResponsesDelete), None);
+        assert!(
+            notices.len() == 1 && notices[0].contains("has no effect: write {response_id}"),
+            "{notices:?}"
+        );
+        assert!(faults.is_empty());
+        let (_, _, faults) =
+            checked(r#"{"request_path_overrides": {"responses_cancel": "/{response_id}/{response_id}"}}"#);
+        assert_eq!(faults.len(), 1);
+        let allowed = |json: &str| {
+            let mut report = Report::new("c", json.as_bytes());
+            let node = parse(json, &mut report).expect("JSON");
+            let at = At::root(&node);
+            (allowed(Some(&at), &mut report).has(Operation::ResponsesDelete), names_responses(&at))
+        };
+        for (json, expected) in [
+            ("{}", (true, false)),
+            (r#"{"allowed_requests": {"responses": true}}"#, (true, true)),
+            (r#"{"allowed_requests": {"responses": true, "responses_retrieve": true}}"#, (false, true)),
+            (r#"{"allowed_requests": {"responses_stream": true, "responses": false}}"#, (false, true)),
+            (r#"{"request_path_overrides": {"responses": "/a"}}"#, (true, true)),
+            (r#"{"request_path_overrides": {"responses": " "}}"#, (true, false)),
+        ] {
+            assert_eq!(allowed(json), expected, "{json}");
         }
     }
 

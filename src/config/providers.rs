@@ -92,6 +92,9 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     }
     let operations = entry.map(|_| operations::allowed(custom.as_ref(), reading.report)).unwrap_or_default();
     let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
+    let quirks = entry.map_or(Quirks::COMPATIBLE, |entry| quirks(entry, custom.as_ref()));
+    let is_on_openai = custom.is_some() && entry.is_some_and(|entry| entry.quirks.is_openai);
+    let operations = operations::spoken(operations, !is_on_openai || quirks.responses);
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
     if !is_later {
         let first = keys.iter().find_map(|key| key.place.as_deref()).filter(|_| !has_base_url);
@@ -111,7 +114,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         origin: network.base.origin,
         authority: network.base.authority,
         targets: targets(&base_path, &paths),
-        quirks: quirks(entry, custom.is_some()),
+        quirks,
         operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },
@@ -132,10 +135,12 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
 }
 
 /// Those of the table; what a custom provider has behind OpenAI's words is seldom OpenAI.
-fn quirks(entry: Option<&Entry>, is_custom: bool) -> Quirks {
-    match entry.map_or(Quirks::COMPATIBLE, |entry| entry.quirks) {
-        quirks if is_custom && quirks.is_openai => Quirks::COMPATIBLE,
-        quirks => quirks,
+fn quirks(entry: &Entry, custom: Option<&At<'_>>) -> Quirks {
+    match custom {
+        Some(custom) if entry.quirks.is_openai => {
+            Quirks { responses: operations::names_responses(custom), ..Quirks::COMPATIBLE }
+        }
+        _ => entry.quirks,
     }
 }
 
@@ -227,6 +232,7 @@ fn paths(
 ) -> Targets {
     let has = |operation| entry.path(operation).is_some();
     let mut paths = operations::paths(custom, operations, has, reading.report);
+    let entry = Entry { quirks: quirks(entry, custom), ..*entry };
     for operation in Operation::ALL {
         if paths.of(operation).is_none() {
             paths.set(operation, entry.path(operation).unwrap_or_default());

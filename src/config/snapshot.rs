@@ -324,6 +324,12 @@ impl Operations {
     pub fn with(self, operation: Operation) -> Self {
         Self(self.0 | 1 << operation as u32)
     }
+
+    /// These but this one.
+    #[must_use]
+    pub fn without(self, operation: Operation) -> Self {
+        Self(self.0 & !(1 << operation as u32))
+    }
 }
 
 impl Default for Operations {

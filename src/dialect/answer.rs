@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
-use super::observe::value_at;
-use super::{Dialect, anthropic, decode_error, gemini, openai};
+use super::observe::{responses as watched, value_at};
+use super::{Dialect, anthropic, decode_error, gemini, openai, responses};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
@@ -30,12 +30,19 @@ pub struct AnswerLook {
     look: Option<Look<{ KEYS.len() }>>,
     /// Bytes of a byte order mark in front of it, which readers ignore (RFC 8259 section 8.1); `None`: nothing has come.
     mark_bytes: Option<usize>,
+    /// It was made before, and is told again: that it holds an error is what was asked for.
+    is_stored: bool,
 }
 
 impl AnswerLook {
     /// An answer of which nothing has come.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, look: Some(Look::new(keys(dialect))), mark_bytes: None }
+        Self { dialect, look: Some(Look::new(keys(dialect))), mark_bytes: None, is_stored: false }
+    }
+
+    /// The same of a stored response: one that failed is an answer, and its tokens were counted when it was made.
+    pub fn of_stored() -> Self {
+        Self { is_stored: true, ..Self::new(Dialect::Responses) }
     }
 
     /// Takes the next piece; a byte order mark is known when it comes in the first one, whole. Errors: it can be no JSON object
@@ -67,7 +74,7 @@ impl AnswerLook {
         let Some(look) = self.look else {
             return match body.trim_ascii_end().ends_with(b"}") {
                 // A list of embeddings may well hold more numbers than are counted.
-                true => Ok(usage_at_end(dialect, body)),
+                true => Ok(usage_at_end(dialect, body).filter(|_| !self.is_stored)),
                 false => Err(Error::unusable_answer("it is no JSON object")),
             };
         };
@@ -75,6 +82,9 @@ impl AnswerLook {
             return Err(Error::unusable_answer("it is empty"));
         }
         let members = look.finish().map_err(|error| Error::unusable_answer(&error.message))?;
+        if self.is_stored {
+            return Ok(None);
+        }
         if is_error(&members, body) {
             return Err(error_of(dialect, body));
         }
@@ -108,6 +118,8 @@ pub fn check_answer(dialect: Dialect, body: &[u8], is_framed: bool) -> Result<Op
 
 const USAGE_KEY: &[u8] = b"\"usage\"";
 const ERROR_KEY: &[u8] = b"\"error\"";
+/// The `status` of a response that failed.
+const FAILED: &[u8] = b"\"failed\"";
 
 /// What is longer than this has content; a shorter one may be an error that has its usage beside it, bytes.
 const ERROR_BYTES_MAX: usize = 1024;
@@ -126,7 +138,10 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
         Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
         Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
         // A call's arguments are no text there: where they were cut, a `usageMetadata` of theirs would pass for the answer's.
-        Dialect::Gemini | Dialect::Responses => None,
+        Dialect::Gemini => None,
+        // Each has an `error`, which is null as a rule; one that failed is looked at.
+        Dialect::Responses if memmem::find(body, FAILED).is_some() => None,
+        Dialect::Responses => read_at_end::<responses::usage::WireUsage>(body).map(|wire| wire.usage()),
     }
 }
 
@@ -174,7 +189,8 @@ fn is_error(members: &Members<{ KEYS.len() }>, body: &[u8]) -> bool {
 fn error_of(dialect: Dialect, body: &[u8]) -> Error {
     let mut error = decode_error(dialect, 500, body);
     error.status = match dialect {
-        Dialect::OpenAi | Dialect::Responses => openai::error::status(&error),
+        Dialect::Responses => watched::status(&error),
+        Dialect::OpenAi => openai::error::status(&error),
         Dialect::Anthropic => anthropic::error::status(&error.kind),
         Dialect::Gemini => gemini::error::status(&error.kind),
     };
@@ -186,7 +202,7 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
         Dialect::OpenAi => read::<openai::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Anthropic => read::<anthropic::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Gemini => read::<gemini::usage::WireUsage>(value).map(|wire| wire.usage()),
-        Dialect::Responses => None,
+        Dialect::Responses => read::<responses::usage::WireUsage>(value).map(|wire| wire.usage()),
     }
 }
 
@@ -271,6 +287,28 @@ mod tests {
             &format!(r#"{{"usage":{{"total_tokens":7}},"x":"{}"}}"#, "y".repeat(600)),
         ] {
             assert_eq!(end(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_response_that_failed_is_an_error_and_others_have_their_usage() {
+        let response = |status: &str, error: &str, text: &str| {
+            let usage = r#"{"input_tokens":3,"input_tokens_details":{"cached_tokens":2},"output_tokens":4,"output_tokens_details":{"reasoning_tokens":1},"total_tokens":7}"#;
+            format!(
+                r#"{{"id":"r","object":"response","status":"{status}","error":{error},"output":[{{"text":"{text}"}}],"usage":{usage},"user":null,"metadata":{{}}}}"#
+            )
+        };
+        for text in ["a \\\"failed\\\"", &"x".repeat(2_000)] {
+            for status in ["completed", "incomplete", "queued", "in_progress", "cancelled"] {
+                let body = response(status, "null", text);
+                let usage = check_answer(Dialect::Responses, body.as_bytes(), true).unwrap().unwrap();
+                assert_eq!((usage.total_tokens, usage.cached_read_tokens, usage.reasoning_tokens), (7, 2, 1));
+            }
+            for (code, status) in [("rate_limit_exceeded", 429), ("server_error", 500)] {
+                let body = response("failed", &format!(r#"{{"code":"{code}","message":"m"}}"#), text);
+                let error = check_answer(Dialect::Responses, body.as_bytes(), true).unwrap_err();
+                assert_eq!((error.status(), &*error.message), (status, "m"));
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::dialect::Dialect;
 
 mod gemini;
+mod responses;
 mod stream;
 
 /// The content columns of one row; each is a JSON text, free of NUL in either spelling.
@@ -146,7 +147,9 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
         Some(system) if dialect == Dialect::Anthropic => with_system(system, messages),
         _ => json_text(messages),
     });
-    if let Some((_, input)) = input(&members) {
+    if dialect == Dialect::Responses {
+        content.input_history = responses::history(&members);
+    } else if let Some((_, input)) = input(&members) {
         content.input_history = Some(json_text(&format!(r#"[{{"role":"user","content":{input}}}]"#)));
     }
     if dialect == Dialect::Gemini {
@@ -183,6 +186,7 @@ fn params(dialect: Dialect, members: &Members<'_>) -> Option<String> {
             matches!(key.as_ref(), "model" | "messages" | "tools" | "stream")
                 || (key == "system" && dialect == Dialect::Anthropic)
                 || input.is_some_and(|input| key == input)
+                || (dialect == Dialect::Responses && responses::stands_apart(key))
         };
         if !apart {
             text.push(if text.is_empty() { '{' } else { ',' });
@@ -211,7 +215,7 @@ fn answer_content(dialect: Dialect, body: &str, content: &mut RowContent) {
         Dialect::OpenAi => openai_answer(body, &members, content),
         Dialect::Anthropic => anthropic_answer(body, &members, content),
         Dialect::Gemini => gemini::answer(body, content),
-        Dialect::Responses => content.output_message = Some(json_text(body)),
+        Dialect::Responses => responses::answer(body, &members, content),
     }
 }
 

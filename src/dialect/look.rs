@@ -165,6 +165,12 @@ impl<const N: usize> Look<N> {
         Ok(Members { found: self.found, length: self.member.ordinal })
     }
 
+    /// What is known of a body that may go on: the members whose values have come whole. One that ends in a number may be cut.
+    pub fn so_far(&self) -> Members<N> {
+        let whole = |found: Option<Found>| found.filter(|found| found.value_end > found.value_start);
+        Members { found: self.found.map(whole), length: self.member.ordinal }
+    }
+
     fn scan(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {

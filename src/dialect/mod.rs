@@ -20,6 +20,7 @@ mod observe;
 mod openai;
 mod operation;
 mod reasoning;
+pub mod response_id;
 mod responses;
 pub mod stream_usage;
 mod translate;
@@ -148,6 +149,12 @@ pub fn encode_error_event(shape: ErrorShape, error: &Error, context: &ErrorConte
     out.extend_from_slice(start);
     write_error(shape, error, context, out);
     out.extend_from_slice(b"\n\n");
+}
+
+/// The same for who speaks Responses, whatever the path: OpenAI's own `error` event
+/// (<https://platform.openai.com/docs/api-reference/responses-streaming/error>), of this number.
+pub fn encode_response_error(error: &Error, number: u64, out: &mut Vec<u8>) {
+    responses::error::encode_event(error, number, out);
 }
 
 fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@ use crate::chat::Usage;
 use crate::error::UpstreamError;
 
 mod gemini;
+pub(super) mod responses;
 
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
@@ -21,6 +22,8 @@ pub struct StreamObserver {
     error_finder: Finder<'static>,
     openai_usage: Option<openai::usage::WireUsage>,
     anthropic_usage: Option<anthropic::usage::WireUsage>,
+    responses: responses::Seen,
+    is_stored: bool,
     gemini_usage: Option<super::gemini::usage::WireUsage>,
     has_content: bool,
     has_stopped: bool,
@@ -38,6 +41,8 @@ impl StreamObserver {
             error_finder: Finder::new(ERROR),
             openai_usage: None,
             anthropic_usage: None,
+            responses: responses::Seen::default(),
+            is_stored: false,
             gemini_usage: None,
             has_content: false,
             has_stopped: false,
@@ -45,6 +50,12 @@ impl StreamObserver {
             error: None,
             has_failed_first: false,
         }
+    }
+
+    /// The stream of a response that was asked for before, told again: that it failed then is no failure now, and its
+    /// tokens were counted then.
+    pub fn of_stored() -> Self {
+        Self { is_stored: true, ..Self::new(Dialect::Responses) }
     }
 
     /// Looks at one event: its name, when it has one, and its data.
@@ -63,8 +74,14 @@ impl StreamObserver {
             Dialect::OpenAi => self.openai_usage.map(|wire| wire.usage()),
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
             Dialect::Gemini => self.gemini_usage.map(|wire| wire.usage()),
-            Dialect::Responses => None,
+            Dialect::Responses => self.responses.usage().filter(|_| !self.is_stored),
         }
+    }
+
+    /// The `sequence_number` that the next event of a Responses stream would bear; `None`: it is another dialect's, which has
+    /// none.
+    pub fn next_number(&self) -> Option<u64> {
+        (self.dialect == Dialect::Responses).then(|| self.responses.next_number())
     }
 
     /// Whether anything of the answer itself has come.
@@ -77,7 +94,8 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`; of Gemini, which has none, a reason to stop).
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`; of Gemini, which has none, a
+    /// reason to stop).
     pub fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -135,8 +153,6 @@ impl StreamObserver {
             self.is_ended = stops;
         }
     }
-
-    fn observe_responses(&mut self, _name: Option<&[u8]>, _data: &[u8]) {}
 
     fn observe_anthropic(&mut self, name: Option<&[u8]>, data: &[u8]) {
         match name.or_else(|| anthropic_name(data)) {

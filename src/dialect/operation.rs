@@ -100,6 +100,22 @@ impl Operation {
         matches!(self, Self::ChatStream | Self::TextCompletionStream | Self::ResponsesStream)
     }
 
+    /// Whether it is about a response that was made before: no model is named, and it has no body.
+    pub fn is_of_stored(self) -> bool {
+        matches!(
+            self,
+            Self::ResponsesRetrieve
+                | Self::ResponsesDelete
+                | Self::ResponsesCancel
+                | Self::ResponsesInputItems
+        )
+    }
+
+    /// Whether only who speaks Responses is asked for it as it stands.
+    pub fn is_of_responses(self) -> bool {
+        matches!(self, Self::Responses | Self::ResponsesStream) || self.is_of_stored()
+    }
+
     /// `object_type` of its row; `dialect` is the caller's.
     pub fn object_type(self, dialect: Dialect) -> &'static str {
         match self {

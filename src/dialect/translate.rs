@@ -94,7 +94,7 @@ pub fn translate_request(
     }
     // Its places have other names than most.
     let words = gemini::decode::caller_name;
-    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+    translated.map_err(gemini::decode::in_caller_words).map(|encoded| {
         let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
         Encoded { dropped, ..encoded }
     })
@@ -236,7 +236,7 @@ enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
     Gemini(gemini::stream::Encoder),
-    Responses(responses::stream::Encoder),
+    Responses(Box<responses::stream::Encoder>),
 }
 
 impl Encoder {
@@ -245,7 +245,7 @@ impl Encoder {
             Dialect::OpenAi => Self::OpenAi(openai::stream::Encoder::new(options)),
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
-            Dialect::Responses => Self::Responses(responses::stream::Encoder::new(options)),
+            Dialect::Responses => Self::Responses(Box::new(responses::stream::Encoder::new(options))),
         }
     }
 

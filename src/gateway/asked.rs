@@ -48,6 +48,8 @@ pub(super) struct Asked {
     pub(super) cuts: Vec<Range<usize>>,
     /// Where `prompt_cache_key`'s value stands.
     pub(super) prompt_cache_key: Option<Range<usize>>,
+    /// The provider's id of the stored response that it is about.
+    pub(super) response_id: Option<String>,
 }
 
 /// Where a body names its model.
@@ -106,7 +108,24 @@ impl Asked {
             fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
             cuts,
             prompt_cache_key: members.value(PROMPT_CACHE_KEY),
+            response_id: None,
         })
+    }
+
+    /// What is asked of the stored response of this id.
+    pub(super) fn stored(operation: Operation, id: String) -> Self {
+        Self {
+            operation,
+            model: String::new(),
+            model_place: ModelPlace::Span(0..0),
+            include_usage: false,
+            stream_end: 0,
+            stream_options: None,
+            fallbacks: None,
+            cuts: Vec::new(),
+            prompt_cache_key: None,
+            response_id: Some(id),
+        }
     }
 
     /// What a request asks whose path names the model; `places` are those inside its body that name it again. Of its members
@@ -134,6 +153,7 @@ impl Asked {
             fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
             cuts: members.cuts(&[FALLBACKS]),
             prompt_cache_key: None,
+            response_id: None,
         })
     }
 

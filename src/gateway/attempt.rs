@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, path_model, place};
+use super::{Core, failure, path_model, place, stored, tag};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
@@ -37,6 +37,11 @@ pub(super) async fn make(
     asked: &Asked,
     attempt: &Attempt<'_>,
 ) -> Result<(), Failure> {
+    if let Some(id) = &asked.response_id {
+        // Boxed: most requests are conversations.
+        return Box::pin(stored::make(core, downstream, request, exchange, (asked.operation, id), attempt))
+            .await;
+    }
     let asks_usage = asks_usage(exchange, asked);
     match make_so(core, downstream, request, exchange, asked, (attempt, asks_usage)).await {
         Err(failure) if asks_usage && refuses_options(&failure) && has_asked(request, exchange, asked) => {
@@ -97,15 +102,17 @@ async fn make_so(
     let (outgoing, translation) = if from == to {
         let body = Body::of(request, exchange);
         let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };
-        let translation = Translation { include_usage: usage.is_none(), ..Translation::none(to) };
-        (outgoing::passthrough(head, &body, &edits(asked, attempt, usage)), translation)
+        let tag = (to == Dialect::Responses).then(|| tag::of(provider, key));
+        let translation = Translation { include_usage: usage.is_none(), tag, ..Translation::none(to) };
+        let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
+        (outgoing::passthrough(head, &body, &edits(asked, attempt, further)), translation)
     } else {
         let asks = (from, to, attempt.wire_model, provider.quirks);
         // Boxed: most requests pass through.
         let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
         let dialect::Encoded { body, dropped, echo } = translated;
         let include_usage = asked.include_usage;
-        let translation = Translation { from: to, to: from, include_usage, dropped, echo };
+        let translation = Translation { to: from, include_usage, dropped, echo, ..Translation::none(to) };
         (outgoing::whole(head, body), translation)
     };
     let to = (provider, provider.origin_of(key));
@@ -137,8 +144,8 @@ async fn translated(
     encoded
 }
 
-/// The model's bytes change, `fallbacks` goes, and the usage may be asked for.
-fn edits(asked: &Asked, attempt: &Attempt<'_>, usage: Option<Edit>) -> Vec<Edit> {
+/// The model's bytes change, `fallbacks` goes, and the usage may be asked for, or a response named as its provider knows it.
+fn edits(asked: &Asked, attempt: &Attempt<'_>, further: Option<Edit>) -> Vec<Edit> {
     let wire_model = attempt.wire_model;
     let mut edits = Vec::with_capacity(2);
     match &asked.model_place {
@@ -164,14 +171,14 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, usage: Option<Edit>) -> Vec<Edit>
         }
     }
     edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
-    edits.extend(usage);
+    edits.extend(further);
     // What is put in stands before what is cut out behind it.
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     edits
 }
 
 /// One send, and its answer. The caller's leaving ends both, and so does the request's last moment.
-async fn send(
+pub(super) async fn send(
     core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,

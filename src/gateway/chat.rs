@@ -7,13 +7,17 @@ use std::time::Duration;
 use super::asked::{Asked, KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
+use super::tag::{self, Known, PREVIOUS, RESPONSES_KEYS};
 use super::trail::Outcome;
 use super::{Core, attempt, body, kept, path_model, relay, session};
-use crate::dialect::Operation;
+use crate::config::snapshot::Snapshot;
+use crate::dialect::look::Members;
+use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::until;
-use crate::routing::plan::{Attempt, Failed, Features, Plan, Step, classify, plan};
+use crate::routing::plan::{Attempt, Class, Failed, Features, Pin, Plan, Step, classify, plan};
+use crate::routing::view::View;
 
 /// Serves one request of a model; `operation` is its route's.
 pub(super) async fn serve(
@@ -23,7 +27,9 @@ pub(super) async fn serve(
     exchange: &mut Exchange<'_>,
     operation: Operation,
 ) -> Result<(), Error> {
-    let members = body::receive(core, downstream, request, exchange, &KEYS).await?;
+    let dialect = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
+    let keys = if dialect == Dialect::Responses { &RESPONSES_KEYS } else { &KEYS };
+    let members = body::receive(core, downstream, request, exchange, keys).await?;
     let asked = match path_model::asked(core, downstream, request, exchange, &members, operation).await? {
         Some(asked) => asked,
         None => Asked::of(request.body(), &members, operation)?,
@@ -34,26 +40,59 @@ pub(super) async fn serve(
     exchange.model_requested.clone_from(&asked.model);
     let wanted = Wanted::of(request, exchange.noted.api_key_id, exchange.noted.api_key)?;
     let snapshot = exchange.snapshot.clone();
-    let features = Features {
+    let mut features = Features {
         model: &asked.model,
         home: exchange.route.and_then(|route| route.home),
         operation: asked.operation,
-        dialect: exchange.caller_dialect().ok_or_else(failure::no_provider)?,
+        dialect,
         pin: wanted.as_ref().map(Wanted::pin),
         session: session::of(request, exchange, &asked),
         fallbacks: asked.fallbacks.as_deref(),
         deadline: exchange.deadline,
         record: exchange.logs(),
     };
+    if dialect == Dialect::Responses {
+        go_on_with(request, exchange, &members, (&snapshot, &mut features))?;
+    }
     let health = Rc::clone(&exchange.health);
-    let (plan, first) = plan(&snapshot, features, &*health, exchange.now(), exchange.seed())?;
+    attempts(core, downstream, request, exchange, &asked, (&snapshot, features, &*health)).await
+}
+
+/// A response that goes on with another one is asked for where that is known, and nowhere else.
+fn go_on_with<'a>(
+    request: &Request,
+    exchange: &mut Exchange<'_>,
+    members: &Members<{ KEYS.len() }>,
+    (snapshot, features): (&'a Snapshot, &mut Features<'a>),
+) -> Result<(), Error> {
+    let previous = members.value(PREVIOUS);
+    exchange.known = previous.and_then(|span| Known::of(snapshot, request.body(), span)).map(Box::new);
+    let Some(origin) = exchange.known.as_ref().and_then(|known| known.origin) else { return Ok(()) };
+    let (home, key_id) = tag::names(snapshot, origin).ok_or_else(failure::no_provider)?;
+    tag::check_model(exchange, features.model, Some(home), origin)?;
+    features.home = Some(home);
+    features.pin = features.pin.or(key_id.map(Pin::Id));
+    features.fallbacks = Some(&[]);
+    Ok(())
+}
+
+/// Makes attempts until one serves or none is left.
+pub(super) async fn attempts(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    asked: &Asked,
+    (snapshot, features, health): (&Snapshot, Features<'_>, &View),
+) -> Result<(), Error> {
+    let (plan, first) = plan(snapshot, features, health, exchange.now(), exchange.seed())?;
     kept::keep(request, exchange);
-    let mut way = Way { plan, last: first, kept: None };
-    let served = match try_once(core, downstream, request, exchange, &asked, (&first, Duration::ZERO)).await {
+    let mut way = Way { plan, last: first, is_of_stored: asked.operation.is_of_stored(), kept: None };
+    let served = match try_once(core, downstream, request, exchange, asked, (&first, Duration::ZERO)).await {
         Ok(()) => Ok(()),
         // Boxed: most requests are served at once.
         Err(failure) => {
-            Box::pin(go_on(core, downstream, request, exchange, &asked, (&mut way, failure))).await
+            Box::pin(go_on(core, downstream, request, exchange, asked, (&mut way, failure))).await
         }
     };
     way.plan.decision(&mut exchange.decision);
@@ -64,6 +103,8 @@ pub(super) async fn serve(
 struct Way<'a> {
     plan: Plan<'a>,
     last: Attempt<'a>,
+    /// Whether it is about a stored response, which keys may know or not.
+    is_of_stored: bool,
     /// What the caller is answered with if nothing better comes, and whose it is.
     kept: Option<(Attempt<'a>, Failure)>,
 }
@@ -77,7 +118,11 @@ enum Then {
 
 impl Way<'_> {
     fn failed(&mut self, failure: Failure, exchange: &Exchange<'_>) -> Then {
-        let failed = Failed { class: classify(&failure.error), retry_after: failure.retry_after };
+        let class = match classify(&failure.error) {
+            Class::Elsewhere if self.is_of_stored && failure.error.status() == 404 => Class::Unknown,
+            class => class,
+        };
+        let failed = Failed { class, retry_after: failure.retry_after };
         let next = self.plan.next(failed, &*exchange.health, exchange.now());
         if next.keep || self.kept.is_none() {
             self.kept = Some((self.last, failure));
@@ -107,7 +152,7 @@ async fn go_on(
             return Err(failure.error);
         }
         let after = match way.failed(failure, exchange) {
-            Then::Retry(after) if kept::is_here(request, exchange) => after,
+            Then::Retry(after) if way.is_of_stored || kept::is_here(request, exchange) => after,
             Then::Retry(_) | Then::GiveUp => {
                 return give_up(downstream, exchange, way.kept.take(), false).await;
             }

@@ -88,7 +88,7 @@ impl Page {
 }
 
 /// The methods that any route takes, for `OPTIONS *`.
-const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 
 /// Answers OPTIONS: what the path takes, and, when a browser asks before it sends a page's request, what that page may
 /// send.

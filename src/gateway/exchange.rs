@@ -12,6 +12,7 @@ use super::cors::Page;
 use super::kept::Kept;
 use super::noted::Noted;
 use super::own_fields::REQUEST_ID_BYTES_MAX;
+use super::tag::Known;
 use super::trail::Trail;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
@@ -69,6 +70,8 @@ pub(super) struct Exchange<'a> {
     pub(super) model_requested: String,
     /// Whether a stream was asked for.
     pub(super) stream: bool,
+    /// What it says of a response that was made before.
+    pub(super) known: Option<Box<Known>>,
     /// Whether it is to come as one JSON array.
     pub(super) wants_array: bool,
     /// Chosen provider.
@@ -147,6 +150,7 @@ impl<'a> Exchange<'a> {
             model: String::new(),
             model_requested: String::new(),
             stream: false,
+            known: None,
             wants_array: false,
             provider: None,
             key: None,

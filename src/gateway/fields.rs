@@ -17,7 +17,11 @@ pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -
             same_dialect && (is(name, b"accept") || (is_anthropic(name) && dialect == Dialect::Anthropic))
         }
         b'i' => is(name, b"idempotency-key"),
-        b'o' => same_dialect && dialect == Dialect::OpenAi && strip_prefix(name, b"openai-").is_some(),
+        b'o' => {
+            same_dialect
+                && matches!(dialect, Dialect::OpenAi | Dialect::Responses)
+                && strip_prefix(name, b"openai-").is_some()
+        }
         b't' => is(name, b"traceparent") || is(name, b"tracestate"),
         b'x' => {
             same_dialect

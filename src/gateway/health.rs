@@ -98,8 +98,8 @@ fn outcome(error: &Error, retry_after: Option<Duration>) -> Outcome {
         (_, Class::Transient) => Outcome::Failed { retry_after },
         (_, Class::Limited) => Outcome::Limited { retry_after },
         (_, Class::Refused) => Outcome::Refused,
-        (Kind::UpstreamStatus, Class::Final | Class::Elsewhere) => Outcome::Answered,
-        (_, Class::Final | Class::Elsewhere) => Outcome::Neutral,
+        (Kind::UpstreamStatus, Class::Final | Class::Elsewhere | Class::Unknown) => Outcome::Answered,
+        (_, Class::Final | Class::Elsewhere | Class::Unknown) => Outcome::Neutral,
     }
 }
 

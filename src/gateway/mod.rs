@@ -36,7 +36,10 @@ mod relay_whole;
 mod reply;
 mod retry_after;
 mod session;
+mod stored;
 mod streams;
+mod tag;
+mod tagging;
 mod tally;
 mod trail;
 mod unasked;
@@ -103,13 +106,17 @@ async fn serve(
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Error> {
     provoked_panic(request);
-    let found = api::find(request.path());
+    let found = api::find_for(request.path(), request.head.method);
     exchange.found(found);
     exchange.page = cors::admit(request, exchange.noted, &exchange.snapshot.client)?;
     let Some(route) = exchange.route else {
         return Box::pin(unrouted(downstream, request, exchange, found)).await;
     };
     match route.endpoint {
+        Endpoint::Inference(operation, _) if operation.is_of_stored() => {
+            // Boxed: most requests are conversations.
+            Box::pin(stored::serve(core, downstream, request, exchange, operation)).await
+        }
         Endpoint::Inference(operation, _) => {
             chat::serve(core, downstream, request, exchange, operation).await
         }

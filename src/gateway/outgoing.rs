@@ -134,7 +134,9 @@ pub(super) fn head(
     encode::field(&mut out, "accept-encoding", b"identity");
     let mut has_version = is_set(b"anthropic-version");
     if let Some(Caller { request, same_dialect, nominates }) = caller {
-        encode::field(&mut out, "content-type", b"application/json");
+        if method == Method::Post {
+            encode::field(&mut out, "content-type", b"application/json");
+        }
         let nominated = if nominates { fields::nominated(request.fields()) } else { Vec::new() };
         for (name, value) in request.fields().filter(|(name, _)| !fields::is_nominated(name, &nominated)) {
             let name = fields::upstream_name(name, dialect, same_dialect);
@@ -156,7 +158,12 @@ pub(super) fn head(
 /// A target with the model's name where it has a place for one: percent-encoded whole (RFC 3986 §2.1), so that it stays one
 /// segment. Errors: a name that would be a dot segment, or none.
 pub(super) fn with_model<'t>(target: &'t str, model: &str) -> Result<Cow<'t, str>, Error> {
-    let Some((before, behind)) = target.split_once(MODEL) else { return Ok(Cow::Borrowed(target)) };
+    with_name(target, MODEL, model)
+}
+
+/// The same with what stands for another name.
+pub(super) fn with_name<'t>(target: &'t str, place: &str, model: &str) -> Result<Cow<'t, str>, Error> {
+    let Some((before, behind)) = target.split_once(place) else { return Ok(Cow::Borrowed(target)) };
     if matches!(model, "" | "." | "..") {
         let message = "no provider can have a model of this name, which is none in a path";
         return Err(Error::new(Kind::ModelNotFound, message).with_param("model"));

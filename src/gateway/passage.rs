@@ -3,9 +3,11 @@
 
 use super::exchange::Exchange;
 use super::relay::Answer;
+use super::tagging;
 use super::unasked::Unasked;
 use crate::chat::Usage;
-use crate::dialect::{StreamObserver, StreamOptions, StreamTranslator};
+use crate::dialect::response_id::Tag;
+use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
 use crate::error::Error;
 use crate::http::sse::events;
 
@@ -13,10 +15,20 @@ use crate::http::sse::events;
 const COMMENT: &[u8] = b":\n\n";
 
 pub(super) enum Passage {
-    /// They are watched and go on as they are, but for the usage where only we asked for it.
-    Through(Box<StreamObserver>, Option<Box<Unasked>>),
+    /// They are watched and go on as they are, but for this.
+    Through(Box<StreamObserver>, Change),
     /// They are turned into the caller's dialect.
     Translated(Box<StreamTranslator>),
+}
+
+/// What is changed of events that go on.
+pub(super) enum Change {
+    /// Nothing.
+    Nothing,
+    /// The usage, which only we asked for, is taken out.
+    Unasked(Box<Unasked>),
+    /// The ids of responses are marked.
+    Marked(Tag),
 }
 
 /// How far a stream is that has not begun for the caller.
@@ -36,8 +48,16 @@ impl Passage {
     pub(super) fn of(exchange: &Exchange<'_>, answer: &Answer<'_>) -> Self {
         let translation = &answer.translation;
         if translation.is_none() {
-            let unasked = (!translation.include_usage).then(|| Box::new(Unasked::new()));
-            return Self::Through(Box::new(StreamObserver::new(translation.from)), unasked);
+            let change = match translation.tag {
+                Some(tag) => Change::Marked(tag),
+                None if !translation.include_usage => Change::Unasked(Box::new(Unasked::new())),
+                None => Change::Nothing,
+            };
+            let observer = match translation.is_stored {
+                true => StreamObserver::of_stored(),
+                false => StreamObserver::new(translation.from),
+            };
+            return Self::Through(Box::new(observer), change);
         }
         let options = StreamOptions {
             created_s: exchange.created_s(),
@@ -57,9 +77,16 @@ impl Passage {
         is_sent: bool,
         count: &mut u64,
     ) -> Result<(), Error> {
-        if let Self::Through(observer, Some(unasked)) = self {
-            *count += unasked.take(whole, observer, text);
-            return Ok(());
+        match self {
+            Self::Through(observer, Change::Unasked(unasked)) => {
+                *count += unasked.take(whole, observer, text);
+                return Ok(());
+            }
+            Self::Through(observer, Change::Marked(tag)) => {
+                *count += tagging::take(whole, tag, observer, text);
+                return Ok(());
+            }
+            _ => {}
         }
         let mut events = events(whole).inspect(|_| *count += 1);
         match self {
@@ -117,11 +144,11 @@ impl Passage {
             Self::Through(observer, _) if is_closed && !observer.is_ended() && observer.error().is_none() => {
                 Err(Error::unusable_answer("its stream closed before its last event"))
             }
-            Self::Through(_, Some(unasked)) => {
+            Self::Through(_, Change::Unasked(unasked)) => {
                 unasked.end(pending, text);
                 Ok(())
             }
-            Self::Through(_, None) => {
+            Self::Through(_, _) => {
                 text.append(pending);
                 Ok(())
             }
@@ -156,6 +183,19 @@ impl Passage {
             Self::Through(observer, _) => observer.error().cloned().map(Error::upstream),
             Self::Translated(_) => None,
         }
+    }
+
+    /// Appends an error as the last event, where its place in the stream is part of it: where the caller speaks Responses.
+    /// `false`: any error event of the caller's does.
+    pub(super) fn fail(&self, error: &Error, text: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Through(observer, _) => match observer.next_number() {
+                Some(number) => dialect::encode_response_error(error, number, text),
+                None => return false,
+            },
+            Self::Translated(translator) => return translator.fail(error, text),
+        }
+        true
     }
 
     /// Tokens so far.

@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
 use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
+use crate::dialect::response_id::Tag;
 use crate::dialect::{self, Dialect, Echo};
 use crate::error::{Error, Kind, UpstreamError};
 use crate::http::{ResponseHead, encode};
@@ -34,12 +35,24 @@ pub(super) struct Translation {
     pub(super) dropped: Vec<String>,
     /// What the request says of its answer.
     pub(super) echo: Echo,
+    /// What the ids of responses are marked with on their way to the caller.
+    pub(super) tag: Option<Tag>,
+    /// It tells of a response that was made before: that this one failed is no failure of the request.
+    pub(super) is_stored: bool,
 }
 
 impl Translation {
     /// The answer passes through.
     pub(super) fn none(dialect: Dialect) -> Self {
-        Self { from: dialect, to: dialect, include_usage: true, dropped: Vec::new(), echo: Echo::default() }
+        Self {
+            from: dialect,
+            to: dialect,
+            include_usage: true,
+            dropped: Vec::new(),
+            echo: Echo::default(),
+            tag: None,
+            is_stored: false,
+        }
     }
 
     /// Whether it passes through.

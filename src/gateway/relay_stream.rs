@@ -319,7 +319,9 @@ impl<'a> Relay<'a> {
     fn break_off(&mut self, exchange: &mut Exchange<'_>, error: &Error) {
         let shape = exchange.error_shape();
         let text = &mut self.text;
-        exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
+        if !self.passage.fail(error, text) {
+            exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
+        }
         self.finish(exchange);
     }
 }

@@ -6,7 +6,7 @@ use super::compute::compute;
 use super::exchange::Exchange;
 use super::framing::BodyFraming;
 use super::relay::{Answer, pass, returned_head};
-use super::{Core, reply};
+use super::{Core, reply, tagging};
 use crate::chat::Usage;
 use crate::dialect::{self, AnswerLook, AnswerOptions, Operation};
 use crate::error::Error;
@@ -43,13 +43,23 @@ pub(super) async fn relay(
         true => {
             // One that ends by closing may have been cut at any byte.
             let is_framed = answer.head.framing != Framing::Close;
-            dialect::check_answer(answer.translation.from, &body, is_framed)?
+            checked(&answer, &body, is_framed)?
         }
         false => None,
     };
     exchange.status = answer.head.status;
+    tagging::mark(&mut body, answer.translation.tag.as_ref());
     answer.release(core, exchange.now());
     send(downstream, exchange, out, &body).await
+}
+
+fn checked(answer: &Answer<'_>, body: &[u8], is_framed: bool) -> Result<Option<Usage>, Error> {
+    if !answer.translation.is_stored {
+        return dialect::check_answer(answer.translation.from, body, is_framed);
+    }
+    let mut look = AnswerLook::of_stored();
+    look.push(body)?;
+    look.finish(body)
 }
 
 /// Whether it must be one JSON object. A 204 has no body, and events that nobody asked for are the caller's to judge.
@@ -89,7 +99,11 @@ async fn long(
     mut answer: Answer<'_>,
     (out, mut body): (Vec<u8>, Vec<u8>),
 ) -> Result<(), Error> {
-    let mut held = Held { look: AnswerLook::new(answer.translation.from), hold: core.net.budget.hold() };
+    let look = match answer.translation.is_stored {
+        true => AnswerLook::of_stored(),
+        false => AnswerLook::new(answer.translation.from),
+    };
+    let mut held = Held { look, hold: core.net.budget.hold() };
     let mut seen = 0;
     if is_checked(&answer) && held.may_hold(&answer, body.len()) {
         // So that it is not copied while it grows; what a provider announces is held before it is believed.
@@ -104,6 +118,7 @@ async fn long(
             answer.check_end()?;
             exchange.usage = held.look.finish(&body)?;
             exchange.status = answer.head.status;
+            tagging::mark(&mut body, answer.translation.tag.as_ref());
             answer.release(core, exchange.now());
             return send(downstream, exchange, out, &body).await;
         }
@@ -143,14 +158,16 @@ async fn passed_on(
     (mut out, mut body, seen): (Vec<u8>, Vec<u8>, usize),
     Held { look, hold }: Held,
 ) -> Result<(), Error> {
-    let framing = BodyFraming::of(answer.head.framing, exchange);
+    let mut tail = Tail::new(look);
+    tail.push(&body, body.len().saturating_sub(seen));
+    let marks_bytes = tagging::mark(&mut body, answer.translation.tag.as_ref());
+    let framing = match BodyFraming::of(answer.head.framing, exchange) {
+        BodyFraming::Length(length) => BodyFraming::Length(length.saturating_add(marks_bytes as u64)),
+        framing => framing,
+    };
     framing.begin(&mut out, exchange);
     exchange.status = answer.head.status;
-    let mut tail = Tail::new(look);
-    let mut at = 0;
     for piece in body.chunks(PIECE_BYTES_MAX) {
-        at += piece.len();
-        tail.push(piece, piece.len().min(at.saturating_sub(seen)));
         exchange.log_output(piece);
         framing.frame(&mut out, piece);
         out = pass(downstream, exchange, out).await?;

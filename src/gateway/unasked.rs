@@ -88,14 +88,14 @@ impl Unasked {
 }
 
 /// What stands before an event's own lines: comments, and empty lines.
-fn before(raw: &[u8]) -> &[u8] {
+pub(super) fn before(raw: &[u8]) -> &[u8] {
     let lines =
         raw.strip_suffix(b"\r\n").or_else(|| raw.get(..raw.len().saturating_sub(1))).unwrap_or_default();
     raw.get(..Boundary::new().last_end(lines)).unwrap_or_default()
 }
 
 /// Where `part`, a slice of `whole`, begins in it.
-fn offset_in(whole: &[u8], part: &[u8]) -> usize {
+pub(super) fn offset_in(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
 }
 

@@ -236,10 +236,11 @@ const MOVES: [(Move, &str); 5] = [
     (Move::Leg, "fallback"),
 ];
 
-const CLASSES: [(Class, &str); 5] = [
+const CLASSES: [(Class, &str); 6] = [
     (Class::Transient, "transient"),
     (Class::Limited, "limited"),
     (Class::Refused, "refused"),
+    (Class::Unknown, "unknown"),
     (Class::Elsewhere, "elsewhere"),
     (Class::Final, "final"),
 ];

@@ -60,7 +60,12 @@ pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
 }
 
 fn serves(key: &Key, model: &str) -> bool {
-    key.is_usable() && key.serves(model)
+    key.is_usable() && fits(key, model)
+}
+
+/// What is asked of a stored response names no model, and no list is asked.
+fn fits(key: &Key, model: &str) -> bool {
+    if model.is_empty() { key.enabled } else { key.serves(model) }
 }
 
 pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
@@ -117,8 +122,11 @@ pub(super) fn key_not_fitting(provider: &Provider, id: KeyId, model: &str, pin: 
 
 /// Names the keys that would serve the model if they had a value, and what each lacks.
 pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
-    let mut message = format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model));
-    let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && key.serves(model));
+    let mut message = match model {
+        "" => format!("no key of provider {} can be used", provider.name),
+        _ => format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model)),
+    };
+    let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && fits(key, model));
     for (_, key) in without_value().take(KEYS_NAMED_MAX) {
         message.push_str(&format!("; key {} has no value", key.name));
         if key.whence != Whence::Config {

@@ -19,7 +19,10 @@ pub(super) struct Legs<'a> {
 impl<'a> Legs<'a> {
     /// Errors: the name means no provider.
     pub(super) fn new(snapshot: &'a Snapshot, features: Features<'a>) -> Result<Self, Error> {
-        let primary = target::locate(snapshot, features.model, features.home)?;
+        let primary = match features.model.strip_suffix('/').filter(|_| features.operation.is_of_stored()) {
+            Some(name) => Target { provider: target::provider(snapshot, name)?, model: "" },
+            None => target::locate(snapshot, features.model, features.home)?,
+        };
         let provider = snapshot.providers.get(usize::from(primary.provider.0));
         let fallbacks = features
             .fallbacks

@@ -21,7 +21,7 @@ pub const ATTEMPTS_MAX: u32 = 256;
 /// What a request says that decides where it goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Features<'a> {
-    /// The model, as the caller names it.
+    /// The model, as the caller names it; of what is asked of a stored response, which names none, `provider/`.
     pub model: &'a str,
     /// The vendor whose path is called; `None`: nobody's.
     pub home: Option<&'a str>,
@@ -86,6 +86,9 @@ pub enum Class {
     Limited,
     /// Another key at once, and not this one again for this request: 401, 402, 403.
     Refused,
+    /// Another key at once, and not this one again for this request: 404 for a stored response, which another may know. The
+    /// caller is answered with it when none does.
+    Unknown,
     /// A fallback, and no retry: other statuses (404, 410), no place in the provider's queue, no connection free, an address
     /// that must not be connected to.
     Elsewhere,
@@ -326,7 +329,7 @@ impl<'a> Plan<'a> {
             _ if sight.now >= self.legs.features().deadline => End::Deadline,
             Class::Final if self.leg.number == 0 => End::Final,
             Class::Transient | Class::Limited => End::Retries,
-            Class::Refused => End::Keys,
+            Class::Refused | Class::Unknown => End::Keys,
             Class::Elsewhere | Class::Final => End::Fallbacks,
         };
         if matches!(self.end, End::Attempts | End::Deadline | End::Final) {
@@ -338,7 +341,7 @@ impl<'a> Plan<'a> {
                 self.limited.push((self.last.key, failed.retry_after.unwrap_or_default()));
                 self.rotate(sight)
             }
-            Class::Refused => {
+            Class::Refused | Class::Unknown => {
                 self.refused.push((self.leg.id, self.last.key));
                 self.rotate(sight)
             }
@@ -347,7 +350,7 @@ impl<'a> Plan<'a> {
         if here.is_some() {
             return here;
         }
-        let is_rotating = matches!(failed.class, Class::Limited | Class::Refused);
+        let is_rotating = matches!(failed.class, Class::Limited | Class::Refused | Class::Unknown);
         if is_rotating && self.least_bad(sight, true).is_some() {
             self.left.push((self.leg.number, self.limited.clone()));
         }

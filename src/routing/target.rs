@@ -38,6 +38,14 @@ pub fn locate<'a>(snapshot: &Snapshot, name: &'a str, home: Option<&str>) -> Res
     }
 }
 
+/// The provider of this name, whatever the case. Errors: the config has none.
+pub fn provider(snapshot: &Snapshot, name: &str) -> Result<ProviderId, Error> {
+    position(snapshot, name).ok_or_else(|| {
+        let message = format!("provider {} is not configured ({})", quoted(name), provider_names(snapshot));
+        Error::new(Kind::ProviderNotConfigured, message)
+    })
+}
+
 /// The provider of a target. Errors: this version does not serve it; `name` is what the caller asked for.
 pub fn served<'s>(snapshot: &'s Snapshot, target: &Target<'_>, name: &str) -> Result<&'s Provider, Error> {
     let provider = snapshot.providers.get(usize::from(target.provider.0));

@@ -233,7 +233,7 @@ fn a_browser_that_asks_first_is_told_what_its_page_may_send() {
             (CHAT, "POST, OPTIONS"),
             (MESSAGES, "POST, OPTIONS"),
             ("/v1/models", "GET, HEAD, OPTIONS"),
-            ("*", "GET, HEAD, POST, OPTIONS"),
+            ("*", "GET, HEAD, POST, DELETE, OPTIONS"),
         ] {
             let fields = format!(
                 "origin: {PAGE}\r\naccess-control-request-method: POST\r\naccess-control-request-headers: \
@@ -280,9 +280,11 @@ fn options_without_a_page_names_the_methods() {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = node(&upstream, driver, json!([PAGE]));
         let mut caller = Caller::new(&node);
-        for (path, allow) in
-            [(CHAT, "POST, OPTIONS"), ("/metrics", "GET, HEAD, OPTIONS"), ("*", "GET, HEAD, POST, OPTIONS")]
-        {
+        for (path, allow) in [
+            (CHAT, "POST, OPTIONS"),
+            ("/metrics", "GET, HEAD, OPTIONS"),
+            ("*", "GET, HEAD, POST, DELETE, OPTIONS"),
+        ] {
             for fields in ["", "access-control-request-method: POST\r\n", "content-length: 2\r\n"] {
                 let body = if fields.starts_with("content") { "{}" } else { "" };
                 caller.send(asked("OPTIONS", path, fields) + body);

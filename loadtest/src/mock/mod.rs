@@ -11,10 +11,11 @@
 //! | `POST /v1/messages` | Anthropic's, whole or streamed |
 //! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
 //! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
+//! | `POST /v1/responses`, and what is asked of a stored one | OpenAI's; each key knows its own |
 //! | `GET /v1/models` | Anthropic's list when `anthropic-version` or `x-api-key` is there, else OpenAI's |
 //! | `GET /mock/requests` | counters, the last request (`head`, `headers`, `body`) and up to 16 recent ones |
 //! | `GET /mock/aborted` | `{"aborted": n}`: connections that the peer closed in the middle of an answer |
-//! | `POST /mock/reset` | counters and recent requests begin anew |
+//! | `POST /mock/reset` | counters, recent requests and stored responses begin anew |
 //!
 //! A request scripts its own answer by words (see [`settings::Script`]): a last user text such as
 //! `mock: status=429 delay_ms=200`, or a model such as `mock:status=429,delay_ms=200`. Tokens are words between
@@ -28,6 +29,7 @@ pub mod capture;
 pub mod connection;
 pub mod gemini;
 pub mod openai;
+pub mod responses;
 pub mod settings;
 pub mod tap;
 
@@ -43,6 +45,7 @@ use serde_json::json;
 use answer::Plan;
 use call::{Call, Dialect, Refusal};
 use capture::Ledger;
+use responses::Responses;
 use settings::Settings;
 
 /// Everything that the connections of one mock share; they all live on one thread.
@@ -55,6 +58,8 @@ pub struct Mock {
     memo: RefCell<Option<(Dialect, Bytes, Rc<Plan>)>>,
     /// The errors due by `error_rate`, in requests; one is answered whenever it reaches 1.
     errors_due: RefCell<f64>,
+    /// The responses that were made.
+    responses: RefCell<Responses>,
 }
 
 impl Mock {
@@ -65,6 +70,7 @@ impl Mock {
             ledger: RefCell::default(),
             memo: RefCell::default(),
             errors_due: RefCell::default(),
+            responses: RefCell::default(),
         }
     }
 
@@ -94,6 +100,7 @@ impl Mock {
             }
             (&Method::POST, "/mock/reset") => {
                 *self.ledger.borrow_mut() = Ledger::default();
+                *self.responses.borrow_mut() = Responses::default();
                 Rc::new(Plan::json(200, &[], &json!({})))
             }
             _ => Rc::new(unknown_path(headers, method, path)),

@@ -21,7 +21,7 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
             answer.finish(content);
         }
         Dialect::Gemini => super::gemini::stream(sse, content),
-        Dialect::Responses => {}
+        Dialect::Responses => super::responses::stream(sse, content),
         Dialect::Anthropic => {
             let mut answer = AnthropicAnswer::default();
             each_event(sse, |data| answer.event(data));
@@ -190,14 +190,15 @@ impl OpenAiAnswer {
     }
 }
 
-fn append(text: &mut Option<String>, more: Option<Text<'_>>) {
+/// Appends what came, if it did.
+pub(super) fn append(text: &mut Option<String>, more: Option<Text<'_>>) {
     if let Some(more) = more {
         text.get_or_insert_default().push_str(&more.0);
     }
 }
 
 /// The part with this index, made when it is new; `None` past the bound.
-fn part<T: Default>(parts: &mut Vec<(u64, T)>, index: u64) -> Option<&mut T> {
+pub(super) fn part<T: Default>(parts: &mut Vec<(u64, T)>, index: u64) -> Option<&mut T> {
     let at = match parts.iter().position(|(at, _)| *at == index) {
         Some(at) => at,
         None if parts.len() < PARTS_MAX => {

@@ -1,0 +1,174 @@
+//! Stored responses: asked for again, deleted, cancelled, their input listed
+//! (<https://platform.openai.com/docs/api-reference/responses/get>). No model is named, so that the id says which provider and
+//! key is asked; where it does not, the caller's header, the path's vendor or the config does, and the provider's keys are
+//! tried while they answer that there is no such response. Attempts are made as for a conversation.
+
+use std::rc::Rc;
+
+use super::asked::{Asked, Wanted};
+use super::exchange::Exchange;
+use super::failure::{self, Failure};
+use super::outgoing::{self, Caller};
+use super::relay::Translation;
+use super::tag::{self, Origin};
+use super::{Core, attempt, chat, skip_body};
+use crate::config::snapshot::{ProviderId, Snapshot};
+use crate::dialect::response_id::Tag;
+use crate::dialect::{Dialect, Operation};
+use crate::error::{Error, Kind};
+use crate::http::Method;
+use crate::net::server::{Downstream, Request};
+use crate::provider::RESPONSE_ID;
+use crate::routing::plan::{Attempt, Features, Pin};
+use crate::routing::target;
+
+/// Longest id that is asked for, bytes.
+const ID_BYTES_MAX: usize = 1_024;
+/// The header by which a caller says which provider an id is of that does not say so itself.
+const PROVIDER_FIELD: &str = "x-model-provider";
+
+/// Serves one request about a stored response.
+pub(super) async fn serve(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    operation: Operation,
+) -> Result<(), Error> {
+    skip_body(downstream, request, exchange).await?;
+    exchange.stream = operation == Operation::ResponsesRetrieve && wants_stream(request.query());
+    exchange.activate();
+    let wanted = Wanted::of(request, exchange.noted.api_key_id, exchange.noted.api_key)?;
+    let snapshot = exchange.snapshot.clone();
+    let id = exchange.route.and_then(|route| route.parameter(request.path())).unwrap_or_default();
+    if id.len() > ID_BYTES_MAX {
+        let message = format!("response_id is longer than {ID_BYTES_MAX} bytes, as no provider's is");
+        return Err(Error::new(Kind::InvalidRequest, message).with_param("response_id"));
+    }
+    let (bare, number) = Tag::split(&id).map_or((&*id, None), |(bare, number)| (bare, Some(number)));
+    let origin = match number.and_then(|number| tag::origin(&snapshot, number)) {
+        Some(origin) => origin,
+        None => Origin { provider: provider(request, exchange, &snapshot, operation)?, key: None },
+    };
+    let asked = Asked::stored(operation, bare.to_owned());
+    let (name, key_id) = tag::names(&snapshot, origin).ok_or_else(failure::no_provider)?;
+    let model = format!("{name}/");
+    let features = Features {
+        model: &model,
+        home: None,
+        operation,
+        dialect: Dialect::Responses,
+        pin: wanted.as_ref().map(Wanted::pin).or(key_id.map(Pin::Id)),
+        session: None,
+        fallbacks: Some(&[]),
+        deadline: exchange.deadline,
+        record: exchange.logs(),
+    };
+    let health = Rc::clone(&exchange.health);
+    chat::attempts(core, downstream, request, exchange, &asked, (&snapshot, features, &*health)).await
+}
+
+/// Whether the answer is to be a stream (<https://platform.openai.com/docs/api-reference/responses/get>).
+fn wants_stream(query: Option<&[u8]>) -> bool {
+    query.unwrap_or_default().split(|byte| *byte == b'&').any(|parameter| parameter == b"stream=true")
+}
+
+/// The provider of an id that does not say it. Errors: nobody can say.
+fn provider(
+    request: &Request,
+    exchange: &Exchange<'_>,
+    snapshot: &Snapshot,
+    operation: Operation,
+) -> Result<ProviderId, Error> {
+    let field = request.field(PROVIDER_FIELD).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
+    let named = field.map(String::from_utf8_lossy);
+    let home = exchange.route.and_then(|route| route.home);
+    if let Some(name) = named.as_deref().or(home) {
+        return target::provider(snapshot, name);
+    }
+    let serving = (0..).map(ProviderId).zip(&snapshot.providers);
+    let mut serving = serving.filter(|(_, provider)| provider.way(Dialect::Responses, operation).is_some());
+    match (serving.next(), serving.next()) {
+        (Some((id, _)), None) => Ok(id),
+        (None, _) => Err(unknown("no configured provider keeps responses")),
+        (Some(_), Some(_)) => Err(unknown(
+            "the id does not say which provider's it is, and several keep responses: name one by x-model-provider, or ask \
+             with the id as this gateway gave it",
+        )),
+    }
+}
+
+fn unknown(message: &'static str) -> Error {
+    Error::new(Kind::ProviderNotConfigured, message).with_param(PROVIDER_FIELD)
+}
+
+/// Makes the attempt that `exchange` was told of, up to the caller's answer.
+pub(super) async fn make(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    (operation, id): (Operation, &str),
+    attempt: &Attempt<'_>,
+) -> Result<(), Failure> {
+    let snapshot = exchange.snapshot.clone();
+    let provider =
+        snapshot.providers.get(usize::from(attempt.provider.0)).ok_or_else(failure::no_provider)?;
+    let (dialect, _, target) =
+        provider.way(Dialect::Responses, operation).ok_or_else(failure::no_provider)?;
+    let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
+    let method = exchange.route.map_or(Method::Get, |route| route.method);
+    let target = with_query(outgoing::with_name(target, RESPONSE_ID, id)?.into_owned(), request.query());
+    let caller = Caller { request, same_dialect: true, nominates: exchange.noted.nominates };
+    let head = outgoing::head(method, &target, provider, key, dialect, Some(caller));
+    let translation =
+        Translation { tag: Some(tag::of(provider, key)), is_stored: true, ..Translation::none(dialect) };
+    let outgoing = match method {
+        Method::Post => outgoing::whole(head, Vec::new()),
+        _ => outgoing::bodyless(head),
+    };
+    let to = (provider, provider.origin_of(key));
+    let sent = attempt::send(core, downstream, exchange, to, outgoing, translation).await;
+    sent.map_err(|failure| failure::named(failure, provider))
+}
+
+/// The caller's query behind the target's own, as it was sent.
+fn with_query(mut target: String, query: Option<&[u8]>) -> String {
+    // A target is visible ASCII.
+    let query = query.and_then(|query| std::str::from_utf8(query).ok()).filter(|query| !query.is_empty());
+    if let Some(query) = query {
+        target.push(if target.contains('?') { '&' } else { '?' });
+        target.push_str(query);
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_passes_behind_what_the_target_has() {
+        for (target, query, expected) in [
+            ("/a", None, "/a"),
+            ("/a", Some(""), "/a"),
+            ("/a", Some("stream=true&starting_after=3"), "/a?stream=true&starting_after=3"),
+            ("/a?v=1", Some("include[]=x%20y"), "/a?v=1&include[]=x%20y"),
+        ] {
+            assert_eq!(with_query(target.to_owned(), query.map(str::as_bytes)), expected);
+        }
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_by_the_query() {
+        for (query, expected) in [
+            (None, false),
+            (Some("stream=true"), true),
+            (Some("starting_after=1&stream=true"), true),
+            (Some("stream=false"), false),
+            (Some("xstream=true"), false),
+        ] {
+            assert_eq!(wants_stream(query.map(str::as_bytes)), expected, "{query:?}");
+        }
+    }
+}
