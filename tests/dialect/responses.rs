@@ -298,3 +298,27 @@ fn broken_inputs_never_panic() {
         });
     }
 }
+
+/// Whole and streamed, an answer says how it was asked for.
+#[test]
+fn an_answer_repeats_its_requests_settings() {
+    let request = br#"{"input":"x","instructions":"Be kind.","temperature": 0.70,"tools":[ {"type":"function","name":"f"} ],"max_output_tokens":9}"#;
+    let (caller, provider) = (Dialect::Responses, Dialect::Anthropic);
+    let sent =
+        translate_request(caller, provider, Operation::Responses, request, "m", Quirks::COMPATIBLE).unwrap();
+    let options = AnswerOptions { echo: sent.echo.clone(), ..AnswerOptions::default() };
+    let body = br#"{"id":"a","model":"m","content":[],"stop_reason":"end_turn","usage":{"output_tokens":1}}"#;
+    let whole = translate_response(provider, caller, body, &options).unwrap().body;
+    let mut streamed = Vec::new();
+    let mut translator = StreamTranslator::new(provider, caller, StreamOptions::default()).echoing(sent.echo);
+    let start = br#"{"type":"message_start","message":{"id":"a","model":"m"}}"#;
+    translator.push(None, start, &mut streamed).unwrap();
+    let created = super::events(&streamed).remove(0).1;
+    let created: Value = serde_json::from_slice(&created).unwrap();
+    for response in [&serde_json::from_slice::<Value>(&whole).unwrap(), &created["response"]] {
+        assert_eq!(response["instructions"], "Be kind.");
+        assert_eq!(response["temperature"], 0.7);
+        assert_eq!(response["tools"][0]["name"], "f");
+        assert_eq!((&response["max_output_tokens"], &response["top_p"]), (&9.into(), &Value::Null));
+    }
+}

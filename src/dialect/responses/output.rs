@@ -232,11 +232,12 @@ impl Frame<'_> {
         body.text_or_null("service_tier", self.service_tier.map(service_tier_word));
         body.raw("store", Raw("false"));
         body.raw("truncation", Raw(r#""disabled""#));
+        echo::write(&mut body, self.settings);
+        // At the end, where a watcher of a long answer looks for it.
         match &self.usage {
             Some(usage) => usage::write(body.field("usage"), usage),
             None => body.raw("usage", NULL),
         }
-        echo::write(&mut body, self.settings);
         body.end();
     }
 }
