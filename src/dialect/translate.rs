@@ -2,6 +2,8 @@
 
 mod embeddings;
 
+use std::borrow::Cow;
+
 use super::dropped::bounded_names;
 use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, responses};
 use crate::chat::{Event, Usage};
@@ -150,7 +152,10 @@ pub fn translate_response(
             None => responses::answer::decode(body),
         },
     };
-    let response = decoded.map_err(|error| unusable(&error))?;
+    let mut response = decoded.map_err(|error| unusable(&error))?;
+    if response.model.is_empty() {
+        response.model = Cow::Borrowed(&options.model);
+    }
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
