@@ -197,8 +197,7 @@ impl Decoder {
             Self::Anthropic { decoder, event } => {
                 event.clear();
                 event.extend_from_slice(data);
-                let Some(event) = decoder.decode(event)? else { return Ok(()) };
-                sink(event, decoder.usage())
+                decoder.decode(data, event, sink)
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
             Self::Responses(decoder) => decoder.decode(data, sink),
