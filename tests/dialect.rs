@@ -18,6 +18,8 @@ mod behaviour;
 mod gemini;
 #[path = "dialect/messages.rs"]
 mod messages;
+#[path = "dialect/responses.rs"]
+mod responses_api;
 
 const CREATED_S: u64 = 1_700_000_000;
 

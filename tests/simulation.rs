@@ -250,7 +250,8 @@ impl<'w> Simulation<'w> {
         request.legs.insert(attempt.leg);
         assert!(!request.refused.contains(&(attempt.provider, attempt.key)), "a refused key again");
         let mut running = self.view.begin(attempt.provider, attempt.key, self.now);
-        running.as_mut().expect("a key that is there").sent(self.now);
+        assert!(running.is_some(), "a key that is not there");
+        running.iter_mut().for_each(|running| running.sent(self.now));
         let at = self.now - self.began;
         let end = self.world.end(attempt.provider, attempt.key, at, &mut self.random);
         let after = match end {

@@ -104,7 +104,10 @@ impl Operation {
     pub fn is_of_stored(self) -> bool {
         matches!(
             self,
-            Self::ResponsesRetrieve | Self::ResponsesDelete | Self::ResponsesCancel | Self::ResponsesInputItems
+            Self::ResponsesRetrieve
+                | Self::ResponsesDelete
+                | Self::ResponsesCancel
+                | Self::ResponsesInputItems
         )
     }
 

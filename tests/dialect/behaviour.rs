@@ -42,9 +42,8 @@ fn requests() {
         let body = fixture.body.unwrap().get();
         let mut shown = String::new();
         for (name, to, model, quirks) in TARGETS {
-            let translate = || {
-                translate_request(fixture.from, to, Operation::Chat, body.as_bytes(), model, quirks)
-            };
+            let translate =
+                || translate_request(fixture.from, to, Operation::Chat, body.as_bytes(), model, quirks);
             let told = translate();
             assert_eq!(told, translate(), "{case} for {name}: not the same twice");
             shown.push_str(&format!("# {name}: {model}\n{}", request_shown(&told)));
@@ -131,7 +130,10 @@ fn said_by(dialect: Dialect, usage: Usage) -> Usage {
 
 fn fixture<'a>(case: &str, file: &'a [u8]) -> Fixture<'a> {
     let fixture: Fixture<'a> = serde_json::from_slice(file).unwrap_or_else(|error| panic!("{case}: {error}"));
-    assert!(fixture.source.iter().all(|one| one.starts_with("https://")) && !fixture.source.is_empty(), "{case}");
+    assert!(
+        fixture.source.iter().all(|one| one.starts_with("https://")) && !fixture.source.is_empty(),
+        "{case}"
+    );
     fixture
 }
 

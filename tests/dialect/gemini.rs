@@ -3,6 +3,7 @@
 //! <https://ai.google.dev/gemini-api/docs/function-calling>, <https://ai.google.dev/gemini-api/docs/thought-signatures>,
 //! <https://ai.google.dev/api/embeddings> and <https://platform.openai.com/docs/api-reference/embeddings>.
 
+use corelane::chat::Usage;
 use corelane::dialect::Encoded;
 use corelane::error::Error;
 use corelane::http::sse;

@@ -280,9 +280,11 @@ fn options_without_a_page_names_the_methods() {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = node(&upstream, driver, json!([PAGE]));
         let mut caller = Caller::new(&node);
-        for (path, allow) in
-            [(CHAT, "POST, OPTIONS"), ("/metrics", "GET, HEAD, OPTIONS"), ("*", "GET, HEAD, POST, DELETE, OPTIONS")]
-        {
+        for (path, allow) in [
+            (CHAT, "POST, OPTIONS"),
+            ("/metrics", "GET, HEAD, OPTIONS"),
+            ("*", "GET, HEAD, POST, DELETE, OPTIONS"),
+        ] {
             for fields in ["", "access-control-request-method: POST\r\n", "content-length: 2\r\n"] {
                 let body = if fields.starts_with("content") { "{}" } else { "" };
                 caller.send(asked("OPTIONS", path, fields) + body);

@@ -291,6 +291,8 @@ fn a_hang_up_in_a_drain_changes_nothing() {
         half.send("GET /health HTTP/1.1\r\nhost: te");
         (0..4).for_each(|_| assert_eq!(Caller::new(&node).get("/health").status, 200));
         node.signal("TERM");
+        let drains = |line: &String| line.contains("draining");
+        eventually("the drain has begun", || node.said().iter().any(drains).then_some(()));
         node.signal("HUP");
         eventually("it says so", || {
             node.said().iter().any(|line| line.contains("HUP: the node is draining")).then_some(())

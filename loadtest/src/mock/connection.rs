@@ -45,7 +45,8 @@ pub async fn serve(stream: TcpStream, mock: Rc<Mock>) {
         let plan = if path.starts_with("/v1/responses") {
             Rc::new(mock.answer_responses(&head.method, &head.uri, &head.headers, &body))
         } else {
-            mock.answer(&head.method, (path, head.uri.query().unwrap_or_default()), &head.headers, body)
+            let path = (path, head.uri.query().unwrap_or_default());
+            mock.answer(&head.method, path, &head.headers, body)
         };
         let closes =
             plan.closes || head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");

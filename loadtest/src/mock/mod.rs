@@ -9,9 +9,9 @@
 //! |---|---|
 //! | `POST /v1/chat/completions` | OpenAI's, whole or streamed |
 //! | `POST /v1/messages` | Anthropic's, whole or streamed |
-//! | `POST /v1/responses`, and what is asked of a stored one | OpenAI's; each key knows its own |
 //! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
 //! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
+//! | `POST /v1/responses`, and what is asked of a stored one | OpenAI's; each key knows its own |
 //! | `GET /v1/models` | Anthropic's list when `anthropic-version` or `x-api-key` is there, else OpenAI's |
 //! | `GET /mock/requests` | counters, the last request (`head`, `headers`, `body`) and up to 16 recent ones |
 //! | `GET /mock/aborted` | `{"aborted": n}`: connections that the peer closed in the middle of an answer |

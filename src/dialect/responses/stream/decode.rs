@@ -226,7 +226,7 @@ impl Decoder {
         if words.is_empty() {
             return Ok(());
         }
-        if !self.thought.as_ref().is_some_and(|thought| thought.output_index == output_index) {
+        if self.thought.as_ref().is_none_or(|thought| thought.output_index != output_index) {
             self.begin_thought(output_index);
         }
         let usage = self.usage();
