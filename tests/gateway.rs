@@ -91,6 +91,8 @@ mod reload_watch;
 mod resend;
 #[path = "gateway/responses.rs"]
 mod responses;
+#[path = "gateway/responses_translated.rs"]
+mod responses_translated;
 #[path = "gateway/retries.rs"]
 mod retries;
 #[path = "gateway/review.rs"]

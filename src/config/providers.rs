@@ -84,11 +84,9 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     if entry.is_some() && matches!(at.node.value, Value::Object(_)) {
         check_keys(at, key_less, reading);
     }
-    let operations = entry.map(|_| operations::allowed(custom.as_ref(), reading.report)).unwrap_or_default();
-    let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
     let quirks = entry.map_or(Quirks::COMPATIBLE, |entry| quirks(entry, custom.as_ref()));
-    let is_on_openai = custom.is_some() && entry.is_some_and(|entry| entry.quirks.is_openai);
-    let operations = operations::spoken(operations, !is_on_openai || quirks.responses);
+    let operations = entry.map(|entry| allowed(entry, quirks, custom.as_ref(), reading)).unwrap_or_default();
+    let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
     if !is_later {
         let first = keys.iter().find_map(|key| key.place.as_deref()).filter(|_| !has_base_url);
@@ -126,6 +124,18 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         on_client_gone,
         fallbacks: Vec::new(), // by `fallbacks`, which wants all names
     }
+}
+
+/// What it may be asked for: by the file, and of a custom provider on OpenAI's words what it is said to speak.
+fn allowed(
+    entry: &Entry,
+    quirks: Quirks,
+    custom: Option<&At<'_>>,
+    reading: &mut Reading<'_, '_>,
+) -> Operations {
+    let operations = operations::allowed(custom, reading.report);
+    let may_lack_responses = custom.is_some() && entry.quirks.is_openai;
+    operations::spoken(operations, !may_lack_responses || quirks.responses)
 }
 
 /// Those of the table; what a custom provider has behind OpenAI's words is seldom OpenAI.
