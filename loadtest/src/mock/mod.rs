@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `POST /v1/chat/completions` | OpenAI's, whole or streamed |
 //! | `POST /v1/messages` | Anthropic's, whole or streamed |
+//! | `POST /v1/embeddings`, `/v1/moderations`, `/v1/completions` | OpenAI's |
+//! | `POST /v1/messages/count_tokens` | Anthropic's |
 //! | `GET /v1/models` | Anthropic's list when `anthropic-version` or `x-api-key` is there, else OpenAI's |
 //! | `GET /mock/requests` | counters, the last request (`head`, `headers`, `body`) and up to 16 recent ones |
 //! | `GET /mock/aborted` | `{"aborted": n}`: connections that the peer closed in the middle of an answer |
@@ -25,6 +27,7 @@ pub mod call;
 pub mod capture;
 pub mod connection;
 pub mod openai;
+pub mod others;
 pub mod settings;
 pub mod tap;
 
@@ -40,6 +43,7 @@ use serde_json::json;
 use answer::Plan;
 use call::{Call, Dialect, Refusal};
 use capture::Ledger;
+use others::Other;
 use settings::Settings;
 
 /// Everything that the connections of one mock share; they all live on one thread.
@@ -81,6 +85,7 @@ impl Mock {
                 *self.ledger.borrow_mut() = Ledger::default();
                 Rc::new(Plan::json(200, &[], &json!({})))
             }
+            (&Method::POST, path) if Other::at(path).is_some() => Rc::new(self.other(path, headers, &body)),
             _ => Rc::new(unknown_path(headers, method, path)),
         }
     }
@@ -104,6 +109,13 @@ impl Mock {
         });
         *self.memo.borrow_mut() = Some((dialect, body, plan.clone()));
         plan
+    }
+
+    fn other(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Plan {
+        let Some(other) = Other::at(path) else { return unknown_path(headers, &Method::POST, path) };
+        let answer = call::authorize(other.dialect(), headers)
+            .and_then(|()| other.answer(body, &self.settings.script));
+        answer.unwrap_or_else(|refusal| refuse(other.dialect(), &refusal))
     }
 
     fn error_is_due(&self) -> bool {
