@@ -45,6 +45,11 @@ fn the_table_of_python_packages() {
 }
 
 #[test]
+fn the_table_of_npm_packages() {
+    in_the_table(&Sdks::node, "table.cjs", "");
+}
+
+#[test]
 fn what_is_asked_beside_conversations() {
     in_the_table(&Sdks::python, "operations.py", "");
 }
@@ -84,12 +89,9 @@ fn table_config(mock: &Mock) -> Value {
     let mut config = json!({ "providers": {} });
     for name in served() {
         let models: &[&str] = match name {
-            "openai" => &[
-                "gpt-4o-mini",
-                "text-embedding-3-small",
-                "omni-moderation-latest",
-                "gpt-3.5-turbo-instruct",
-            ],
+            "openai" => {
+                &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]
+            }
             "anthropic" => &["claude-sonnet-4-20250514"],
             _ => &["gemini-2.5-flash", "gemini-embedding-001"],
         };
