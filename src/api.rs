@@ -1,6 +1,8 @@
 //! The table of paths: which dialect a caller speaks there, which operation it asks for, whose errors it expects.
-//! Paths are compared byte for byte, never decoded: an escaped or dotted spelling of a route is not that route. Only the
-//! name of a model that ends a path is decoded.
+//! Paths are compared byte for byte, never decoded: an escaped or dotted spelling of a route is not that route. Only what
+//! stands for a path's one parameter, a model's name or an id, is decoded.
+
+use std::borrow::Cow;
 
 use crate::dialect::{Dialect, Operation};
 use crate::http::Method;
@@ -36,7 +38,8 @@ pub enum Surface {
 /// One row of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The path, and its label in metrics. [`MODEL`] at its end stands for a model's name.
+    /// The path, and its label in metrics. One name in braces may stand in it for what differs: [`MODEL`] for a model's
+    /// name, which may hold slashes, any other for one segment.
     pub path: &'static str,
     /// The one method it takes (a GET route takes HEAD as well).
     pub method: Method,
@@ -46,13 +49,31 @@ pub struct Route {
     pub surface: Surface,
     /// The provider that a bare model name means here; `None`: the one that lists it.
     pub home: Option<&'static str>,
+    /// Where in the path its parameter stands, braces included; empty, at the path's end: it has none.
+    parameter: (usize, usize),
 }
 
-/// What ends a path with a model's name.
+/// What stands in a path for a model's name.
 pub const MODEL: &str = "{model}";
 
 const OPENAI: Option<&str> = Some("openai");
 const ANTHROPIC: Option<&str> = Some("anthropic");
+const GEMINI: Option<&str> = Some("gemini");
+
+/// Where the braces of a path begin and end.
+const fn parameter_in(path: &str) -> (usize, usize) {
+    let bytes = path.as_bytes();
+    let (mut start, mut at) = (bytes.len(), 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'{' => start = at,
+            b'}' => return (start, at + 1),
+            _ => {}
+        }
+        at += 1;
+    }
+    (start, start)
+}
 
 /// A row for each place where callers speak OpenAI's dialect: a prefix, its error bodies, its home. A library's prefix is
 /// nobody's home: bare names there mean what they mean at `/v1` (compat.md 2.7 names no other).
@@ -71,6 +92,7 @@ macro_rules! openai {
             endpoint: $endpoint,
             surface: Surface::$surface,
             home: $home,
+            parameter: parameter_in(concat!($prefix, $path)),
         }),*]
     };
 }
@@ -84,6 +106,17 @@ macro_rules! anthropic {
     };
 }
 
+/// The same for Gemini's; a library's prefix with the vendor's behind it is the vendor's home, as for Anthropic's.
+macro_rules! gemini {
+    ($method:ident, $path:literal, $endpoint:expr) => {
+        openai!($method, $path, $endpoint,
+            "/genai/v1beta" Gemini GEMINI, "/genai/v1" Gemini GEMINI,
+            "/litellm/genai/v1beta" Gemini GEMINI, "/litellm/genai/v1" Gemini GEMINI,
+            "/langchain/genai/v1beta" Gemini GEMINI, "/langchain/genai/v1" Gemini GEMINI,
+            "/pydanticai/genai/v1beta" Gemini GEMINI, "/pydanticai/genai/v1" Gemini GEMINI)
+    };
+}
+
 const fn open_ai(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::OpenAi)
 }
@@ -92,12 +125,17 @@ const fn claude(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::Anthropic)
 }
 
-const fn own(path: &'static str, endpoint: Endpoint) -> Route {
-    Route { path, method: Method::Get, endpoint, surface: Surface::Native, home: None }
+const fn google(operation: Operation) -> Endpoint {
+    Endpoint::Inference(operation, Dialect::Gemini)
 }
 
-/// Every route that this version has, in groups, the most used first.
-static ROUTES: [&[Route]; 11] = [
+const fn own(path: &'static str, endpoint: Endpoint) -> Route {
+    let parameter = parameter_in(path);
+    Route { path, method: Method::Get, endpoint, surface: Surface::Native, home: None, parameter }
+}
+
+/// The routes without a parameter, in groups, the most used first.
+static EXACT: &[&[Route]] = &[
     openai!(Post, "/chat/completions", open_ai(Operation::Chat)),
     anthropic!(Post, "/messages", claude(Operation::Chat)),
     openai!(Post, "/embeddings", open_ai(Operation::Embedding)),
@@ -106,20 +144,32 @@ static ROUTES: [&[Route]; 11] = [
     anthropic!(Post, "/messages/count_tokens", claude(Operation::CountTokens)),
     openai!(Get, "/models", Endpoint::Models(Dialect::OpenAi)),
     anthropic!(Get, "/models", Endpoint::Models(Dialect::Anthropic)),
+    gemini!(Get, "/models", Endpoint::Models(Dialect::Gemini)),
     &[own("/health", Endpoint::Health), own("/metrics", Endpoint::Metrics)],
+];
+
+/// Those with one. Where a path is one of several, the first is meant: what has text behind its parameter stands before
+/// what has none.
+static OPEN: &[&[Route]] = &[
+    gemini!(Post, "/models/{model}:generateContent", google(Operation::Chat)),
+    gemini!(Post, "/models/{model}:streamGenerateContent", google(Operation::ChatStream)),
+    gemini!(Post, "/models/{model}:countTokens", google(Operation::CountTokens)),
+    gemini!(Post, "/models/{model}:embedContent", google(Operation::Embedding)),
+    gemini!(Post, "/models/{model}:batchEmbedContents", google(Operation::EmbeddingBatch)),
     openai!(Get, "/models/{model}", Endpoint::Model(Dialect::OpenAi)),
     anthropic!(Get, "/models/{model}", Endpoint::Model(Dialect::Anthropic)),
+    gemini!(Get, "/models/{model}", Endpoint::Model(Dialect::Gemini)),
 ];
 
 /// All of them.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().copied().flatten()
+    EXACT.iter().chain(OPEN).copied().flatten()
 }
 
 /// The route of a path, whatever the method.
 pub fn find(path: &[u8]) -> Option<&'static Route> {
-    let exact = routes().find(|route| route.path.as_bytes() == path);
-    exact.or_else(|| routes().find(|route| route.model(path).is_some()))
+    let exact = EXACT.iter().copied().flatten().find(|route| route.path.as_bytes() == path);
+    exact.or_else(|| OPEN.iter().copied().flatten().find(|route| route.named(path).is_some()))
 }
 
 /// Prefixes of libraries, each with the vendors' paths behind it (compat.md 2.7).
@@ -172,19 +222,41 @@ impl Route {
         }
     }
 
-    /// The model that `path` names, when the route ends with one: percent-escapes undone (RFC 3986 §2.1), slashes its own.
-    /// `None`: it is another path, or names none: text that is empty, not UTF-8, holds a control character, or has a
-    /// segment that is empty or of dots.
+    /// The model that `path` names, when the route has a place for one: percent-escapes undone once (RFC 3986 §2.1), slashes
+    /// and colons its own. `None`: it is another path, or names none: text that is empty, not UTF-8, holds a control
+    /// character, or has a segment that is empty or of dots.
     pub fn model(&self, path: &[u8]) -> Option<String> {
-        let stem = self.path.strip_suffix(MODEL)?;
-        let name = unescaped(path.strip_prefix(stem.as_bytes())?)?;
-        let is_plain = name.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+        if self.names_model() { self.parameter(path) } else { None }
+    }
+
+    /// What `path` has in the place of the route's parameter, decoded like a model's name; one that is no model's is one
+    /// segment, in which no slash is hidden either.
+    pub fn parameter(&self, path: &[u8]) -> Option<String> {
+        self.named(path).map(Cow::into_owned)
+    }
+
+    /// Whether its parameter is a model's name.
+    fn names_model(&self) -> bool {
+        self.path.get(self.parameter.0..self.parameter.1) == Some(MODEL)
+    }
+
+    /// The same, borrowed where nothing is escaped.
+    fn named<'p>(&self, path: &'p [u8]) -> Option<Cow<'p, str>> {
+        let own = self.path.as_bytes();
+        let (start, end) = self.parameter;
+        let behind = path.strip_prefix(own.get(..start)?).filter(|_| start < end)?;
+        let name = unescaped(behind.strip_suffix(own.get(end..)?)?)?;
+        let is_plain = name.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+            && (self.names_model() || !name.contains('/'));
         (is_plain && !name.contains(char::is_control)).then_some(name)
     }
 }
 
 /// Percent-escapes undone, once. `None`: one is cut or holds no digits, or it makes no text.
-fn unescaped(path: &[u8]) -> Option<String> {
+fn unescaped(path: &[u8]) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'%', path).is_none() {
+        return std::str::from_utf8(path).ok().map(Cow::Borrowed);
+    }
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((byte, behind)) = rest.split_first() {
@@ -199,7 +271,7 @@ fn unescaped(path: &[u8]) -> Option<String> {
         let value = digits.try_fold(0, |value, digit| Some(value * 16 + digit?))?;
         bytes.push(u8::try_from(value).ok()?);
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -256,7 +328,11 @@ mod tests {
         let count = paths.len();
         paths.sort_unstable();
         paths.dedup();
-        assert_eq!((paths.len(), count), (9 * 6 + 4 * 4 + 2, paths.len()));
+        assert_eq!((paths.len(), count), (9 * 6 + 4 * 4 + 8 * 7 + 2, paths.len()));
+        for route in routes() {
+            let is_open = OPEN.iter().copied().flatten().any(|open| open == route);
+            assert_eq!(route.path.contains('{'), is_open, "{route:?}");
+        }
     }
 
     #[test]
@@ -311,5 +387,68 @@ mod tests {
             assert_eq!(find(path.as_bytes()), None, "{path}");
         }
         assert_eq!(named("/v1/models"), None);
+    }
+
+    #[test]
+    fn a_models_name_may_stand_before_a_method() {
+        let operation = |path: &str| {
+            let route = find(path.as_bytes())?;
+            assert_eq!((route.surface, route.home), (Surface::Gemini, GEMINI), "{path}");
+            match route.endpoint {
+                Endpoint::Inference(operation, Dialect::Gemini) => {
+                    Some((route.model(path.as_bytes())?, operation))
+                }
+                endpoint => {
+                    assert_eq!(endpoint, Endpoint::Model(Dialect::Gemini), "{path}");
+                    None
+                }
+            }
+        };
+        for (path, name, expected) in [
+            ("/genai/v1beta/models/gemini-2.5-flash:generateContent", "gemini-2.5-flash", Operation::Chat),
+            ("/genai/v1/models/openai/gpt-4o-mini:generateContent", "openai/gpt-4o-mini", Operation::Chat),
+            ("/genai/v1beta/models/a:free:streamGenerateContent", "a:free", Operation::ChatStream),
+            (
+                "/litellm/genai/v1/models/a:generateContent:countTokens",
+                "a:generateContent",
+                Operation::CountTokens,
+            ),
+            ("/langchain/genai/v1beta/models/a%2Fb%3Ac:embedContent", "a/b:c", Operation::Embedding),
+            ("/pydanticai/genai/v1/models/m:batchEmbedContents", "m", Operation::EmbeddingBatch),
+        ] {
+            assert_eq!(operation(path), Some((name.to_owned(), expected)), "{path}");
+        }
+        for other in [
+            "/genai/v1beta/models/m",
+            "/genai/v1beta/models/m:predict",
+            "/genai/v1beta/models/m%3AgenerateContent",
+            "/genai/v1beta/models/:generateContent",
+            "/genai/v1beta/models/..:generateContent",
+        ] {
+            assert_eq!(operation(other), None, "{other}");
+        }
+        for none in [
+            "/genai/v1beta/models/a/../b:generateContent",
+            "/genai/v1beta/models//a:generateContent",
+            "/genai/v1beta/models/a%2f..%2fb:generateContent",
+            "/genai/v1beta/models/%ff:generateContent",
+            "/genai/v2/models/m:generateContent",
+            "/genai/models/m:generateContent",
+        ] {
+            assert_eq!(find(none.as_bytes()), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn another_parameter_is_one_segment() {
+        let route = own("/v1/x/{x_id}/cancel", Endpoint::Health);
+        let id = |path: &str| route.parameter(path.as_bytes());
+        assert_eq!(id("/v1/x/a%20b:c/cancel").as_deref(), Some("a b:c"));
+        for path in
+            ["/v1/x/a/b/cancel", "/v1/x/a%2fb/cancel", "/v1/x//cancel", "/v1/x/cancel", "/v1/x/../cancel"]
+        {
+            assert_eq!(id(path), None, "{path}");
+        }
+        assert_eq!(route.model(b"/v1/x/a/cancel"), None);
     }
 }

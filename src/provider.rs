@@ -12,12 +12,14 @@ pub struct Entry {
     pub dialect: Option<Dialect>,
     /// Absolute URL without a trailing `/`; empty when it isn't fixed or the provider is not served.
     pub base_url: &'static str,
-    /// What its paths begin with, behind the base URL's path: `/v1`, or empty.
+    /// What its paths begin with, behind the base URL's path: `/v1`, `/v1beta`, or empty.
     pub version: &'static str,
     /// Whether it has a list of models.
     pub lists_models: bool,
     /// Which words of its dialect it takes.
     pub quirks: Quirks,
+    /// The section of a key that says where its server is; `Some`: these are the operator's own, and want no key's value.
+    pub place_section: Option<&'static str>,
 }
 
 impl Entry {
@@ -60,7 +62,8 @@ fn anthropic_path(operation: Operation) -> Option<&'static str> {
 /// <https://ai.google.dev/api>; a stream as server-sent events.
 fn gemini_path(operation: Operation) -> Option<&'static str> {
     match operation {
-        Operation::ListModels => Some("/models"),
+        // The most that one page may hold; a list of more would be read without its rest.
+        Operation::ListModels => Some("/models?pageSize=1000"),
         Operation::Chat => Some("/models/{model}:generateContent"),
         Operation::ChatStream => Some("/models/{model}:streamGenerateContent?alt=sse"),
         Operation::CountTokens => Some("/models/{model}:countTokens"),
@@ -106,12 +109,17 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A provider that speaks OpenAI's dialect, with a bearer key.
 const fn open_ai(name: &'static str, base_url: &'static str) -> Entry {
     let (dialect, quirks) = (Some(Dialect::OpenAi), Quirks::COMPATIBLE);
-    Entry { name, dialect, base_url, version: "/v1", lists_models: true, quirks }
+    Entry { name, dialect, base_url, version: "/v1", lists_models: true, quirks, place_section: None }
 }
 
 /// The same, of one whose streams tell their usage unasked.
 const fn telling(name: &'static str, base_url: &'static str) -> Entry {
     Entry { quirks: Quirks::TELLING, ..open_ai(name, base_url) }
+}
+
+/// One whose servers are the operator's own; `section` of each key says where.
+const fn own(name: &'static str, section: &'static str) -> Entry {
+    Entry { place_section: Some(section), ..open_ai(name, "") }
 }
 
 /// A provider that a config may name and this version does not serve.
@@ -122,6 +130,11 @@ const fn later(name: &'static str) -> Entry {
 static TABLE: [Entry; 39] = [
     Entry { quirks: Quirks::OPENAI, ..open_ai("openai", "https://api.openai.com") },
     Entry { dialect: Some(Dialect::Anthropic), ..open_ai("anthropic", "https://api.anthropic.com") },
+    Entry {
+        dialect: Some(Dialect::Gemini),
+        version: "/v1beta",
+        ..open_ai("gemini", "https://generativelanguage.googleapis.com")
+    },
     // The option has no effect: <https://openrouter.ai/docs/use-cases/usage-accounting>; its marks are Anthropic's:
     // <https://openrouter.ai/docs/guides/best-practices/prompt-caching>.
     Entry {
@@ -144,10 +157,9 @@ static TABLE: [Entry; 39] = [
     later("bedrock_mantle"),
     later("cohere"),
     later("vertex"),
-    later("gemini"),
-    later("ollama"), // its URL stands in each key
-    later("sgl"),    // likewise
-    later("vllm"),   // likewise
+    own("ollama", "ollama_key_config"),
+    own("sgl", "sgl_key_config"),
+    own("vllm", "vllm_key_config"),
     later("sarvam"), // its own key header
     later("elevenlabs"),
     later("replicate"),
@@ -183,8 +195,10 @@ mod tests {
     #[test]
     fn a_served_provider_has_a_url_and_a_path() {
         for entry in TABLE.iter().filter(|entry| entry.dialect.is_some()) {
-            assert!(entry.base_url.starts_with("https://") && !entry.base_url.ends_with('/'), "{entry:?}");
-            assert!(matches!(entry.version, "" | "/v1"), "{entry:?}");
+            let is_own = entry.place_section.is_some() && entry.base_url.is_empty();
+            assert!(is_own || entry.base_url.starts_with("https://"), "{entry:?}");
+            assert!(!entry.base_url.ends_with('/'), "{entry:?}");
+            assert!(matches!(entry.version, "" | "/v1" | "/v1beta"), "{entry:?}");
             assert!(entry.path(Operation::Chat).is_some_and(|path| path.starts_with('/')), "{entry:?}");
         }
     }
@@ -193,19 +207,31 @@ mod tests {
     fn a_path_is_that_of_the_providers_api() {
         let path = |name: &str, operation| find(name).unwrap().path(operation);
         let some = |text: &str| Some(text.to_owned());
-        for (operation, open_ai, anthropic) in [
-            (Operation::ListModels, some("/v1/models"), some("/v1/models")),
-            (Operation::Chat, some("/v1/chat/completions"), some("/v1/messages")),
-            (Operation::ChatStream, some("/v1/chat/completions"), some("/v1/messages")),
-            (Operation::TextCompletion, some("/v1/completions"), None),
-            (Operation::TextCompletionStream, some("/v1/completions"), None),
-            (Operation::Embedding, some("/v1/embeddings"), None),
-            (Operation::Moderation, some("/v1/moderations"), None),
-            (Operation::CountTokens, None, some("/v1/messages/count_tokens")),
+        let google = |method: &str| Some(format!("/v1beta/models/{{model}}:{method}"));
+        for (operation, open_ai, anthropic, gemini) in [
+            (
+                Operation::ListModels,
+                some("/v1/models"),
+                some("/v1/models"),
+                some("/v1beta/models?pageSize=1000"),
+            ),
+            (Operation::Chat, some("/v1/chat/completions"), some("/v1/messages"), google("generateContent")),
+            (
+                Operation::ChatStream,
+                some("/v1/chat/completions"),
+                some("/v1/messages"),
+                google("streamGenerateContent?alt=sse"),
+            ),
+            (Operation::TextCompletion, some("/v1/completions"), None, None),
+            (Operation::TextCompletionStream, some("/v1/completions"), None, None),
+            (Operation::Embedding, some("/v1/embeddings"), None, google("embedContent")),
+            (Operation::EmbeddingBatch, None, None, google("batchEmbedContents")),
+            (Operation::Moderation, some("/v1/moderations"), None, None),
+            (Operation::CountTokens, None, some("/v1/messages/count_tokens"), google("countTokens")),
         ] {
             assert_eq!(path("openai", operation), open_ai, "{operation:?}");
             assert_eq!(path("anthropic", operation), anthropic, "{operation:?}");
-            assert_eq!(path("gemini", operation), None, "{operation:?}");
+            assert_eq!(path("gemini", operation), gemini, "{operation:?}");
         }
         assert_eq!(path("perplexity", Operation::Chat), some("/chat/completions"));
         assert_eq!(path("perplexity", Operation::ListModels), None);

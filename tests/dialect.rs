@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, Quirks, StreamObserver, StreamOptions, StreamTranslator, check_answer, decode_error,
-    translate_request, translate_response,
+    AnswerOptions, Dialect, Operation, Quirks, StreamObserver, StreamOptions, StreamTranslator, check_answer,
+    decode_error, translate_request, translate_response,
 };
 
 #[path = "dialect/messages.rs"]
@@ -25,9 +25,9 @@ fn requests() {
         let encoded = translate_request(
             Dialect::OpenAi,
             Dialect::Anthropic,
+            Operation::Chat.streamed(stream),
             &input,
             "claude-test-1",
-            stream,
             Quirks::COMPATIBLE,
         )
         .unwrap_or_else(|error| panic!("{case}: {error}"));
@@ -44,7 +44,7 @@ fn requests() {
 #[test]
 fn responses() {
     for (case, input) in inputs("responses", ".anthropic.json") {
-        let translated = translate_response(Dialect::Anthropic, Dialect::OpenAi, &input, CREATED_S)
+        let translated = translate_response(Dialect::Anthropic, Dialect::OpenAi, &input, &answer_options())
             .unwrap_or_else(|error| panic!("{case}: {error}"));
         check("responses", &format!("{case}.openai.json"), &pretty(&translated.body));
         // What a watcher sees of both bodies is what the translation says. OpenAI has no word for cache writes.
@@ -74,14 +74,24 @@ fn streams() {
     }
 }
 
+fn answer_options() -> AnswerOptions {
+    AnswerOptions { created_s: CREATED_S, ..AnswerOptions::default() }
+}
+
 /// Every input cut at every byte, and with every byte broken: an error or an answer, never a panic, and what is sent on
 /// is always JSON.
 #[test]
 fn broken_inputs_never_panic() {
     for (case, input) in inputs("requests", ".openai.json") {
         broken(&input, |input| {
-            let translated =
-                translate_request(Dialect::OpenAi, Dialect::Anthropic, input, "m", false, Quirks::COMPATIBLE);
+            let translated = translate_request(
+                Dialect::OpenAi,
+                Dialect::Anthropic,
+                Operation::Chat,
+                input,
+                "m",
+                Quirks::COMPATIBLE,
+            );
             assert!(translated.is_err() || is_json(&translated.unwrap().body), "{case}");
         });
     }
@@ -90,7 +100,8 @@ fn broken_inputs_never_panic() {
             let _ = check_answer(Dialect::Anthropic, input, true);
             let _ = check_answer(Dialect::OpenAi, input, false);
             let _ = decode_error(Dialect::OpenAi, 500, input);
-            let translated = translate_response(Dialect::Anthropic, Dialect::OpenAi, input, CREATED_S);
+            let translated =
+                translate_response(Dialect::Anthropic, Dialect::OpenAi, input, &answer_options());
             assert!(translated.is_err() || is_json(&translated.unwrap().body), "{case}");
         });
     }

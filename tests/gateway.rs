@@ -36,6 +36,8 @@ mod fairness;
 mod fallbacks;
 #[path = "gateway/first_content.rs"]
 mod first_content;
+#[path = "gateway/gemini.rs"]
+mod gemini;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]
@@ -62,6 +64,8 @@ mod nginx;
 mod operations;
 #[path = "gateway/own_fields.rs"]
 mod own_fields;
+#[path = "gateway/own_place.rs"]
+mod own_place;
 #[cfg(debug_assertions)]
 #[path = "gateway/panics.rs"]
 mod panics;

@@ -3,8 +3,9 @@
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    Dialect, ErrorContext, ErrorShape, Quirks, StreamObserver, StreamOptions, StreamTranslator, check_answer,
-    decode_error, decode_models, encode_error, encode_error_event, translate_request, translate_response,
+    AnswerOptions, Dialect, ErrorContext, ErrorShape, Operation, Quirks, StreamObserver, StreamOptions, StreamTranslator,
+    check_answer, decode_error, decode_models, encode_error, encode_error_event, translate_request,
+    translate_response,
 };
 use corelane::error::Error;
 use corelane::http::sse::events;
@@ -18,12 +19,13 @@ const SHAPES: [ErrorShape; 3] = [ErrorShape::Native, ErrorShape::OpenAi, ErrorSh
 pub fn translation(bytes: &[u8]) {
     for (from, to) in [(Dialect::OpenAi, Dialect::Anthropic), (Dialect::Anthropic, Dialect::OpenAi)] {
         for stream in [false, true].into_iter().filter(|_| passes(bytes)) {
-            if let Ok(encoded) = translate_request(from, to, bytes, "model-x", stream, Quirks::OPENAI) {
+            let operation = Operation::Chat.streamed(stream);
+            if let Ok(encoded) = translate_request(from, to, operation, bytes, "model-x", Quirks::OPENAI) {
                 check_body(bytes, &encoded.body);
                 assert!(encoded.dropped.iter().all(|name| is_header_word(name)), "{:?}", encoded.dropped);
             }
         }
-        if let Ok(answer) = translate_response(to, from, bytes, 1) {
+        if let Ok(answer) = translate_response(to, from, bytes, &AnswerOptions::default()) {
             check_body(bytes, &answer.body);
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::output;
 use super::place::ConfigPlace;
-use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Secret, Snapshot};
+use crate::config::snapshot::{Balance, Key, KeyId, Origin, Place, Provider, ProviderId, Secret, Snapshot};
 use crate::config::{Printable, nearest};
 use crate::dialect::Operation;
 use crate::error::Error;
@@ -182,11 +182,20 @@ impl View<'_> {
         let operation = self.asked.operation;
         let way = provider.way(operation.usual_dialect(), operation);
         let path = way.map_or("", |(_, _, target)| target).replace(MODEL, explanation.target.model);
-        let scheme = if provider.origin.tls { "https" } else { "http" };
-        format!(
-            "model \"{}\" means the provider {}: {why}\n{scheme}://{}{}\n",
-            self.arguments.model, provider.name, provider.authority, path
-        )
+        let scheme = |origin: &Origin| if origin.tls { "https" } else { "http" };
+        let mut urls = String::new();
+        if !provider.origin.host.is_empty() {
+            urls = format!("{}://{}{path}\n", scheme(&provider.origin), provider.authority);
+        }
+        for key in &provider.keys {
+            let Some(place) = &key.place else { continue };
+            let (scheme, Place { authority, base_path, .. }) = (scheme(&place.origin), &**place);
+            urls.push_str(&format!(
+                "key {}: {scheme}://{authority}{base_path}{path}\n",
+                printable(&key.name)
+            ));
+        }
+        format!("model \"{}\" means the provider {}: {why}\n{urls}", self.arguments.model, provider.name)
     }
 
     /// What is tried on a leg, and what follows there.

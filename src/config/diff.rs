@@ -181,6 +181,9 @@ fn key_changes(
         ("aliases", "aliases"),
         ("id", "id"),
         ("weight", "weight"),
+        ("ollama_key_config", "place"),
+        ("sgl_key_config", "place"),
+        ("vllm_key_config", "place"),
     ] {
         let (before, after) = (of(old_form, field), of(new_form, field));
         let is_said = field == "weight" && !shares.is_empty();

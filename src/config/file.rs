@@ -6,8 +6,8 @@ mod unserved;
 pub(crate) use unserved::plugin_config;
 use unserved::{
     AUTH, AZURE, BEDROCK, CIRCUIT_BREAKER, CLIENT_WEBHOOK, CONFIG_STORE_CONFIG, FRAMEWORK, HEADER_FILTER,
-    OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, URL_KEY, VECTOR_STORE, VERTEX,
-    VLLM, WEBSOCKET, WRITER,
+    OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, VECTOR_STORE, VERTEX, WEBSOCKET,
+    WRITER,
 };
 
 use super::operations::{ALLOWED_REQUESTS, PATH_OVERRIDES};
@@ -386,14 +386,20 @@ static PROVIDER_KEY: &[Key] = &[
     asking("vertex_key_config", Kind::Object(VERTEX), OTHER_PROVIDER),
     asking("bedrock_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
     asking("bedrock_mantle_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
-    asking("vllm_key_config", Kind::Object(VLLM), OTHER_PROVIDER),
-    asking("ollama_key_config", Kind::Object(URL_KEY), OTHER_PROVIDER),
-    asking("sgl_key_config", Kind::Object(URL_KEY), OTHER_PROVIDER),
+    honoured("vllm_key_config", Kind::Object(VLLM)), // whose they are, by `own_place`
+    honoured("ollama_key_config", Kind::Object(URL_KEY)),
+    honoured("sgl_key_config", Kind::Object(URL_KEY)),
     asking("replicate_key_config", Kind::Object(REPLICATE), OTHER_PROVIDER),
     asking("huggingface_key_config", Kind::AnyObject, "requests go to the router's own choice"),
     asking("sapaicore_key_config", Kind::AnyObject, OTHER_PROVIDER),
     asking("databricks_key_config", Kind::AnyObject, OTHER_PROVIDER),
 ];
+
+/// `keys[].vllm_key_config`.
+static VLLM: &[Key] = &[honoured("url", Kind::Reference), honoured("model_name", Kind::Text)];
+
+/// `keys[].ollama_key_config` and `sgl_key_config`.
+static URL_KEY: &[Key] = &[honoured("url", Kind::Reference)];
 
 const ALIAS_DETAIL: &str = "of an alias only model_id is used by this version";
 

@@ -10,7 +10,7 @@ use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
 use super::reference::{Resolved, resolve};
 use super::snapshot::{Key, Models, Whence};
-use super::{Reading, UnusableKey, validate};
+use super::{Reading, UnusableKey, own_place, validate};
 
 /// Largest weight: two thousand million of them still add up to a finite sum.
 pub(crate) const WEIGHT_MAX: f64 = 1e9;
@@ -33,6 +33,10 @@ pub(crate) struct Owner<'a> {
     pub(crate) name: &'a str,
     /// Whether this version serves it; the keys of another are read without a word on their values.
     pub(crate) is_served: bool,
+    /// The section of a key that says where it goes, of a provider whose servers are the operator's own; these need no value.
+    pub(crate) place_section: Option<&'static str>,
+    /// Whether its `network_config` says where a key without such a section goes.
+    pub(crate) has_base_url: bool,
 }
 
 /// Reads a provider's keys.
@@ -57,9 +61,12 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let name = name(at, owner, taken, reading);
     let value = value(at, owner, reading);
     let enabled = at.member("enabled").and_then(|at| at.bool()).unwrap_or(true);
+    let is_written = at.member("value").is_some_and(|at| at.text() != Some(""));
+    let is_open = owner.place_section.is_some() && !is_written;
     if let Some(Resolved { text: None, whence, absence }) = &value
         && owner.is_served
         && enabled
+        && !is_open
     {
         let place = at.member("value").unwrap_or_else(|| at.clone());
         let key = UnusableKey {
@@ -76,16 +83,19 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     }
     let (secret, whence) =
         value.map_or((None, Whence::Config), |Resolved { text, whence, .. }| (text, whence));
+    let models = models(at, owner, reading);
     Key {
         id: id(at, owner, &name, taken, reading),
         name,
         secret,
         whence,
-        models: models(at, owner, reading),
+        models: own_place::models(at, owner, models, reading),
         blacklisted_models: texts(at, "blacklisted_models"),
         aliases: at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default(),
         weight: at.member("weight").and_then(|at| at.number()).unwrap_or(1.0),
         enabled,
+        place: own_place::read(at, owner, reading),
+        is_open,
     }
 }
 

@@ -17,6 +17,7 @@ mod network;
 pub mod normal;
 mod operations;
 pub mod origins;
+mod own_place;
 mod pacing;
 mod pem;
 pub mod print;

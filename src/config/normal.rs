@@ -13,10 +13,11 @@ use super::Environment;
 use super::document::{At, joined};
 use super::fallbacks::ANY_MODEL;
 use super::network::is_secret_header;
+use super::own_place;
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
     AdminApi, Balance, Breaker, Client, Concurrency, Key, LogsStore, Models, OnClientGone, Origin, Pem,
-    Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, Server, ServerTls, Snapshot, SslMode,
+    Place, Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, Server, ServerTls, Snapshot, SslMode,
     Transport, Whence,
 };
 use crate::dialect::Operation;
@@ -299,13 +300,24 @@ impl Writer<'_> {
     }
 
     fn key(&mut self, key: &Key, at: &At<'_>, pointer: &str) -> Value {
-        let Key { name, id, secret: _, whence: _, models, blacklisted_models, aliases, weight, enabled } =
-            key;
+        let Key {
+            name,
+            id,
+            secret: _,
+            whence: _,
+            models,
+            blacklisted_models,
+            aliases,
+            weight,
+            enabled,
+            place,
+            is_open: _, // no `value`
+        } = key;
         let models = match models {
             Models::All => vec!["*"],
             Models::Only(models) => sorted(models),
         };
-        json!({
+        let mut form = json!({
             "name": name,
             "id": id,
             "value": self.value(at.member("value"), format!("{pointer}/value"), Literal::Secret),
@@ -314,7 +326,12 @@ impl Writer<'_> {
             "aliases": map(aliases),
             "weight": number(*weight),
             "enabled": enabled,
-        })
+        });
+        let written = own_place::SECTIONS.into_iter().find(|section| at.member(section).is_some());
+        if let (Some(place), Some(section), Some(form)) = (place, written, form.as_object_mut()) {
+            form.insert(section.to_owned(), json!({ "url": place_url(place) }));
+        }
+        form
     }
 
     /// What it adds to `network_config`, and `proxy_config`.
@@ -506,6 +523,11 @@ fn base_url(provider: &Provider) -> String {
     let brings_version = provider::find(name).map_or(dialect.is_some(), |entry| entry.version == "/v1");
     let version = if brings_version && base_path.ends_with("/v1") { "/v1" } else { "" };
     format!("{scheme}://{authority}{base_path}{version}")
+}
+
+fn place_url(place: &Place) -> String {
+    let scheme = if place.origin.tls { "https" } else { "http" };
+    format!("{scheme}://{}{}", place.authority, place.base_path)
 }
 
 fn ssl_mode_word(mode: SslMode) -> &'static str {

@@ -1,13 +1,15 @@
 //! `providers`: which are known, served or custom, and where each is reached. Their keys are `keys`'s, their network
 //! settings `network`'s, the names that we know `crate::provider`'s.
 
+use std::sync::Arc;
+
 use super::document::{At, Value};
 use super::fault::Printable;
 use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::operations;
 use super::pacing::{self, Pacing};
-use super::snapshot::{Operations, Provider, Targets, Whence};
+use super::snapshot::{Key, Operations, Provider, Targets, Transport, Whence};
 use super::{Reading, fallbacks, keys, network, transport, validate};
 use crate::dialect::{Operation, Quirks};
 use crate::provider::{self, Entry};
@@ -78,7 +80,13 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     let entry = if let Kind::Served(entry) = kind { Some(entry) } else { None };
     let key_less =
         custom.as_ref().and_then(|at| at.member("is_key_less")).and_then(|at| at.bool()) == Some(true);
-    let keys = keys::read(at, Owner { name: &name, is_served: entry.is_some() && !key_less }, taken, reading);
+    let base_url = at.member("network_config").and_then(|at| at.member("base_url"));
+    let has_base_url = base_url.and_then(|at| at.text()).is_some_and(|url| !url.is_empty());
+    let place_section = entry.and_then(|entry| entry.place_section);
+    // Bifrost wants no key of these; where they are, one place is all that their keys would say.
+    let key_less = key_less || place_section.is_some() && has_base_url && !has_keys(at);
+    let owner = Owner { name: &name, is_served: entry.is_some() && !key_less, place_section, has_base_url };
+    let mut keys = keys::read(at, owner, taken, reading);
     if entry.is_some() && matches!(at.node.value, Value::Object(_)) {
         check_keys(at, key_less, reading);
     }
@@ -86,8 +94,11 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     let paths = entry.map(|entry| paths(entry, operations, custom.as_ref(), reading)).unwrap_or_default();
     let mut network = network::read(at, entry.map_or("", |entry| entry.base_url), reading.report);
     if !is_later {
-        network.base.origin.transport = transport::read(at, &network.base.origin, reading);
+        let first = keys.iter().find_map(|key| key.place.as_deref()).filter(|_| !has_base_url);
+        let origin = first.map_or(&network.base.origin, |place| &place.origin);
+        network.base.origin.transport = transport::read(at, origin, reading);
     }
+    settle_places(&mut keys, &network.base.origin.transport, entry);
     if entry.is_some() && network.base.path.ends_with("/v1") {
         operations::warn_of_base_ending(custom.as_ref(), reading.report);
     }
@@ -167,7 +178,7 @@ fn custom_kind(name: &str, at: &At<'_>, custom: &At<'_>, reading: &mut Reading<'
     let Some(base_name) = base.text().map(str::to_lowercase) else { return Kind::Faulty };
     match provider::find(&base_name) {
         // Only the dialects' own vendors are a base: another vendor's quirks are not a custom provider's.
-        Some(entry) if matches!(entry.name, "openai" | "anthropic") => Kind::Served(entry),
+        Some(entry) if matches!(entry.name, "openai" | "anthropic" | "gemini") => Kind::Served(entry),
         Some(_) => Kind::Later(format!("custom providers of base type \"{base_name}\"")),
         None => {
             let hint = validate::did_you_mean(&base_name, provider::names());
@@ -192,6 +203,18 @@ fn check_keys(at: &At<'_>, key_less: bool, reading: &mut Reading<'_, '_>) {
         None if !key_less => reading.report.fault(at.name_spot(), "the provider has no \"keys\""),
         _ => {}
     }
+}
+
+/// The way to a key's own place is the provider's: what `NO_PROXY` says of the first of them, it says of all.
+fn settle_places(keys: &mut [Key], transport: &Arc<Transport>, entry: Option<&Entry>) {
+    for place in keys.iter_mut().filter_map(|key| key.place.as_deref_mut()) {
+        place.origin.transport = Arc::clone(transport);
+        place.base_path = base_path(std::mem::take(&mut place.base_path), entry);
+    }
+}
+
+fn has_keys(at: &At<'_>) -> bool {
+    at.member("keys").is_some_and(|keys| keys.elements().next().is_some())
 }
 
 /// The paths after the base URL's: the entry's, where no override stands for one. A list that must not be asked for has
@@ -226,10 +249,12 @@ fn targets(base_path: &str, paths: &Targets) -> Targets {
     targets
 }
 
-/// What stands before the entry's paths: a base URL means the same with and without the `/v1` that they bring.
+/// What stands before the entry's paths: a base URL means the same with and without the version, such as `/v1`, that they
+/// bring.
 fn base_path(mut path: String, entry: Option<&Entry>) -> String {
-    if entry.is_some_and(|entry| entry.version == "/v1") && path.ends_with("/v1") {
-        path.truncate(path.len() - "/v1".len());
+    let version = entry.map_or("", |entry| entry.version);
+    if path.ends_with(version) {
+        path.truncate(path.len() - version.len());
     }
     path
 }

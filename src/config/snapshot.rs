@@ -215,9 +215,10 @@ pub struct Provider {
     pub quirks: Quirks,
     /// What it may be asked for.
     pub operations: Operations,
-    /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less custom provider.
+    /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less provider.
     pub keys: Vec<Key>,
-    /// A custom provider with `is_key_less`: no key is chosen and no credential sent.
+    /// No key is chosen and no credential sent: a custom provider with `is_key_less`, or one whose keys only say where it is, by
+    /// `base_url` alone.
     pub key_less: bool,
     /// `network_config.extra_headers`, valid, names in lower case and sorted; never one that authenticates or frames.
     pub extra_headers: Vec<(String, String)>,
@@ -397,6 +398,21 @@ pub struct Key {
     pub weight: f64,
     /// A disabled key is never chosen.
     pub enabled: bool,
+    /// Where its requests go instead of to the provider's own place (`ollama_key_config` and its like).
+    pub place: Option<Box<Place>>,
+    /// It is used without a secret: none is written, and its provider wants none.
+    pub is_open: bool,
+}
+
+/// Where a provider, or one key's part of it, is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Scheme, host, port and the way there.
+    pub origin: Origin,
+    /// The `Host` header's value.
+    pub authority: String,
+    /// What stands before the provider's targets: empty or starting with `/`, never ending in one.
+    pub base_path: String,
 }
 
 impl Provider {
@@ -408,6 +424,17 @@ impl Provider {
         allowed.find_map(|(dialect, operation)| Some((dialect, operation, self.targets.of(operation)?)))
     }
 
+    /// Scheme, host, port and the way there for a request by `key`.
+    pub fn origin_of<'a>(&'a self, key: Option<&'a Key>) -> &'a Origin {
+        key.and_then(|key| key.place.as_deref()).map_or(&self.origin, |place| &place.origin)
+    }
+
+    /// Every origin that its requests may go to, its own first; one may come twice.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        let places = self.keys.iter().filter_map(|key| key.place.as_deref());
+        std::iter::once(&self.origin).chain(places.map(|place| &place.origin))
+    }
+
     /// Whether a request to it finds a key, or needs none.
     pub fn has_key(&self) -> bool {
         self.key_less || self.keys.iter().any(Key::is_usable)
@@ -415,9 +442,9 @@ impl Provider {
 }
 
 impl Key {
-    /// Whether it may be drawn at all: enabled, with a value.
+    /// Whether it may be drawn at all: enabled, with a value where it wants one.
     pub fn is_usable(&self) -> bool {
-        self.enabled && self.secret.is_some()
+        self.enabled && (self.is_open || self.secret.is_some())
     }
 
     /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.

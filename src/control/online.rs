@@ -135,7 +135,15 @@ fn core(
             true
         }));
         let served = snapshot.providers.iter().filter(|provider| provider.dialect.is_some());
-        let named = served.map(|provider| (provider.name.clone(), provider.origin.clone()));
+        let named = served.flat_map(|provider| {
+            let mut origins: Vec<Origin> = Vec::new();
+            for origin in provider.origins().filter(|origin| !origin.host.is_empty()) {
+                if !origins.contains(origin) {
+                    origins.push(origin.clone());
+                }
+            }
+            origins.into_iter().map(|origin| (provider.name.clone(), origin))
+        });
         Ok(try_origins(net, named.collect()).await)
     })
 }

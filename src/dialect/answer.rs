@@ -12,8 +12,10 @@ use super::{Dialect, anthropic, decode_error, gemini, openai};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
-/// What is looked for at the top of an answer.
+/// What is looked for at the top of an answer, in the order of the indices below.
 const KEYS: [&str; 4] = ["usage", "error", "choices", "content"];
+/// The same of Gemini's.
+const GEMINI_KEYS: [&str; KEYS.len()] = ["usageMetadata", "error", "candidates", "promptFeedback"];
 const USAGE: usize = 0;
 const ERROR: usize = 1;
 /// An answer with any of these, be it empty, is one, whatever stands beside them.
@@ -33,7 +35,7 @@ pub struct AnswerLook {
 impl AnswerLook {
     /// An answer of which nothing has come.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, look: Some(Look::new(&KEYS)), mark_bytes: None }
+        Self { dialect, look: Some(Look::new(keys(dialect))), mark_bytes: None }
     }
 
     /// Takes the next piece; a byte order mark is known when it comes in the first one, whole. Errors: it can be no JSON object
@@ -89,6 +91,10 @@ impl AnswerLook {
     }
 }
 
+fn keys(dialect: Dialect) -> &'static [&'static str; KEYS.len()] {
+    if dialect == Dialect::Gemini { &GEMINI_KEYS } else { &KEYS }
+}
+
 /// [`AnswerLook`] over an answer that is here as a whole. One that `is_framed`, so that its bytes are known to be all that were
 /// sent, is told by its end where it has one: that of an object whose last members are its usage and few more.
 pub fn check_answer(dialect: Dialect, body: &[u8], is_framed: bool) -> Result<Option<Usage>, Error> {
@@ -119,6 +125,7 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
     match dialect {
         Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
         Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
+        // A call's arguments are no text there: where they were cut, a `usageMetadata` of theirs would pass for the answer's.
         Dialect::Gemini | Dialect::Responses => None,
     }
 }
@@ -265,6 +272,28 @@ mod tests {
         ] {
             assert_eq!(end(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn geminis_answers_are_told_by_their_own_words() {
+        let answer = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"usageMetadata":{"totalTokenCount":1}}}}]}}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4,"totalTokenCount":7,"promptTokensDetails":[{"modality":"TEXT","tokenCount":3}]},"modelVersion":"m","responseId":"r"}"#;
+        let total = |body: &[u8], is_framed| {
+            let usage = check_answer(Dialect::Gemini, body, is_framed)?;
+            Ok::<_, Error>(usage.map(|usage| usage.total_tokens))
+        };
+        for is_framed in [true, false] {
+            assert_eq!(total(answer.as_bytes(), is_framed), Ok(Some(7)));
+            for cut in 0..answer.len() {
+                assert!(total(&answer.as_bytes()[..cut], is_framed).is_err(), "cut at {cut}");
+            }
+        }
+        for none in [r#"{"embedding":{"values":[0.1]}}"#, r#"{"totalTokens":4}"#, "{}"] {
+            assert_eq!(total(none.as_bytes(), true), Ok(None), "{none}");
+        }
+        let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"totalTokenCount":2}}"#;
+        assert_eq!(total(blocked.as_bytes(), true), Ok(Some(2)));
+        let error = r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}"#;
+        assert_eq!(total(error.as_bytes(), true).unwrap_err().status(), 429);
     }
 
     #[test]

@@ -138,6 +138,17 @@ impl<'o> Object<'o> {
         self.out
     }
 
+    /// The same for a key of a caller's, which may need escapes.
+    pub(super) fn key(&mut self, name: &str) -> &mut Vec<u8> {
+        if !self.is_empty {
+            self.out.push(b',');
+        }
+        self.is_empty = false;
+        write_string(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
     /// A string.
     pub(super) fn text(&mut self, name: &str, value: &str) {
         write_string(self.field(name), value);

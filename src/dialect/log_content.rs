@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
 
+mod gemini;
 mod stream;
 
 /// The content columns of one row; each is a JSON text, free of NUL in either spelling.
@@ -148,6 +149,9 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
     if let Some((_, input)) = input(&members) {
         content.input_history = Some(json_text(&format!(r#"[{{"role":"user","content":{input}}}]"#)));
     }
+    if dialect == Dialect::Gemini {
+        content.input_history = gemini::input_history(&members);
+    }
     content.params = params(dialect, &members);
 }
 
@@ -173,9 +177,13 @@ fn params(dialect: Dialect, members: &Members<'_>) -> Option<String> {
     let mut text = String::new();
     let input = input(members).map(|(name, _)| name);
     for (key, value) in &members.0 {
-        let apart = matches!(key.as_ref(), "model" | "messages" | "tools" | "stream")
-            || (key == "system" && dialect == Dialect::Anthropic)
-            || input.is_some_and(|input| key == input);
+        let apart = if dialect == Dialect::Gemini {
+            gemini::stands_apart(key)
+        } else {
+            matches!(key.as_ref(), "model" | "messages" | "tools" | "stream")
+                || (key == "system" && dialect == Dialect::Anthropic)
+                || input.is_some_and(|input| key == input)
+        };
         if !apart {
             text.push(if text.is_empty() { '{' } else { ',' });
             text.push_str(&json_string(key));
@@ -202,7 +210,8 @@ fn answer_content(dialect: Dialect, body: &str, content: &mut RowContent) {
     match dialect {
         Dialect::OpenAi => openai_answer(body, &members, content),
         Dialect::Anthropic => anthropic_answer(body, &members, content),
-        Dialect::Gemini | Dialect::Responses => content.output_message = Some(json_text(body)),
+        Dialect::Gemini => gemini::answer(body, content),
+        Dialect::Responses => content.output_message = Some(json_text(body)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod anthropic;
+mod base64;
 mod counts;
 mod dropped;
 mod error_body;
@@ -26,7 +27,8 @@ pub use self::dropped::DROPPED_MAX;
 pub use self::observe::StreamObserver;
 pub use self::operation::Operation;
 pub use self::translate::{
-    Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request, translate_response,
+    AnswerOptions, Echo, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
+    translate_response,
 };
 use crate::error::{Error, Kind, UpstreamError};
 

@@ -9,6 +9,8 @@ use super::{Dialect, anthropic, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
 
+mod gemini;
+
 const USAGE: &[u8] = b"\"usage\"";
 const ERROR: &[u8] = b"\"error\"";
 
@@ -19,6 +21,7 @@ pub struct StreamObserver {
     error_finder: Finder<'static>,
     openai_usage: Option<openai::usage::WireUsage>,
     anthropic_usage: Option<anthropic::usage::WireUsage>,
+    gemini_usage: Option<super::gemini::usage::WireUsage>,
     has_content: bool,
     has_stopped: bool,
     is_ended: bool,
@@ -35,6 +38,7 @@ impl StreamObserver {
             error_finder: Finder::new(ERROR),
             openai_usage: None,
             anthropic_usage: None,
+            gemini_usage: None,
             has_content: false,
             has_stopped: false,
             is_ended: false,
@@ -58,7 +62,8 @@ impl StreamObserver {
         match self.dialect {
             Dialect::OpenAi => self.openai_usage.map(|wire| wire.usage()),
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
-            Dialect::Gemini | Dialect::Responses => None,
+            Dialect::Gemini => self.gemini_usage.map(|wire| wire.usage()),
+            Dialect::Responses => None,
         }
     }
 
@@ -72,7 +77,7 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`).
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`; of Gemini, which has none, a reason to stop).
     pub fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -113,7 +118,23 @@ impl StreamObserver {
         }
     }
 
-    fn observe_gemini(&mut self, _data: &[u8]) {}
+    fn observe_gemini(&mut self, data: &[u8]) {
+        let seen = gemini::look(data, !self.has_content);
+        if let Some(error) = seen.error {
+            if self.error.is_none() {
+                self.fail(error);
+            }
+            return;
+        }
+        if let Some(later) = seen.usage {
+            self.gemini_usage.get_or_insert_default().update(later);
+        }
+        self.has_content |= seen.has_content;
+        if let Some(stops) = seen.stops {
+            self.has_stopped |= stops && !self.has_content;
+            self.is_ended = stops;
+        }
+    }
 
     fn observe_responses(&mut self, _name: Option<&[u8]>, _data: &[u8]) {}
 

@@ -94,7 +94,8 @@ fn judge(data: &[u8], members: &Members<{ CHUNK.len() }>) -> Unasked {
     };
     match value(USAGE) {
         Some([b'{', ..]) if value(CHOICES).is_some_and(is_empty) && value(ERROR).is_none() => Unasked::Chunk,
-        Some([b'{', ..] | b"null") => members.cuts(&[USAGE]).pop().map_or(Unasked::Nothing, Unasked::Member),
+        // Beside a choice it is said to everybody.
+        Some(b"null") => members.cuts(&[USAGE]).pop().map_or(Unasked::Nothing, Unasked::Member),
         _ => Unasked::Nothing,
     }
 }
@@ -169,19 +170,12 @@ mod tests {
             assert_eq!(left(chunk), None, "{chunk}");
         }
         for (chunk, expected) in [
-            (r#"{"choices":[{}],"usage":{"prompt_tokens":1}}"#, r#"{"choices":[{}]}"#),
-            (r#"{"usage":{"prompt_tokens":1},"choices":[{}]}"#, r#"{"choices":[{}]}"#),
             (r#"{"choices":[{}],"usage":null,"obfuscation":"x"}"#, r#"{"choices":[{}],"obfuscation":"x"}"#),
             // Azure's first chunk has no choice, and is one that a caller who did not ask gets, too.
             (
                 r#"{"choices":[],"prompt_filter_results":[],"usage":null}"#,
                 r#"{"choices":[],"prompt_filter_results":[]}"#,
             ),
-            (
-                r#"{"choices":[],"usage":{},"error":{"message":"m"}}"#,
-                r#"{"choices":[],"error":{"message":"m"}}"#,
-            ),
-            (r#"{"usage":{}}"#, "{}"),
             (r#"{"usage":null}"#, "{}"),
         ] {
             assert_eq!(left(chunk).as_deref(), Some(expected));
@@ -191,6 +185,10 @@ mod tests {
     #[test]
     fn what_is_not_the_chunks_own_usage_stays() {
         for chunk in [
+            r#"{"choices":[{}],"usage":{"prompt_tokens":1}}"#,
+            r#"{"usage":{"prompt_tokens":1},"choices":[{}]}"#,
+            r#"{"choices":[],"usage":{},"error":{"message":"m"}}"#,
+            r#"{"usage":{}}"#,
             "[DONE]",
             "",
             "}",
@@ -237,8 +235,12 @@ mod tests {
                         _ => with[place - 1].push_str(&format!(",{usage}")),
                     }
                     let chunk = format!("{{ {} }}", with.join(separator));
-                    let is_chunk_of_usage = members[0].ends_with("[ ]") && !usage.ends_with("null");
-                    assert_eq!(left(&chunk), (!is_chunk_of_usage).then(|| original.clone()), "{chunk}");
+                    let expected = match (usage.ends_with("null"), members[0].ends_with("[ ]")) {
+                        (true, _) => Some(&original),
+                        (false, true) => None,
+                        (false, false) => Some(&chunk),
+                    };
+                    assert_eq!(left(&chunk).as_ref(), expected, "{chunk}");
                 }
             }
             // As OpenAI writes it.

@@ -237,9 +237,9 @@ fn allowed_tools_are_picked_by_name() {
     let encoded = translate_request(
         Dialect::OpenAi,
         Dialect::Anthropic,
+        Operation::Chat,
         body.as_bytes(),
         "m",
-        false,
         Quirks::COMPATIBLE,
     )
     .unwrap();
@@ -336,12 +336,16 @@ fn errors_are_seen_in_a_watched_stream() {
 
 #[test]
 fn broken_answers_are_the_providers_fault() {
+    let translated = |body: &str| {
+        let options = AnswerOptions::default();
+        translate_response(Dialect::Anthropic, Dialect::OpenAi, body.as_bytes(), &options)
+    };
     for body in ["", "null", "{}", "[]", r#"{"id":"x","model":"m","content":7,"usage":{}}"#, "<html>"] {
-        let error = translate_response(Dialect::Anthropic, Dialect::OpenAi, body.as_bytes(), 0).unwrap_err();
+        let error = translated(body).unwrap_err();
         assert_eq!(error.kind, Kind::UpstreamInvalidResponse, "{body}");
     }
     let long = format!(r#"{{"id":"x","model":"m","content":"{}","usage":{{}}}}"#, "x".repeat(9_000));
-    let error = translate_response(Dialect::Anthropic, Dialect::OpenAi, long.as_bytes(), 0).unwrap_err();
+    let error = translated(&long).unwrap_err();
     assert!(error.message.len() < 400);
 }
 
@@ -421,9 +425,9 @@ fn deep_events_do_not_exhaust_the_stack() {
             translate_request(
                 Dialect::OpenAi,
                 Dialect::Anthropic,
+                Operation::Chat,
                 request.as_bytes(),
                 "m",
-                false,
                 Quirks::COMPATIBLE
             )
             .is_err()

@@ -1,7 +1,7 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
 use super::dropped::bounded_names;
-use super::{Dialect, Quirks, anthropic, gemini, openai};
+use super::{Dialect, Operation, Quirks, anthropic, gemini, openai};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -13,6 +13,36 @@ pub struct Encoded {
     /// Parameters that the provider's dialect lacks, in the caller's words, for `x-corelane-dropped-params`: at most
     /// [`super::DROPPED_MAX`] names of at most 64 bytes, each of visible ASCII without commas.
     pub dropped: Vec<String>,
+    /// What the request says of its own answer.
+    pub echo: Echo,
+}
+
+/// What a request says of its own answer: [`translate_request`] reads it, whoever sends the request keeps it, and
+/// [`AnswerOptions`] brings it back. What is in it is the dialects' business.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Echo {
+    /// Vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
+    pub(super) is_base64: bool,
+}
+
+/// What a whole answer's translation needs to know beside the provider's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerOptions {
+    /// What the caller asked for.
+    pub operation: Operation,
+    /// When the request began, seconds since the epoch.
+    pub created_s: u64,
+    /// The model's name when the provider gives none.
+    pub model: String,
+    /// Of the request that is answered.
+    pub echo: Echo,
+}
+
+impl Default for AnswerOptions {
+    /// Of a conversation.
+    fn default() -> Self {
+        Self { operation: Operation::Chat, created_s: 0, model: String::new(), echo: Echo::default() }
+    }
 }
 
 /// A whole answer in the caller's dialect.
@@ -39,20 +69,42 @@ pub struct StreamOptions {
 pub(super) type Sink<'s> = &'s mut dyn FnMut(Event<'_>, Option<Usage>) -> Result<(), Error>;
 
 /// Translates a caller's request for `wire_model`. Which model was asked for, and whether a stream, is the gateway's to
-/// read and decide; the body's own `model`, `stream`, `stream_options` and `fallbacks` are passed over. `quirks` are the
-/// provider's, where `to` is OpenAI's dialect.
+/// read and decide, and `operation`, the caller's, says it; the body's own `model`, `stream`, `stream_options` and
+/// `fallbacks` are passed over. `quirks` are the provider's, where `to` is OpenAI's dialect.
 pub fn translate_request(
     from: Dialect,
     to: Dialect,
+    operation: Operation,
     body: &[u8],
     wire_model: &str,
-    stream: bool,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    let translated = conversation(from, to, operation, body, wire_model, quirks);
+    if from != Dialect::Gemini {
+        return translated;
+    }
+    // Its places have other names than most.
+    let words = gemini::decode::caller_name;
+    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+        let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
+        Encoded { dropped, ..encoded }
+    })
+}
+
+fn conversation(
+    from: Dialect,
+    to: Dialect,
+    operation: Operation,
+    body: &[u8],
+    wire_model: &str,
+    quirks: Quirks,
+) -> Result<Encoded, Error> {
+    let stream = operation.is_stream();
     let request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
-        Dialect::Gemini | Dialect::Responses => return Err(no_half(from)),
+        Dialect::Gemini => gemini::decode::decode(body)?,
+        Dialect::Responses => return Err(no_half(from)),
     };
     let (body, dropped) = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
@@ -60,7 +112,7 @@ pub fn translate_request(
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
         Dialect::Responses => return Err(no_half(to)),
     };
-    Ok(Encoded { body, dropped: bounded_names(dropped) })
+    Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() })
 }
 
 fn no_half(dialect: Dialect) -> Error {
@@ -72,8 +124,9 @@ pub fn translate_response(
     from: Dialect,
     to: Dialect,
     body: &[u8],
-    created_s: u64,
+    options: &AnswerOptions,
 ) -> Result<TranslatedResponse, Error> {
+    let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
         Dialect::Anthropic => anthropic::response::decode(body),

@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use super::noted::Seen;
 use super::outgoing::Edit;
+use super::path_model;
 use crate::config::snapshot::FALLBACKS_MAX;
 use crate::dialect::Operation;
 use crate::dialect::look::{self, Members};
@@ -60,6 +61,8 @@ pub(super) enum ModelPlace {
         /// Whether other members follow there.
         has_others: bool,
     },
+    /// In the path; here in the body again, each time as a resource's name.
+    Path(Vec<Range<usize>>),
 }
 
 impl Asked {
@@ -103,6 +106,34 @@ impl Asked {
             fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
             cuts,
             prompt_cache_key: members.value(PROMPT_CACHE_KEY),
+        })
+    }
+
+    /// What a request asks whose path names the model; `places` are those inside its body that name it again. Of its members
+    /// only `model` and `fallbacks` say anything to us, the rest is its dialect's.
+    pub(super) fn named(
+        body: &[u8],
+        members: &Members<{ KEYS.len() }>,
+        operation: Operation,
+        (model, mut places): (String, Vec<Range<usize>>),
+    ) -> Result<Self, Error> {
+        let raw = |index| members.value(index).and_then(|span| body.get(span));
+        if let Some(span) = members.value(MODEL) {
+            if !raw(MODEL).is_some_and(|value| path_model::is_named(value, &model)) {
+                return Err(path_model::another("model".to_owned()));
+            }
+            places.push(span);
+        }
+        Ok(Self {
+            operation,
+            model,
+            model_place: ModelPlace::Path(places),
+            include_usage: false,
+            stream_end: 0,
+            stream_options: None,
+            fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
+            cuts: members.cuts(&[FALLBACKS]),
+            prompt_cache_key: None,
         })
     }
 
@@ -365,10 +396,31 @@ mod tests {
             assert_eq!(asked.model, "openai/omni-moderation-latest");
             let place = match asked.model_place {
                 ModelPlace::Default { at, has_others } => Some((at, has_others)),
-                ModelPlace::Span(_) => None,
+                ModelPlace::Span(_) | ModelPlace::Path(_) => None,
             };
             assert_eq!(place, Some((2, others)), "{body}");
         }
         assert!(asked_of(Operation::Moderation, r#"{"model":null}"#).is_err());
+    }
+
+    #[test]
+    fn a_paths_model_is_the_bodys() {
+        let named = |body: &str| {
+            let mut look = Look::new(&KEYS);
+            look.push(body.as_bytes()).unwrap();
+            let path = ("gemini/m".to_owned(), Vec::new());
+            Asked::named(body.as_bytes(), &look.finish().unwrap(), Operation::ChatStream, path)
+        };
+        let body = r#"{"model":"models/gemini/m","stream":7,"fallbacks":["a/b"],"contents":[]}"#;
+        let asked = named(body).unwrap();
+        assert_eq!((asked.operation, &*asked.model), (Operation::ChatStream, "gemini/m"));
+        let ModelPlace::Path(places) = &asked.model_place else { panic!("it is the path's") };
+        assert_eq!((places.len(), &body[places[0].clone()]), (1, "\"models/gemini/m\""));
+        assert_eq!(asked.fallbacks, Some(vec!["a/b".to_owned()]));
+        assert_eq!(asked.cuts.len(), 1);
+        for wrong in [r#"{"model":"models/x"}"#, r#"{"model":null}"#, r#"{"model":"models/models/gemini/m"}"#]
+        {
+            assert_eq!(named(wrong).err().and_then(|error| error.param).as_deref(), Some("model"), "{wrong}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One attempt: the request as its provider gets it, its send, and the answer handed to `relay`. Which one it is, and
 //! whether another follows, is not said here.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -14,9 +15,9 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, place};
+use super::{Core, failure, path_model, place};
 use crate::api::Endpoint;
-use crate::config::snapshot::Provider;
+use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
 use crate::dialect::{self, Dialect, Operation, Quirks};
 use crate::error::Error;
@@ -89,7 +90,7 @@ async fn make_so(
     let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
     let way = provider.way(from, asked.operation).ok_or_else(failure::no_provider)?;
     let (to, _, target) = way;
-    let (_, key) = exchange.chosen();
+    let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
     let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
@@ -102,11 +103,13 @@ async fn make_so(
         let asks = (from, to, attempt.wire_model, provider.quirks);
         // Boxed: most requests pass through.
         let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
-        let (body, dropped) = (translated.body, translated.dropped);
-        let translation = Translation { from: to, to: from, include_usage: asked.include_usage, dropped };
+        let dialect::Encoded { body, dropped, echo } = translated;
+        let include_usage = asked.include_usage;
+        let translation = Translation { from: to, to: from, include_usage, dropped, echo };
         (outgoing::whole(head, body), translation)
     };
-    let sent = send(core, downstream, exchange, provider, outgoing, translation).await;
+    let to = (provider, provider.origin_of(key));
+    let sent = send(core, downstream, exchange, to, outgoing, translation).await;
     sent.map_err(|failure| failure::named(failure, provider))
 }
 
@@ -120,10 +123,10 @@ async fn translated(
     (from, to, wire_model, quirks): (Dialect, Dialect, &str, Quirks),
 ) -> Result<dialect::Encoded, Error> {
     let (buffer, start) = kept::lend(request, exchange);
-    let (length, model, stream) = (buffer.len(), wire_model.to_owned(), asked.operation.is_stream());
+    let (length, model, operation) = (buffer.len(), wire_model.to_owned(), asked.operation);
     let work = compute(core, length, move || {
         let body = buffer.get(start..).unwrap_or_default();
-        (dialect::translate_request(from, to, body, &model, stream, quirks), buffer)
+        (dialect::translate_request(from, to, operation, body, &model, quirks), buffer)
     });
     let (encoded, buffer) = match race(work, downstream.gone()).await {
         Raced::First(done) => done?,
@@ -144,6 +147,12 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, usage: Option<Edit>) -> Vec<Edit>
             let mut bytes = Vec::with_capacity(wire_model.len() + 2);
             look::write_string(&mut bytes, wire_model);
             edits.push(Edit { span: span.clone(), bytes });
+        }
+        ModelPlace::Path(_) if asked.model == wire_model => {}
+        ModelPlace::Path(places) => {
+            let edit =
+                |span: &Range<usize>| Edit { span: span.clone(), bytes: path_model::resource(wire_model) };
+            edits.extend(places.iter().map(edit));
         }
         // The default stays the provider's to know, unless the config or a fallback means another model.
         ModelPlace::Default { .. } if attempt.leg == 0 && attempt.model == wire_model => {}
@@ -166,14 +175,14 @@ async fn send(
     core: &Core,
     downstream: &mut Downstream,
     exchange: &mut Exchange<'_>,
-    provider: &Provider,
+    (provider, origin): (&Provider, &Origin),
     mut outgoing: Outgoing,
     translation: Translation,
 ) -> Result<(), Failure> {
     let place = place::take(core, downstream, exchange, provider).await?;
     let sent = Instant::now();
     let due = Due::of_head(exchange, provider, sent);
-    let answer = until(due.at, client::exchange(&core.net, &provider.origin, &mut outgoing, sent));
+    let answer = until(due.at, client::exchange(&core.net, origin, &mut outgoing, sent));
     let policy = provider.on_client_gone;
     let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
     exchange.attempts += outgoing.sends;

@@ -8,7 +8,7 @@ use super::asked::{Asked, KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::trail::Outcome;
-use super::{Core, attempt, body, kept, relay, session};
+use super::{Core, attempt, body, kept, path_model, relay, session};
 use crate::dialect::Operation;
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
@@ -24,7 +24,10 @@ pub(super) async fn serve(
     operation: Operation,
 ) -> Result<(), Error> {
     let members = body::receive(core, downstream, request, exchange, &KEYS).await?;
-    let asked = Asked::of(request.body(), &members, operation)?;
+    let asked = match path_model::asked(core, downstream, request, exchange, &members, operation).await? {
+        Some(asked) => asked,
+        None => Asked::of(request.body(), &members, operation)?,
+    };
     exchange.stream = asked.operation.is_stream();
     exchange.activate();
     exchange.model.clone_from(&asked.model);

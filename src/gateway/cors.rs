@@ -32,7 +32,8 @@ const EXPOSED: &str = "*, x-corelane-request-id, x-corelane-dropped-params, x-co
 /// What a page may send beside the safelisted headers: what callers' SDKs set, and what we understand.
 const ALLOWED: &str = "accept, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, api-key, \
      authorization, content-encoding, content-type, idempotency-key, openai-beta, openai-organization, openai-project, \
-     traceparent, tracestate, user-agent, x-api-key, x-request-id, x-requested-with, x-stainless-timeout";
+     traceparent, tracestate, user-agent, x-api-key, x-goog-api-client, x-goog-api-key, x-request-id, x-requested-with, \
+     x-stainless-timeout";
 /// And all that begin so, when they are asked for.
 const ALLOWED_PREFIXES: [&[u8]; 2] = [b"x-stainless-", b"x-bf-"];
 /// Of those at most so many, each of at most so many bytes.

@@ -69,6 +69,8 @@ pub(super) struct Exchange<'a> {
     pub(super) model_requested: String,
     /// Whether a stream was asked for.
     pub(super) stream: bool,
+    /// Whether it is to come as one JSON array.
+    pub(super) wants_array: bool,
     /// Chosen provider.
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
@@ -145,6 +147,7 @@ impl<'a> Exchange<'a> {
             model: String::new(),
             model_requested: String::new(),
             stream: false,
+            wants_array: false,
             provider: None,
             key: None,
             kept: None,
@@ -367,7 +370,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// What is asked of a provider; `None`: nothing, or that is not known yet.
-    fn operation(&self) -> Option<Operation> {
+    pub(super) fn operation(&self) -> Option<Operation> {
         match self.route?.endpoint {
             Endpoint::Inference(operation, _) => Some(operation.streamed(self.stream)),
             Endpoint::Models(_) | Endpoint::Model(_) => Some(Operation::ListModels),

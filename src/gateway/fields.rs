@@ -19,7 +19,11 @@ pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -
         b'i' => is(name, b"idempotency-key"),
         b'o' => same_dialect && dialect == Dialect::OpenAi && strip_prefix(name, b"openai-").is_some(),
         b't' => is(name, b"traceparent") || is(name, b"tracestate"),
-        b'x' => same_dialect && strip_prefix(name, b"x-stainless-").is_some(),
+        b'x' => {
+            same_dialect
+                && (strip_prefix(name, b"x-stainless-").is_some()
+                    || (dialect == Dialect::Gemini && is(name, b"x-goog-api-client")))
+        }
         _ => false,
     };
     passes.then_some(name)
@@ -184,6 +188,12 @@ mod tests {
         assert_eq!(sent("OpenAI-Organization", true), Some("OpenAI-Organization"));
         assert_eq!(sent("X-Stainless-Lang", false), None);
         assert_eq!(sent("anthropic-beta", true), None);
+        assert_eq!(sent("x-goog-api-client", true), None);
+        let google =
+            |name: &'static str, same| upstream_name(name.as_bytes(), Dialect::Gemini, same).is_some();
+        assert!(google("X-Goog-Api-Client", true) && !google("x-goog-api-client", false));
+        assert!(!google("x-goog-api-key", true) && !google("x-bf-eh-x-goog-api-key", true));
+        assert!(!google("x-goog-user-project", true));
         assert_eq!(sent("traceparent", false), Some("traceparent"));
         assert_eq!(sent("x-bf-eh-x-team", false), Some("x-team"));
         assert_eq!(sent("x-bf-eh-http-referer", false), Some("http-referer"));

@@ -55,6 +55,15 @@ impl BodyFraming {
         }
     }
 
+    /// A line end between the values of a JSON text, which its readers ignore.
+    pub(super) fn blank(self) -> &'static [u8] {
+        match self {
+            Self::Chunked => b"1\r\n\n\r\n",
+            Self::Close => b"\n",
+            Self::Length(_) => b"",
+        }
+    }
+
     /// The end of the body.
     pub(super) fn end(self, out: &mut Vec<u8>) {
         if let Self::Chunked = self {

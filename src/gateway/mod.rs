@@ -1,6 +1,7 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod array;
 mod asked;
 mod attempt;
 mod attend;
@@ -27,6 +28,7 @@ mod noted;
 mod outgoing;
 mod own_fields;
 mod passage;
+mod path_model;
 mod place;
 mod relay;
 mod relay_stream;

@@ -175,7 +175,7 @@ async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String
     let head = outgoing::head(Method::Get, path, provider, Some(key), dialect, None);
     let mut outgoing = outgoing::bodyless(head);
     let (mut upstream, head) =
-        client::exchange(&core.net, &provider.origin, &mut outgoing, Instant::now()).await?;
+        client::exchange(&core.net, provider.origin_of(Some(key)), &mut outgoing, Instant::now()).await?;
     let mut body = Vec::new();
     while upstream.read_body(&mut body).await? == Progress::More {
         if body.len() > LIST_BYTES_MAX {

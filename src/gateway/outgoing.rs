@@ -95,7 +95,7 @@ pub(super) struct Caller<'a> {
     pub(super) nominates: bool,
 }
 
-/// The request line and every header but `content-length`. `path` is the provider's.
+/// The request line and every header but `content-length`. `path` is the provider's; a key with a place of its own has it there.
 pub(super) fn head(
     method: Method,
     path: &str,
@@ -105,16 +105,20 @@ pub(super) fn head(
     caller: Option<Caller<'_>>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    match proxy::forwarding(&target.origin) {
-        None => encode::request_line(&mut out, method, &[path.as_bytes()]),
+    let place = key.and_then(|key| key.place.as_deref());
+    let origin = target.origin_of(key);
+    let authority = place.map_or(&target.authority, |place| &place.authority).as_bytes();
+    let base_path = place.map_or("", |place| &place.base_path).as_bytes();
+    match proxy::forwarding(origin) {
+        None => encode::request_line(&mut out, method, &[base_path, path.as_bytes()]),
         // RFC 9112 section 3.2.2.
         Some(_) => {
-            let url = [b"http://".as_slice(), target.authority.as_bytes(), path.as_bytes()];
+            let url = [b"http://".as_slice(), authority, base_path, path.as_bytes()];
             encode::request_line(&mut out, method, &url);
         }
     }
-    encode::field(&mut out, "host", target.authority.as_bytes());
-    if let Some(value) = proxy::forwarding(&target.origin).and_then(proxy::authorization) {
+    encode::field(&mut out, "host", authority);
+    if let Some(value) = proxy::forwarding(origin).and_then(proxy::authorization) {
         encode::field(&mut out, "proxy-authorization", value);
     }
     if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {

@@ -1,7 +1,7 @@
 //! The provider's answer on its way to the caller, as far as it is one thing: its head, its errors, how it is read. Whole
 //! answers are `relay_whole`'s, streams `relay_stream`'s.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::attend::attend;
 use super::due::Due;
@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
 use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, Echo};
 use crate::error::{Error, Kind, UpstreamError};
 use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
@@ -19,6 +19,8 @@ use crate::net::until;
 
 /// What is read of a provider's error body; the rest is dropped with its connection.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// How long an error's body is waited for: another attempt may be due.
+const ERROR_WAIT: Duration = Duration::from_secs(5);
 
 /// What the answer must be turned into.
 pub(super) struct Translation {
@@ -30,12 +32,14 @@ pub(super) struct Translation {
     pub(super) include_usage: bool,
     /// Parameters that the provider's dialect could not express.
     pub(super) dropped: Vec<String>,
+    /// What the request says of its answer.
+    pub(super) echo: Echo,
 }
 
 impl Translation {
     /// The answer passes through.
     pub(super) fn none(dialect: Dialect) -> Self {
-        Self { from: dialect, to: dialect, include_usage: true, dropped: Vec::new() }
+        Self { from: dialect, to: dialect, include_usage: true, dropped: Vec::new(), echo: Echo::default() }
     }
 
     /// Whether it passes through.
@@ -117,17 +121,18 @@ async fn failed(
     let retry_after = retry_after::asked(field, exchange.unix_s());
     mask_key(&mut out, exchange);
     let mut body = Vec::new();
-    // An error body that breaks off is still the provider's error.
-    if let Err(error) = answer.collect(downstream, exchange, &mut body, ERROR_BYTES_MAX).await
-        && error.kind == Kind::ClientGone
-    {
-        return error.into();
-    }
-    if let Err(error) = answer.check_end() {
-        return error.into();
-    }
-    if answer.head.is_coded {
-        body.clear();
+    if !answer.head.is_coded {
+        let before = exchange.now();
+        let collected = answer.collect(downstream, exchange, &mut body, ERROR_BYTES_MAX);
+        // An error body that breaks off, or does not come, is still the provider's error.
+        match until(before + ERROR_WAIT, collected).await {
+            Some(Err(error)) if error.kind == Kind::ClientGone => return error.into(),
+            Some(_) => {}
+            None => exchange.waited_since(before),
+        }
+        if let Err(error) = answer.check_end() {
+            return error.into();
+        }
     }
     mask_key(&mut body, exchange);
     let status = answer.head.status;

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::Core;
+use super::array::Elements;
 use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
@@ -39,6 +40,8 @@ struct Relay<'a> {
     out: Vec<u8>,
     /// Event bytes of the caller's dialect, before framing.
     text: Vec<u8>,
+    /// What they become where the caller wants no events.
+    array: Option<Elements>,
     /// For an event that is not whole yet.
     hold: Hold,
 }
@@ -92,8 +95,11 @@ impl<'a> Relay<'a> {
         let passage = Passage::of(exchange, &answer);
         let through = answer.translation.is_none();
         // Before the body is read, which takes the head's bytes.
-        let mut out = returned_head(&answer, through);
-        if !through {
+        let array = exchange.wants_array.then(Elements::default);
+        let mut out = returned_head(&answer, through && array.is_none());
+        if array.is_some() {
+            encode::field(&mut out, "content-type", b"application/json");
+        } else if !through {
             encode::field(&mut out, "content-type", b"text/event-stream");
         }
         Ok(Self {
@@ -105,6 +111,7 @@ impl<'a> Relay<'a> {
             pending: Vec::new(),
             out,
             text: Vec::new(),
+            array,
             hold: core.net.budget.hold(),
         })
     }
@@ -137,7 +144,10 @@ impl<'a> Relay<'a> {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
                 self.out = pass(downstream, exchange, out).await?;
-                downstream.ask_by(self.framing.comment());
+                downstream.ask_by(match self.array {
+                    None => self.framing.comment(),
+                    Some(_) => self.framing.blank(),
+                });
             }
         }
     }
@@ -268,8 +278,7 @@ impl<'a> Relay<'a> {
         if !self.passage.is_ended() {
             return Err(error);
         }
-        self.frame_text(exchange);
-        self.framing.end(&mut self.out);
+        self.finish(exchange);
         Ok(())
     }
 
@@ -277,6 +286,23 @@ impl<'a> Relay<'a> {
         if self.passage.has_error() {
             mask_key(&mut self.text, exchange);
         }
+        if let Some(array) = &mut self.array {
+            array.take(&mut self.text);
+        }
+        self.frame(exchange);
+    }
+
+    /// What is left, and the end of the body.
+    fn finish(&mut self, exchange: &mut Exchange<'_>) {
+        self.frame_text(exchange);
+        if let Some(array) = &mut self.array {
+            array.end(&mut self.text);
+            self.frame(exchange);
+        }
+        self.framing.end(&mut self.out);
+    }
+
+    fn frame(&mut self, exchange: &mut Exchange<'_>) {
         self.framing.frame(&mut self.out, &self.text);
         exchange.log_output(&self.text);
         self.text.clear();
@@ -285,8 +311,7 @@ impl<'a> Relay<'a> {
     fn end(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         let is_closed = self.answer.head.framing == Framing::Close;
         self.passage.end(is_closed, &mut self.text, &mut self.pending)?;
-        self.frame_text(exchange);
-        self.framing.end(&mut self.out);
+        self.finish(exchange);
         Ok(())
     }
 
@@ -295,8 +320,7 @@ impl<'a> Relay<'a> {
         let shape = exchange.error_shape();
         let text = &mut self.text;
         exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
-        self.frame_text(exchange);
-        self.framing.end(&mut self.out);
+        self.finish(exchange);
     }
 }
 

@@ -8,7 +8,7 @@ use super::framing::BodyFraming;
 use super::relay::{Answer, pass, returned_head};
 use super::{Core, reply};
 use crate::chat::Usage;
-use crate::dialect::{self, AnswerLook};
+use crate::dialect::{self, AnswerLook, AnswerOptions, Operation};
 use crate::error::Error;
 use crate::http::{Framing, encode};
 use crate::net::budget::Hold;
@@ -194,9 +194,15 @@ pub(super) async fn translated(
         hold.resize(body.len())?;
     }
     answer.check_end()?;
-    let (from, to, created_s) = (answer.translation.from, answer.translation.to, exchange.created_s());
+    let (from, to) = (answer.translation.from, answer.translation.to);
+    let options = AnswerOptions {
+        operation: exchange.operation().unwrap_or(Operation::Chat),
+        created_s: exchange.created_s(),
+        model: exchange.model.clone(),
+        echo: std::mem::take(&mut answer.translation.echo),
+    };
     let length = body.len();
-    let work = move || dialect::translate_response(from, to, &body, created_s);
+    let work = move || dialect::translate_response(from, to, &body, &options);
     let computing = Box::pin(compute(core, length, work));
     let policy = answer.provider.on_client_gone;
     let response = attend(downstream, &mut exchange.caller_has_left, policy, computing).await???;

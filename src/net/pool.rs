@@ -43,7 +43,8 @@ impl Position {
 /// A sentence for each provider whose limit leaves a core without any connection: such a node must not start.
 pub fn check_limits(snapshot: &Snapshot, cores: usize) -> Vec<String> {
     let limited = snapshot.providers.iter().filter_map(|provider| {
-        let limit = provider.origin.transport.connections_max.filter(|limit| *limit < cores)?;
+        let limit = provider.origins().find_map(|origin| origin.transport.connections_max);
+        let limit = limit.filter(|limit| *limit < cores)?;
         Some(format!(
             "providers.{}: network_config.max_conns_per_host is {limit}, but each of the {cores} workers needs a \
              connection of its own; raise it to {cores}, or start with --workers {limit}",

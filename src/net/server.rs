@@ -112,6 +112,11 @@ impl Request {
     pub fn path(&self) -> &[u8] {
         self.head.path(&self.bytes)
     }
+
+    /// The query of the target without its `?`, as it was sent. It may hold a credential of the caller's.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.head.query(&self.bytes)
+    }
 }
 
 /// A caller's connection.

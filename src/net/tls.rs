@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::config::snapshot::{Snapshot, Transport};
+use crate::config::snapshot::{Provider, Snapshot, Transport};
 
 /// The only protocol that is spoken here (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -67,7 +67,7 @@ impl Roots {
     /// crypto provider lacks a protocol version (never, as built).
     pub fn clients(&self, snapshot: &Snapshot, cores: usize) -> Result<Vec<Clients>, Error> {
         let mut built: Vec<(Arc<Transport>, ClientConfig)> = Vec::new();
-        let origins = snapshot.providers.iter().map(|provider| &provider.origin).filter(|origin| origin.tls);
+        let origins = snapshot.providers.iter().flat_map(Provider::origins).filter(|origin| origin.tls);
         for transport in origins.map(|origin| &origin.transport) {
             if !built.iter().any(|(known, _)| trusts_alike(known, transport)) {
                 built.push((Arc::clone(transport), self.build(transport)?));
@@ -147,7 +147,7 @@ impl Tls {
     /// Drops what neither the newest snapshot needs nor one of `older`, whose requests still run.
     pub fn forget(&self, older: &[Rc<Snapshot>]) {
         let needs = |snapshot: &Rc<Snapshot>, transport: &Transport| {
-            let mut origins = snapshot.providers.iter().map(|provider| &provider.origin);
+            let mut origins = snapshot.providers.iter().flat_map(Provider::origins);
             origins.any(|origin| origin.tls && trusts_alike(&origin.transport, transport))
         };
         let is_needed = |known: &Known| {

@@ -203,7 +203,7 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Ve
 /// All that speaks against a key for itself.
 pub(super) fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
-    let no_value = key.secret.is_none().then_some(Reason::NoValue(&key.whence));
+    let no_value = (key.secret.is_none() && !key.is_open).then_some(Reason::NoValue(&key.whence));
     let denied = key.denial(model).map(Reason::Denied);
     let not_listed = (!key.allows(model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()

@@ -60,7 +60,7 @@ pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
 }
 
 fn serves(key: &Key, model: &str) -> bool {
-    key.secret.is_some() && key.serves(model)
+    key.is_usable() && key.serves(model)
 }
 
 pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {

@@ -14,6 +14,7 @@ const JITTER: std::ops::Range<f64> = 0.8..1.2;
 pub fn classify(error: &Error) -> Class {
     match error.kind {
         Kind::UpstreamUnreachable | Kind::UpstreamTimeout | Kind::UpstreamInvalidResponse => Class::Transient,
+        Kind::UpstreamStatus if is_bad_key(error) => Class::Refused,
         Kind::UpstreamStatus => classify_status(error.status()),
         // Ours, but a fallback needs other connections, and perhaps no translation.
         Kind::Overloaded
@@ -22,9 +23,17 @@ pub fn classify(error: &Error) -> Class {
         | Kind::QueueTimeout
         | Kind::NoKeyForModel
         | Kind::ProviderNotSupported
+        | Kind::UnsupportedParameter
         | Kind::UnsupportedOperation => Class::Elsewhere,
         _ => Class::Final,
     }
+}
+
+/// Google refuses a key that it does not know by a 400, and says so in its reason
+/// (<https://cloud.google.com/apis/design/errors>).
+fn is_bad_key(error: &Error) -> bool {
+    let code = error.upstream.as_ref().and_then(|upstream| upstream.code.as_deref());
+    error.status() == 400 && code == Some("API_KEY_INVALID")
 }
 
 fn classify_status(status: u16) -> Class {
@@ -100,6 +109,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_google_does_not_know_is_refused() {
+        let class = |status, code: Option<&str>| {
+            let code = code.map(str::to_owned);
+            classify(&Error::upstream(UpstreamError { status, code, ..UpstreamError::default() }))
+        };
+        assert_eq!(class(400, Some("API_KEY_INVALID")), Class::Refused);
+        assert_eq!(class(400, Some("INVALID_ARGUMENT")), Class::Final);
+        assert_eq!(class(400, None), Class::Final);
+        assert_eq!(class(503, Some("API_KEY_INVALID")), Class::Transient);
+    }
+
+    #[test]
     fn each_kind_has_its_class() {
         for (kinds, wanted) in [
             (
@@ -111,10 +132,15 @@ mod tests {
                 Class::Elsewhere,
             ),
             (
-                &[Kind::NoKeyForModel, Kind::ProviderNotSupported, Kind::UnsupportedOperation],
+                &[
+                    Kind::NoKeyForModel,
+                    Kind::ProviderNotSupported,
+                    Kind::UnsupportedOperation,
+                    Kind::UnsupportedParameter,
+                ],
                 Class::Elsewhere,
             ),
-            (&[Kind::ClientGone, Kind::Internal, Kind::UnsupportedParameter], Class::Final),
+            (&[Kind::ClientGone, Kind::Internal, Kind::InvalidRequest], Class::Final),
         ] {
             for kind in kinds {
                 assert_eq!(classify(&Error::new(*kind, "x")), wanted, "{kind:?}");

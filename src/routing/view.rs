@@ -30,12 +30,18 @@ pub struct View {
 }
 
 struct ProviderHealth {
-    /// Indexed by [`KeyId`].
-    keys: Vec<Rc<KeyHealth>>,
+    /// Indexed by [`KeyId`], each with the origin that it goes to.
+    keys: Vec<(Rc<KeyHealth>, Rc<OriginHealth>)>,
     /// Of a provider without keys: what stands for one.
     own: Rc<KeyHealth>,
     /// Shared by all providers that are reached there.
     origin: Rc<OriginHealth>,
+}
+
+impl ProviderHealth {
+    fn all(&self) -> impl Iterator<Item = &Rc<KeyHealth>> {
+        self.keys.iter().map(|(key, _)| key).chain([&self.own])
+    }
 }
 
 struct KeyHealth {
@@ -143,7 +149,7 @@ impl View {
 
     /// Takes another core's word for it. A key that this core does not have is passed over.
     pub fn cool(&self, cooldown: &Cooldown) {
-        let keys = self.providers.iter().flat_map(|provider| provider.keys.iter().chain([&provider.own]));
+        let keys = self.providers.iter().flat_map(ProviderHealth::all);
         for key in keys.filter(|key| key.id == cooldown.key) {
             later(&key.cooling_until, cooldown.until);
             later(&key.told_until, cooldown.until);
@@ -171,11 +177,10 @@ impl View {
 
     fn find(&self, provider: ProviderId, key: Option<KeyId>) -> Option<(&Rc<KeyHealth>, &Rc<OriginHealth>)> {
         let provider = self.providers.get(usize::from(provider.0))?;
-        let key = match key {
-            Some(key) => provider.keys.get(usize::from(key.0))?,
-            None => &provider.own,
-        };
-        Some((key, &provider.origin))
+        match key {
+            Some(key) => provider.keys.get(usize::from(key.0)).map(|(key, origin)| (key, origin)),
+            None => Some((&provider.own, &provider.origin)),
+        }
     }
 }
 
@@ -220,17 +225,20 @@ impl Known {
     fn of(older: &View) -> Self {
         let (mut keys, mut origins) = (HashMap::new(), HashMap::new());
         for provider in &older.providers {
-            let all = provider.keys.iter().chain([&provider.own]);
-            keys.extend(all.map(|key| (key.id, Rc::clone(key))));
-            origins.insert(provider.origin.origin.clone(), Rc::clone(&provider.origin));
+            keys.extend(provider.all().map(|key| (key.id, Rc::clone(key))));
+            let own = provider.keys.iter().map(|(_, origin)| origin).chain([&provider.origin]);
+            origins.extend(own.map(|origin| (origin.origin.clone(), Rc::clone(origin))));
         }
         Self { keys, origins, adopted: HashSet::new() }
     }
 
     fn provider(&mut self, provider: &snapshot::Provider) -> ProviderHealth {
         let own = self.key(provider, None);
-        let keys = provider.keys.iter().map(|key| self.key(provider, Some(key))).collect();
-        ProviderHealth { keys, own, origin: self.origin(provider) }
+        let keys = provider
+            .keys
+            .iter()
+            .map(|key| (self.key(provider, Some(key)), self.origin(provider, provider.origin_of(Some(key)))));
+        ProviderHealth { keys: keys.collect(), own, origin: self.origin(provider, &provider.origin) }
     }
 
     fn key(&self, provider: &snapshot::Provider, key: Option<&Key>) -> Rc<KeyHealth> {
@@ -251,8 +259,7 @@ impl Known {
         health
     }
 
-    fn origin(&mut self, provider: &snapshot::Provider) -> Rc<OriginHealth> {
-        let origin = &provider.origin;
+    fn origin(&mut self, provider: &snapshot::Provider, origin: &Origin) -> Rc<OriginHealth> {
         let health = self.origins.entry(origin.clone()).or_insert_with(|| {
             Rc::new(OriginHealth { origin: origin.clone(), breaker: Breaker::new(provider.breaker) })
         });

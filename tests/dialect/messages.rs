@@ -25,9 +25,9 @@ fn requests() {
         let again = translate_request(
             Dialect::OpenAi,
             Dialect::OpenAi,
+            Operation::Chat.streamed(stream),
             &encoded.body,
             "gpt-test-1",
-            stream,
             Quirks::OPENAI,
         );
         assert_eq!(pretty(&again.unwrap().body), pretty(&encoded.body), "{case}");
@@ -37,7 +37,7 @@ fn requests() {
 #[test]
 fn responses() {
     for (case, input) in inputs("messages/responses", ".openai.json") {
-        let translated = translate_response(Dialect::OpenAi, Dialect::Anthropic, &input, CREATED_S)
+        let translated = translate_response(Dialect::OpenAi, Dialect::Anthropic, &input, &answer_options())
             .unwrap_or_else(|error| panic!("{case}: {error}"));
         check("messages/responses", &format!("{case}.anthropic.json"), &pretty(&translated.body));
         let usage = translated.usage.unwrap();
@@ -119,7 +119,8 @@ fn broken_inputs_never_panic() {
     }
     for (case, input) in inputs("messages/responses", ".openai.json") {
         broken(&input, |input| {
-            let translated = translate_response(Dialect::OpenAi, Dialect::Anthropic, input, CREATED_S);
+            let translated =
+                translate_response(Dialect::OpenAi, Dialect::Anthropic, input, &answer_options());
             assert!(translated.is_err() || is_json(&translated.unwrap().body), "{case}");
         });
     }
@@ -135,7 +136,8 @@ fn broken_inputs_never_panic() {
 }
 
 fn asked(input: &[u8], stream: bool) -> Result<corelane::dialect::Encoded, Error> {
-    translate_request(Dialect::Anthropic, Dialect::OpenAi, input, "gpt-test-1", stream, Quirks::OPENAI)
+    let operation = Operation::Chat.streamed(stream);
+    translate_request(Dialect::Anthropic, Dialect::OpenAi, operation, input, "gpt-test-1", Quirks::OPENAI)
 }
 
 fn translator() -> StreamTranslator {

@@ -162,11 +162,11 @@ fn callers_of_messages_reach_providers_of_the_other_dialect() {
     });
 }
 
-/// What a provider's dialect has no word for, and must not be left out, is the caller's to change: nobody is asked.
+/// What a provider's dialect has no word for, and must not be left out: nobody is asked but a fallback that has one.
 #[test]
 fn what_cannot_be_translated_is_refused_by_name() {
     on_both(|driver| {
-        let three = Three::new(Act::good(), Act::claude(), Act::good());
+        let three = Three::new(Act::good(), claude_stream(), Act::good());
         let mut ask: Value = serde_json::from_str(MESSAGES_STREAM).unwrap();
         ask["tools"] = json!([{ "type": "bash_20250124", "name": "bash" }]);
         ask["model"] = json!("openai/gpt-4o");
@@ -174,6 +174,14 @@ fn what_cannot_be_translated_is_refused_by_name() {
         assert_eq!((answer.status, said(&answer)), (400, ["openai", "1"]), "{}", answer.text());
         assert!(answer.text().contains("`tools[0]` is of type `bash_20250124`"), "{}", answer.text());
         assert_eq!(three.asked(), [0, 0, 0]);
+        let ask = with(&ask.to_string(), &json!(["groq/llama", "anthropic/claude-x"]));
+        let answer = Caller::new(&three.node(driver)).post(MESSAGES, ask);
+        assert_eq!((answer.status, said(&answer)), (200, ["anthropic", "3"]), "{}", answer.text());
+        assert_eq!(three.asked(), [0, 1, 0]);
+        let ask = with(&ASK.replace("}]}", "}],\"n\":2}"), &json!(["openai/gpt-4o"]));
+        let ask = ask.replace("\"model\":\"openai/gpt-4o\"", "\"model\":\"anthropic/claude-x\"");
+        let answer = Caller::new(&three.node(driver)).post(CHAT, ask);
+        assert_eq!((answer.status, said(&answer)), (200, ["openai", "2"]), "{}", answer.text());
     });
 }
 

@@ -300,3 +300,21 @@ fn a_caller_that_leaves_during_a_wait_ends_it() {
         assert_eq!(row, ["499 client_gone 1"]);
     });
 }
+
+/// An error that does not end is one when its status is there: what follows it begins before the request's own time is over.
+#[test]
+fn an_error_whose_body_does_not_come_holds_up_nothing() {
+    on_both(|driver| {
+        let head =
+            format!("HTTP/1.1 503 Service Unavailable\r\n{JSON}content-length: 99\r\n\r\n{{\"error\":");
+        let (stalls, serves) = (acting([Act::Silence(head.into_bytes())]), acting([Act::claude()]));
+        let mut openai = provider(stalls.address, &["one"], 0);
+        openai["network_config"]["default_request_timeout_in_seconds"] = json!(600);
+        let anthropic = provider(serves.address, &["two"], 0);
+        let config = providers(&[("openai", openai), ("anthropic", anthropic)]);
+        let node = Node::start(&config.to_string(), driver);
+        let ask = ASK.replace("\"messages\"", "\"fallbacks\":[\"anthropic/claude-x\"],\"messages\"");
+        let answer = Caller::new(&node).post(CHAT, ask);
+        assert_eq!((answer.status, attempts(&answer)), (200, "2"), "{}", answer.text());
+    });
+}

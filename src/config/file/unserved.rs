@@ -181,12 +181,6 @@ static BATCH_S3: &[Key] = &[honoured("buckets", Kind::List(BUCKET))];
 
 static BUCKET: &[Key] = &[any("bucket_name"), any("prefix"), any("is_default")];
 
-/// `keys[].vllm_key_config`.
-pub(super) static VLLM: &[Key] = &[any("url"), any("model_name")];
-
-/// `keys[].ollama_key_config` and `sgl_key_config`.
-pub(super) static URL_KEY: &[Key] = &[any("url")];
-
 /// `keys[].replicate_key_config`.
 pub(super) static REPLICATE: &[Key] = &[any("use_deployments_endpoint")];
 

@@ -83,6 +83,12 @@ pub(in crate::dialect) fn decode(status: u16, body: &[u8]) -> UpstreamError {
     json.map_or(plain.clone(), |value: Value| named(plain, &value))
 }
 
+/// The same of an event's whole data.
+pub(in crate::dialect) fn decode_stream(data: &[u8]) -> UpstreamError {
+    let value: Value = serde_json::from_slice(data).unwrap_or_default();
+    decode_event(value.get("error").unwrap_or(&value))
+}
+
 /// What an error in the middle of a stream says; its status is the one it names.
 pub(super) fn decode_event(error: &Value) -> UpstreamError {
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -10,7 +10,7 @@ use super::{RowContent, Text, ToolCalls, json_string, json_text};
 use crate::dialect::Dialect;
 
 /// Content blocks or tool calls kept of one stream; more are passed over, so that a search among them stays short.
-const PARTS_MAX: usize = 1024;
+pub(super) const PARTS_MAX: usize = 1024;
 
 /// Fills the answer's columns from a stream's bytes.
 pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowContent) {
@@ -20,7 +20,8 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
             each_event(sse, |data| answer.event(data));
             answer.finish(content);
         }
-        Dialect::Gemini | Dialect::Responses => {}
+        Dialect::Gemini => super::gemini::stream(sse, content),
+        Dialect::Responses => {}
         Dialect::Anthropic => {
             let mut answer = AnthropicAnswer::default();
             each_event(sse, |data| answer.event(data));
@@ -31,7 +32,7 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
 
 /// Calls `take` with each event's data (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), a last
 /// event without its blank line included.
-fn each_event(sse: &str, mut take: impl FnMut(&str)) {
+pub(super) fn each_event(sse: &str, mut take: impl FnMut(&str)) {
     let mut data: Option<Cow<'_, str>> = None;
     for line in sse.lines() {
         if line.is_empty() {
