@@ -1,11 +1,15 @@
 """What stands on the vendors' packages: langchain-openai and litellm, as `adapters.py` has them."""
 
-import json
+import gc
 import os
 
 from adapters import KEY, PATIENCE_S, OpenAiChat, parts_of
 from cases import Said
 from harness import GATEWAY
+
+# litellm leaves streams behind after `[DONE]`; collected while httpcore 1.0 holds its pool's lock, one waits for that lock
+# on the thread that has it, for ever. These programs are short.
+gc.disable()
 
 # Its table of prices would be fetched at import.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
