@@ -38,6 +38,8 @@ mod fallbacks;
 mod first_content;
 #[path = "gateway/gemini.rs"]
 mod gemini;
+#[path = "gateway/gemini_across.rs"]
+mod gemini_across;
 #[path = "gateway/gone.rs"]
 mod gone;
 #[path = "gateway/headers.rs"]

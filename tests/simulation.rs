@@ -249,8 +249,8 @@ impl<'w> Simulation<'w> {
         assert!(request.attempts <= ATTEMPTS_MAX);
         request.legs.insert(attempt.leg);
         assert!(!request.refused.contains(&(attempt.provider, attempt.key)), "a refused key again");
-        let running = self.view.begin(attempt.provider, attempt.key, self.now);
-        assert!(running.is_some(), "a key that is not there");
+        let mut running = self.view.begin(attempt.provider, attempt.key, self.now);
+        running.as_mut().expect("a key that is there").sent(self.now);
         let at = self.now - self.began;
         let end = self.world.end(attempt.provider, attempt.key, at, &mut self.random);
         let after = match end {

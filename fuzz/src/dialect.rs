@@ -3,9 +3,9 @@
 
 use corelane::chat::Usage;
 use corelane::dialect::{
-    AnswerOptions, Dialect, ErrorContext, ErrorShape, Operation, Quirks, StreamObserver, StreamOptions, StreamTranslator,
-    check_answer, decode_error, decode_models, encode_error, encode_error_event, translate_request,
-    translate_response,
+    AnswerOptions, Dialect, ErrorContext, ErrorShape, Operation, Quirks, StreamObserver, StreamOptions,
+    StreamTranslator, check_answer, decode_error, decode_models, encode_error, encode_error_event,
+    translate_request, translate_response,
 };
 use corelane::error::Error;
 use corelane::http::sse::events;

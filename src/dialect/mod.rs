@@ -8,7 +8,9 @@ mod answer;
 mod anthropic;
 mod base64;
 mod counts;
+mod data_url;
 mod dropped;
+mod embedding;
 mod error_body;
 mod gemini;
 mod json;
@@ -17,6 +19,8 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+mod reasoning;
+mod responses;
 pub mod stream_usage;
 mod translate;
 

@@ -1,7 +1,11 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
+mod embeddings;
+
+use std::borrow::Cow;
+
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, gemini, openai};
+use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -79,6 +83,9 @@ pub fn translate_request(
     wire_model: &str,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    if embeddings::is_asked(operation) {
+        return embeddings::request(from, to, operation, body, wire_model);
+    }
     let translated = conversation(from, to, operation, body, wire_model, quirks);
     if from != Dialect::Gemini {
         return translated;
@@ -104,19 +111,25 @@ fn conversation(
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
         Dialect::Gemini => gemini::decode::decode(body)?,
-        Dialect::Responses => return Err(no_half(from)),
+        Dialect::Responses => responses::request::decode(body)?,
     };
     let (body, dropped) = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
-        Dialect::Responses => return Err(no_half(to)),
+        Dialect::Responses => responses::request::encode(&request, wire_model, stream)?,
     };
     Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() })
 }
 
 fn no_half(dialect: Dialect) -> Error {
     Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
+}
+
+fn unusable(error: &serde_json::Error) -> Error {
+    let reason = super::json::reason(error);
+    let message = format!("the provider's answer is not what its API promises: {reason}");
+    Error::new(Kind::UpstreamInvalidResponse, message)
 }
 
 /// Translates a provider's whole answer for a caller.
@@ -126,23 +139,28 @@ pub fn translate_response(
     body: &[u8],
     options: &AnswerOptions,
 ) -> Result<TranslatedResponse, Error> {
+    if embeddings::is_asked(options.operation) {
+        return embeddings::response(from, to, body, options);
+    }
     let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
         Dialect::Anthropic => anthropic::response::decode(body),
         Dialect::Gemini => gemini::response::decode(body),
-        Dialect::Responses => return Err(no_half(from)),
+        Dialect::Responses => match responses::error::of_failed(body) {
+            Some(error) => return Err(error),
+            None => responses::answer::decode(body),
+        },
     };
-    let response = decoded.map_err(|error| {
-        let reason = super::json::reason(&error);
-        let message = format!("the provider's answer is not what its API promises: {reason}");
-        Error::new(Kind::UpstreamInvalidResponse, message)
-    })?;
+    let mut response = decoded.map_err(|error| unusable(&error))?;
+    if response.model.is_empty() {
+        response.model = Cow::Borrowed(&options.model);
+    }
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
-        Dialect::Responses => return Err(no_half(to)),
+        Dialect::Responses => responses::response::encode(&response, created_s),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -158,7 +176,7 @@ enum Decoder {
         event: Vec<u8>,
     },
     Gemini(gemini::stream::Decoder),
-    None(Dialect),
+    Responses(responses::stream::Decoder),
 }
 
 impl Decoder {
@@ -169,7 +187,7 @@ impl Decoder {
                 Self::Anthropic { decoder: anthropic::stream::Decoder::default(), event: Vec::new() }
             }
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
-            Dialect::Responses => Self::None(dialect),
+            Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
         }
     }
 
@@ -183,7 +201,7 @@ impl Decoder {
                 sink(event, decoder.usage())
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
-            Self::None(dialect) => Err(no_half(*dialect)),
+            Self::Responses(decoder) => decoder.decode(data, sink),
         }
     }
 
@@ -191,7 +209,7 @@ impl Decoder {
     fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
-            Self::OpenAi(_) | Self::Anthropic { .. } | Self::None(_) => Ok(()),
+            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) => Ok(()),
         }
     }
 
@@ -200,7 +218,7 @@ impl Decoder {
             Self::OpenAi(decoder) => decoder.usage(),
             Self::Anthropic { decoder, .. } => decoder.usage(),
             Self::Gemini(decoder) => decoder.usage(),
-            Self::None(_) => None,
+            Self::Responses(decoder) => decoder.usage(),
         }
     }
 }
@@ -210,7 +228,7 @@ enum Encoder {
     OpenAi(openai::stream::Encoder),
     Anthropic(anthropic::stream::Encoder),
     Gemini(gemini::stream::Encoder),
-    None(Dialect),
+    Responses(responses::stream::Encoder),
 }
 
 impl Encoder {
@@ -219,7 +237,7 @@ impl Encoder {
             Dialect::OpenAi => Self::OpenAi(openai::stream::Encoder::new(options)),
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
-            Dialect::Responses => Self::None(dialect),
+            Dialect::Responses => Self::Responses(responses::stream::Encoder::new(options)),
         }
     }
 
@@ -234,8 +252,16 @@ impl Encoder {
                 encoder.encode(event, usage, out);
                 Ok(())
             }
-            Self::None(dialect) => Err(no_half(*dialect)),
+            Self::Responses(encoder) => encoder.encode(event, usage, out),
         }
+    }
+
+    fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Responses(encoder) => encoder.fail(error, out),
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => return false,
+        }
+        true
     }
 }
 
@@ -303,6 +329,12 @@ impl StreamTranslator {
         }
         let message = "the provider's stream ended before its message did; send the request again";
         Err(Error::new(Kind::UpstreamInvalidResponse, message))
+    }
+
+    /// Appends an error as the caller's last event, where its place in the stream is part of it. `false`: nothing is
+    /// appended, any error event of the caller's dialect does ([`super::encode_error_event`]).
+    pub fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
+        self.encoder.fail(error, out)
     }
 
     /// Tokens so far.

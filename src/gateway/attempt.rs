@@ -181,6 +181,9 @@ async fn send(
 ) -> Result<(), Failure> {
     let place = place::take(core, downstream, exchange, provider).await?;
     let sent = Instant::now();
+    if let Some(running) = &mut exchange.running {
+        running.sent(sent);
+    }
     let due = Due::of_head(exchange, provider, sent);
     let answer = until(due.at, client::exchange(&core.net, origin, &mut outgoing, sent));
     let policy = provider.on_client_gone;

@@ -12,6 +12,8 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic messages.
     Anthropic,
+    /// Gemini's generateContent, whose bodies `gemini` reads.
+    Gemini,
 }
 
 /// An error answer before a dialect words it.
@@ -132,10 +134,11 @@ pub fn authorize(dialect: Dialect, headers: &HeaderMap) -> Result<(), Refusal> {
     let key = match dialect {
         Dialect::OpenAi => text("authorization").strip_prefix("Bearer ").unwrap_or_default(),
         Dialect::Anthropic => text("x-api-key"),
+        Dialect::Gemini => text("x-goog-api-key"),
     };
     if key.is_empty() || key.starts_with("bad") {
         let (kind, message) = match dialect {
-            Dialect::OpenAi => ("invalid_request_error", "Incorrect API key provided."),
+            Dialect::OpenAi | Dialect::Gemini => ("invalid_request_error", "Incorrect API key provided."),
             Dialect::Anthropic => ("authentication_error", "invalid x-api-key"),
         };
         return Err(Refusal { code: Some("invalid_api_key"), ..Refusal::new(401, kind, message) });
@@ -152,7 +155,7 @@ fn check<'a>(dialect: Dialect, body: &'a Value, model: &str) -> Result<&'a Vec<V
     }
     if model.contains('/') {
         let (kind, code) = match dialect {
-            Dialect::OpenAi => ("invalid_request_error", Some("model_not_found")),
+            Dialect::OpenAi | Dialect::Gemini => ("invalid_request_error", Some("model_not_found")),
             Dialect::Anthropic => ("not_found_error", None),
         };
         let message = format!("The model `{model}` does not exist or you do not have access to it.");
@@ -175,14 +178,16 @@ fn check<'a>(dialect: Dialect, body: &'a Value, model: &str) -> Result<&'a Vec<V
     Ok(messages)
 }
 
-fn script(defaults: &Script, model: &str, prompt: &str) -> Result<Script, Refusal> {
+/// The answer that a model or a prompt scripts.
+pub(super) fn script(defaults: &Script, model: &str, prompt: &str) -> Result<Script, Refusal> {
     let words = model.strip_prefix("mock:").or_else(|| prompt.trim_start().strip_prefix("mock:"));
     defaults
         .with_words(words.unwrap_or_default())
         .map_err(|fault| Refusal::new(400, "invalid_request_error", fault))
 }
 
-fn answer_text(script: &Script, prompt: &str, results: &[String]) -> String {
+/// What an answer says.
+pub(super) fn answer_text(script: &Script, prompt: &str, results: &[String]) -> String {
     if !results.is_empty() {
         return format!("The tools said: {}", results.join(" | "));
     }
@@ -215,7 +220,7 @@ fn tool_calls(dialect: Dialect, body: &Value, messages: &[Value]) -> Vec<ToolCal
     let offered = body.get("tools").and_then(Value::as_array).into_iter().flatten();
     let calls = offered.filter_map(|tool| {
         let (tool, schema) = match dialect {
-            Dialect::OpenAi => (tool.get("function")?, "parameters"),
+            Dialect::OpenAi | Dialect::Gemini => (tool.get("function")?, "parameters"),
             Dialect::Anthropic => (tool, "input_schema"),
         };
         let name = tool.get("name")?.as_str()?.to_owned();
@@ -228,7 +233,7 @@ fn tool_calls(dialect: Dialect, body: &Value, messages: &[Value]) -> Vec<ToolCal
 }
 
 /// A value that fits a JSON schema, as far as one level of types says.
-fn sample(schema: &Value) -> Value {
+pub(super) fn sample(schema: &Value) -> Value {
     if let Some(first) = schema.get("enum").and_then(|options| options.get(0)) {
         return first.clone();
     }
@@ -288,7 +293,8 @@ fn texts_in(value: &Value) -> Vec<&str> {
     }
 }
 
-fn words(text: &str) -> usize {
+/// How many words a text has.
+pub(super) fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 

@@ -42,7 +42,8 @@ pub async fn serve(stream: TcpStream, mock: Rc<Mock>) {
             is_noted = true;
             ledger.note(path, &mut captured.borrow_mut());
         }
-        let plan = mock.answer(&head.method, path, &head.headers, body);
+        let plan =
+            mock.answer(&head.method, (path, head.uri.query().unwrap_or_default()), &head.headers, body);
         let closes =
             plan.closes || head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
         received = match answer(&plan, closes, &mut decoder, &mut writer).await {

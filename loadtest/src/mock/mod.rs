@@ -1,4 +1,4 @@
-//! The mock provider: OpenAI's chat completions and Anthropic's messages, whole and streamed, with a real provider's
+//! The mock provider: OpenAI's chat completions, Anthropic's messages and Gemini's methods, whole and streamed, with a real provider's
 //! strictness and a settable pace. It is a test's opposite, not a server for the open net.
 //!
 //! Requests are decoded by monoio-http; answers are written by us on the raw stream, since its encoder holds streamed
@@ -11,6 +11,8 @@
 //! | `POST /v1/messages` | Anthropic's, whole or streamed |
 //! | `POST /v1/embeddings`, `/v1/moderations`, `/v1/completions` | OpenAI's |
 //! | `POST /v1/messages/count_tokens` | Anthropic's |
+//! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
+//! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
 //! | `GET /v1/models` | Anthropic's list when `anthropic-version` or `x-api-key` is there, else OpenAI's |
 //! | `GET /mock/requests` | counters, the last request (`head`, `headers`, `body`) and up to 16 recent ones |
 //! | `GET /mock/aborted` | `{"aborted": n}`: connections that the peer closed in the middle of an answer |
@@ -26,6 +28,7 @@ pub mod anthropic;
 pub mod call;
 pub mod capture;
 pub mod connection;
+pub mod gemini;
 pub mod openai;
 pub mod others;
 pub mod settings;
@@ -70,8 +73,20 @@ impl Mock {
     }
 
     /// The answer to one request.
-    pub fn answer(&self, method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Rc<Plan> {
+    pub fn answer(
+        &self,
+        method: &Method,
+        (path, query): (&str, &str),
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Rc<Plan> {
         match (method, path) {
+            (_, path) if gemini::owns(path) => {
+                if *method == Method::POST && self.error_is_due() {
+                    return Rc::new(gemini::refuse(&Refusal::scripted(self.settings.error_status)));
+                }
+                Rc::new(gemini::answer((method, path, query), headers, &body, &self.settings.script))
+            }
             (&Method::POST, "/v1/chat/completions") => self.chat(Dialect::OpenAi, headers, body),
             (&Method::POST, "/v1/messages") => self.chat(Dialect::Anthropic, headers, body),
             (&Method::GET, "/v1/models") => Rc::new(models(headers)),
@@ -149,17 +164,20 @@ fn plan(call: &Call) -> Plan {
     let headers = match call.dialect {
         Dialect::OpenAi => openai::HEADERS,
         Dialect::Anthropic => anthropic::HEADERS,
+        Dialect::Gemini => gemini::HEADERS,
     };
     if call.stream {
         let events = match call.dialect {
             Dialect::OpenAi => openai::stream(call),
             Dialect::Anthropic => anthropic::stream(call),
+            Dialect::Gemini => Vec::new(), // by `gemini::answer`
         };
         return Plan::events(headers, &events, &call.script);
     }
     let body = match call.dialect {
         Dialect::OpenAi => openai::whole(call),
         Dialect::Anthropic => anthropic::whole(call),
+        Dialect::Gemini => gemini::whole(call),
     };
     Plan::whole(headers, &body, &call.script)
 }
@@ -169,11 +187,13 @@ fn refuse(dialect: Dialect, refusal: &Refusal) -> Plan {
     let mut headers: Vec<(&str, &str)> = match dialect {
         Dialect::OpenAi => openai::HEADERS.to_vec(),
         Dialect::Anthropic => anthropic::HEADERS.to_vec(),
+        Dialect::Gemini => gemini::HEADERS.to_vec(),
     };
     headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
     let body = match dialect {
         Dialect::OpenAi => openai::error(refusal),
         Dialect::Anthropic => anthropic::error(refusal),
+        Dialect::Gemini => gemini::error(refusal),
     };
     Plan::json(refusal.status, &headers, &body)
 }
@@ -182,7 +202,7 @@ fn models(headers: &HeaderMap) -> Plan {
     let dialect = call::dialect_of(headers);
     match (dialect, call::authorize(dialect, headers)) {
         (_, Err(refusal)) => refuse(dialect, &refusal),
-        (Dialect::OpenAi, Ok(())) => Plan::json(200, openai::HEADERS, &openai::models()),
+        (Dialect::OpenAi | Dialect::Gemini, Ok(())) => Plan::json(200, openai::HEADERS, &openai::models()),
         (Dialect::Anthropic, Ok(())) => Plan::json(200, anthropic::HEADERS, &anthropic::models()),
     }
 }
@@ -201,7 +221,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        let plan = mock.answer(&Method::POST, path, &map, Bytes::from(body.to_owned()));
+        let plan = mock.answer(&Method::POST, (path, ""), &map, Bytes::from(body.to_owned()));
         plan.pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
     }
 

@@ -26,7 +26,7 @@ struct Placed<'r, 'a> {
 /// Groups the messages into turns. A turn with nothing to say is left out.
 pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>]) -> Result<Vec<Turn<'r, 'a>>, Error> {
     let mut turns: Vec<Turn<'r, 'a>> = Vec::with_capacity(messages.len());
-    for (message_index, message) in messages.iter().enumerate().filter(|(_, one)| one.role != Role::System) {
+    for (message_index, message) in messages.iter().enumerate().filter(|(_, one)| !one.role.is_system()) {
         let mut parts = placed(message, message_index);
         match turns.last_mut() {
             _ if parts.is_empty() => {}
@@ -59,13 +59,16 @@ fn placed<'r, 'a>(message: &'r Message<'a>, message_index: usize) -> Vec<Placed<
 fn is_sent(part: &Part<'_>) -> bool {
     match part {
         Part::Text { text, .. } => !text.trim().is_empty(),
+        Part::Refusal { text } => !text.trim().is_empty(),
+        Part::Document { source: Source::Text(text), .. } => !text.trim().is_empty(),
+        Part::Citation(_) => false,
         _ => !is_unsigned(part),
     }
 }
 
 /// A thought without its proof is refused by Anthropic: it came from another provider.
 fn is_unsigned(part: &Part<'_>) -> bool {
-    matches!(part, Part::Reasoning { signature: None, .. })
+    matches!(part, Part::Reasoning { signature, .. } if signature.as_deref().is_none_or(str::is_empty))
 }
 
 /// Whether a thought is left out.
@@ -78,7 +81,7 @@ pub(super) fn write_system(body: &mut Object<'_>, messages: &[Message<'_>]) -> R
     let mut system = messages
         .iter()
         .enumerate()
-        .filter(|(_, message)| message.role == Role::System)
+        .filter(|(_, message)| message.role.is_system())
         .flat_map(|(message_index, message)| placed(message, message_index))
         .peekable();
     if system.peek().is_none() {
@@ -200,7 +203,9 @@ fn write_thinking(out: &mut Vec<u8>, text: &str, signature: Option<&str>) {
     let mut block = Object::begin(out);
     block.text("type", "thinking");
     block.text("thinking", text);
-    block.text("signature", signature.unwrap_or_default());
+    if let Some(signature) = signature {
+        block.text("signature", signature);
+    }
     block.end();
 }
 

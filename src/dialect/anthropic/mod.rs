@@ -1,6 +1,7 @@
 //! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), each half beside its twin.
 
 pub(super) mod answer;
+mod claude;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;

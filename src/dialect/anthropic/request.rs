@@ -2,24 +2,27 @@
 //! left out and named; what would change the answer's shape is refused.
 
 mod decode;
+mod tuning;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 pub(in crate::dialect) use self::decode::decode;
+use self::tuning::Plan;
 use super::message;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
+use crate::dialect::dropped::named_once;
 use crate::dialect::json::{Array, Object, write_string};
 use crate::error::{Error, Kind};
 
-/// What is sent when the caller sets no limit; Anthropic requires one.
-const MAX_TOKENS_DEFAULT: u64 = 4096;
-
 /// Top-level keys of Anthropic's own that a caller of another dialect may add to a request. The rest of
-/// [`Request::extra`] is dropped, `reasoning_effort` too: turned into `thinking` it would have Anthropic refuse the turn
-/// after a tool call unless the caller sends the signed thoughts back, which OpenAI's SDKs don't. Who does may send
-/// `thinking` itself.
-const OWN_KEYS: [&str; 5] = ["top_k", "thinking", "mcp_servers", "context_management", "container"];
+/// [`Request::extra`] is dropped.
+const OWN_KEYS: [&str; 6] =
+    ["cache_control", "mcp_servers", "context_management", "container", "inference_geo", "speed"];
+
+/// Most strict tools that Anthropic takes in one request
+/// (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>).
+const STRICT_TOOLS_MAX: usize = 20;
 
 /// Encodes a request for `model`; also gives what was left out.
 pub(in crate::dialect) fn encode(
@@ -29,27 +32,31 @@ pub(in crate::dialect) fn encode(
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
     refuse_other_shapes(request)?;
     let turns = message::turns(&request.messages)?;
-    let tools = offered_tools(request)?;
+    let mut tools = offered_tools(request)?;
     let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
     if message::leaves_thoughts(&request.messages) {
         dropped.push("messages.reasoning_details".to_owned());
     }
+    let plan = Plan::of(request, model, &mut dropped);
+    if let Some(ToolChoice::Named(name)) = request.tool_choice.as_ref().filter(|one| !plan.takes(Some(one))) {
+        // As near as such a model comes to one by name: no other is there to be called.
+        tools.retain(|tool| tool.name == *name);
+    }
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     body.text("model", model);
-    body.number("max_tokens", request.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT));
+    plan.write_limit(&mut body);
     message::write_system(&mut body, &request.messages)?;
     message::write_turns(&mut body, &turns)?;
-    write_tools(&mut body, request, &tools, &mut dropped);
+    write_tools(&mut body, request, &tools, &plan, &mut dropped);
     write_stop(&mut body, &request.stop, &mut dropped);
-    body.raw_if("temperature", request.temperature);
-    body.raw_if("top_p", request.top_p);
+    plan.write(&mut body, request, &mut dropped);
     if let Some(user) = &request.user {
         let mut metadata = Object::begin(body.field("metadata"));
         metadata.text("user_id", user);
         metadata.end();
     }
-    write_format(&mut body, &request.format);
+    write_output(&mut body, &request.format, &plan, &mut dropped);
     write_extra(&mut body, &request.extra, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
@@ -95,7 +102,13 @@ fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, 
     Ok(tools)
 }
 
-fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>], dropped: &mut Vec<String>) {
+fn write_tools(
+    body: &mut Object<'_>,
+    request: &Request<'_>,
+    tools: &[&Tool<'_>],
+    plan: &Plan,
+    dropped: &mut Vec<String>,
+) {
     if tools.is_empty() {
         // Anthropic refuses a choice among nothing.
         if request.tool_choice.is_some() {
@@ -103,15 +116,21 @@ fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>]
         }
         return;
     }
+    let mut strict_left = if plan.takes_strict_tools() { STRICT_TOOLS_MAX } else { 0 };
     let mut array = Array::begin(body.field("tools"));
     for tool in tools {
-        write_tool(array.item(), tool);
+        let is_strict = tool.strict == Some(true) && strict_left > 0;
+        strict_left -= usize::from(is_strict);
+        if tool.strict == Some(true) && !is_strict {
+            named_once(dropped, "tools.function.strict");
+        }
+        write_tool(array.item(), tool, is_strict);
     }
     array.end();
-    write_tool_choice(body, request);
+    write_tool_choice(body, request, plan, dropped);
 }
 
-fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
+fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, is_strict: bool) {
     let mut object = Object::begin(out);
     object.text("name", &tool.name);
     if let Some(description) = &tool.description {
@@ -119,19 +138,30 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
     }
     // Anthropic wants a schema of type object; OpenAI takes none, or an empty one, for "no arguments".
     let schema = tool.schema.as_deref().filter(|schema| !is_empty_object(schema));
-    object.raw("input_schema", Raw(schema.unwrap_or(r#"{"type":"object","properties":{}}"#)));
+    let empty = if is_strict { EMPTY_STRICT } else { EMPTY };
+    object.raw("input_schema", Raw(schema.unwrap_or(empty)));
+    if is_strict {
+        object.raw("strict", Raw("true"));
+    }
     object.raw_if("cache_control", tool.cache);
     object.end();
 }
+
+const EMPTY: &str = r#"{"type":"object","properties":{}}"#;
+const EMPTY_STRICT: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
 
 fn is_empty_object(raw: &str) -> bool {
     let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
-fn write_tool_choice(body: &mut Object<'_>, request: &Request<'_>) {
+fn write_tool_choice(body: &mut Object<'_>, request: &Request<'_>, plan: &Plan, dropped: &mut Vec<String>) {
     let is_single = request.parallel_tool_calls == Some(false);
-    let (kind, name) = match &request.tool_choice {
+    let told = request.tool_choice.as_ref().filter(|choice| plan.takes(Some(choice)));
+    if told.is_none() && request.tool_choice.is_some() {
+        named_once(dropped, "tool_choice");
+    }
+    let (kind, name) = match told {
         None if !is_single => return,
         None | Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => ("auto", None),
         Some(ToolChoice::None) => return body.tagged("tool_choice", "none"),
@@ -165,13 +195,27 @@ fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], dropped: &mut Vec<St
     array.end();
 }
 
-fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
-    let Format::JsonSchema { schema, .. } = format else { return };
+fn write_output(body: &mut Object<'_>, format: &Format<'_>, plan: &Plan, dropped: &mut Vec<String>) {
+    let schema = match format {
+        Format::JsonSchema { schema, .. } => Some(schema),
+        Format::Text | Format::JsonObject => None,
+    };
+    if let Format::JsonSchema { description: Some(_), .. } = format {
+        named_once(dropped, "response_format.json_schema.description");
+    }
+    if schema.is_none() && plan.effort.is_none() {
+        return;
+    }
     let mut config = Object::begin(body.field("output_config"));
-    let mut format = Object::begin(config.field("format"));
-    format.text("type", "json_schema");
-    format.raw("schema", Raw(schema));
-    format.end();
+    if let Some(effort) = plan.effort {
+        config.text("effort", effort);
+    }
+    if let Some(schema) = schema {
+        let mut format = Object::begin(config.field("format"));
+        format.text("type", "json_schema");
+        format.raw("schema", Raw(schema));
+        format.end();
+    }
     config.end();
 }
 
@@ -268,8 +312,8 @@ mod tests {
     #[test]
     fn keys_of_anthropics_own_cross_and_others_are_named() {
         let (out, dropped) =
-            encoded(r#""seed":1,"top_k":40,"thinking":{"type":"disabled"},"x y":0"#).unwrap();
-        assert!(out.ends_with(r#","top_k":40,"thinking":{"type":"disabled"}}"#), "{out}");
+            encoded(r#""seed":1,"top_k":40,"thinking":{"type":"disabled"},"speed":"fast","x y":0"#).unwrap();
+        assert!(out.ends_with(r#","top_k":40,"speed":"fast"}"#), "{out}");
         assert_eq!(dropped, ["seed", "x y"]);
     }
 }

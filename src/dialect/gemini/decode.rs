@@ -113,7 +113,7 @@ fn caller_path(words: &str) -> String {
 }
 
 /// A key of Google's in the spelling of its documents.
-fn camel(name: &str) -> Cow<'_, str> {
+pub(super) fn camel(name: &str) -> Cow<'_, str> {
     if !name.contains('_') {
         return Cow::Borrowed(name);
     }
@@ -132,7 +132,7 @@ fn camel(name: &str) -> Cow<'_, str> {
 }
 
 /// The fields of an object, nulls left out.
-fn members<'a>(value: Span<'a>, path: &str) -> Result<Vec<(Cow<'a, str>, Span<'a>)>, Error> {
+pub(super) fn members<'a>(value: Span<'a>, path: &str) -> Result<Vec<(Cow<'a, str>, Span<'a>)>, Error> {
     if value.first() != b'{' {
         return Err(wrong(path, "must be an object"));
     }
@@ -140,22 +140,22 @@ fn members<'a>(value: Span<'a>, path: &str) -> Result<Vec<(Cow<'a, str>, Span<'a
 }
 
 /// The items of a list, or the one that stands in its place.
-fn items<'a>(value: Span<'a>, path: &dyn std::fmt::Display) -> Result<Vec<Span<'a>>, Error> {
+pub(super) fn items<'a>(value: Span<'a>, path: &dyn std::fmt::Display) -> Result<Vec<Span<'a>>, Error> {
     if value.first() == b'{' { Ok(vec![value]) } else { value.parse(path) }
 }
 
-fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
+pub(super) fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     match value.first() {
         b'-' | b'0'..=b'9' => Ok(value.raw()),
         _ => Err(wrong(path, "must be a number")),
     }
 }
 
-fn wrong(path: &str, words: &str) -> Error {
+pub(super) fn wrong(path: &str, words: &str) -> Error {
     Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 
-fn refused(path: &str, words: &str) -> Error {
+pub(super) fn refused(path: &str, words: &str) -> Error {
     Error::new(Kind::UnsupportedParameter, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 

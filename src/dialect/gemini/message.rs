@@ -53,7 +53,7 @@ pub(super) fn name_left_out(messages: &[Message<'_>], dropped: &mut Vec<String>)
 
 /// Writes `systemInstruction`, when there is any.
 pub(super) fn write_system(body: &mut Object<'_>, messages: &[Message<'_>]) -> Result<(), Error> {
-    let is_system = |(_, message): &(usize, &Message<'_>)| message.role == Role::System;
+    let is_system = |(_, message): &(usize, &Message<'_>)| message.role.is_system();
     let mut system = messages.iter().enumerate().filter(is_system).flat_map(placed).peekable();
     if system.peek().is_none() {
         return Ok(());
@@ -75,7 +75,7 @@ pub(super) fn write_contents(
     messages: &[Message<'_>],
     needs_signatures: bool,
 ) -> Result<(), Error> {
-    let said: Vec<_> = messages.iter().enumerate().filter(|(_, one)| one.role != Role::System).collect();
+    let said: Vec<_> = messages.iter().enumerate().filter(|(_, one)| !one.role.is_system()).collect();
     let mut names = Names::new();
     let mut is_empty = true;
     let mut contents = Array::begin(body.field("contents"));
@@ -112,7 +112,9 @@ fn placed<'r, 'a>((message_index, message): (usize, &'r Message<'a>)) -> Vec<Pla
 
 fn is_sent(part: &Part<'_>) -> bool {
     match part {
-        Part::Text { text, .. } => !text.is_empty(),
+        Part::Text { text, .. } | Part::Refusal { text } => !text.is_empty(),
+        Part::Document { source: Source::Text(text), .. } => !text.is_empty(),
+        Part::Citation(_) => false,
         Part::Reasoning { text, signature } => {
             !text.is_empty() || signature.as_deref().is_some_and(is_signature)
         }
@@ -133,7 +135,7 @@ fn write_parts<'r>(
     let mut rest = parts.iter().peekable();
     while let Some(placed) = rest.next() {
         match placed.part {
-            Part::Text { text, .. } => {
+            Part::Text { text, .. } | Part::Refusal { text } => {
                 // In an answer without calls it is the text before it that a signature came on.
                 let next = rest.next_if(|next| !has_calls && lone_signature(next.part).is_some());
                 write_text(array.item(), text, next.and_then(|next| lone_signature(next.part)));
@@ -186,13 +188,12 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>, names: &Names<'_>) -> 
             part.end();
             Ok(())
         }
-        Part::Refusal { text } => {
-            write_text(out, text, None);
-            Ok(())
-        }
         Part::Citation(_) => Ok(()),
         // `write_parts` has taken these.
-        Part::Text { .. } | Part::ToolCall { .. } | Part::ReasoningEncrypted { .. } => Ok(()),
+        Part::Text { .. }
+        | Part::Refusal { .. }
+        | Part::ToolCall { .. }
+        | Part::ReasoningEncrypted { .. } => Ok(()),
     }
 }
 
@@ -299,8 +300,7 @@ fn write_result(
     result.text("id", call_id);
     result.text("name", name);
     write_output(result.field("response"), parts, is_error);
-    let files: Vec<_> =
-        parts.iter().enumerate().filter(|(_, part)| !matches!(part, Part::Text { .. })).collect();
+    let files: Vec<_> = parts.iter().enumerate().filter(|(_, part)| text_of(part).is_none()).collect();
     if !files.is_empty() {
         let mut array = Array::begin(result.field("parts"));
         for (part_index, part) in files {
@@ -313,13 +313,17 @@ fn write_result(
     Ok(())
 }
 
-fn write_output(out: &mut Vec<u8>, parts: &[Part<'_>], is_error: bool) {
-    let text = |part: &'_ Part<'_>| match part {
-        Part::Text { text, .. } if !text.is_empty() => Some(text.clone().into_owned()),
+/// The words of what is text, by whatever name.
+fn text_of<'p>(part: &'p Part<'_>) -> Option<&'p str> {
+    match part {
+        Part::Text { text, .. } | Part::Document { source: Source::Text(text), .. } => Some(text),
         _ => None,
-    };
-    let texts: Vec<String> = parts.iter().filter_map(text).collect();
-    if let [text] = &*texts
+    }
+}
+
+fn write_output(out: &mut Vec<u8>, parts: &[Part<'_>], is_error: bool) {
+    let texts: Vec<&str> = parts.iter().filter_map(text_of).filter(|text| !text.is_empty()).collect();
+    if let [text] = *texts
         && !is_error
         && json::is_object(text.trim())
     {
@@ -539,7 +543,7 @@ mod tests {
     fn what_gemini_does_not_take_is_named_with_its_place() {
         for (messages, kind, param) in [
             (
-                r#"{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}"#.to_owned(),
+                r#"{"role":"user","content":[{"type":"video_url","video_url":{}}]}"#.to_owned(),
                 Kind::UnsupportedParameter,
                 "messages[0].content[0]",
             ),

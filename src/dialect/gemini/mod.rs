@@ -5,7 +5,9 @@
 //! them on thoughts only. One on a thought is the thought's, one on a call is a thought that only the provider can read
 //! before the call, one on a text is the same behind the text; `message` puts them back where they came from.
 
+mod citation;
 pub(super) mod decode;
+pub(super) mod embedding;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;

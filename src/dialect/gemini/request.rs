@@ -4,21 +4,16 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde::Deserialize;
-
 use super::message;
-use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
-use crate::dialect::json::{Array, Object, Text, write_string};
+use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::dialect::json::{Array, Object, write_string};
+use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
 
 /// Top-level keys that a caller of another dialect may add, with their places in Gemini's request: keys of other
 /// dialects that mean the same, and keys of Gemini's own. What else is in [`Request::extra`] is dropped.
-const KEYS: [(&str, Place, &str); 12] = [
-    ("seed", Place::Config, "seed"),
-    ("presence_penalty", Place::Config, "presencePenalty"),
-    ("frequency_penalty", Place::Config, "frequencyPenalty"),
-    ("top_k", Place::Config, "topK"),
-    ("topK", Place::Config, "topK"),
+const KEYS: [(&str, Place, &str); 8] = [
+    ("topK", Place::Config, TOP_K),
     ("media_resolution", Place::Config, "mediaResolution"),
     ("mediaResolution", Place::Config, "mediaResolution"),
     ("thinking_config", Place::Config, THINKING),
@@ -35,6 +30,7 @@ enum Place {
 }
 
 const THINKING: &str = "thinkingConfig";
+const TOP_K: &str = "topK";
 
 /// Encodes a request for `model`; also gives what was left out. Model and streaming stand in the path, so the last is
 /// not looked at; the first tells how the model is told to think.
@@ -48,7 +44,8 @@ pub(in crate::dialect) fn encode(
     let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
     message::name_left_out(&request.messages, &mut dropped);
     let generation = Generation::of(model);
-    let extra = sort_extra(&request.extra, generation, &mut dropped);
+    let config = typed_config(request, generation, &mut dropped);
+    let extra = sort_extra(request, config, &mut dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     message::write_system(&mut body, &request.messages)?;
@@ -156,10 +153,10 @@ fn write_tool_choice(body: &mut Object<'_>, choice: &ToolChoice<'_>) {
     config.end();
 }
 
-type Extra = (Place, &'static str, String);
+type Extra<'a> = (Place, &'static str, Cow<'a, str>);
 
 /// Writes `generationConfig`, when there is anything to say.
-fn write_config(body: &mut Object<'_>, request: &Request<'_>, extra: &[Extra]) {
+fn write_config(body: &mut Object<'_>, request: &Request<'_>, extra: &[Extra<'_>]) {
     let mut out = Vec::new();
     let mut config = Object::begin(&mut out);
     config.raw_if("temperature", request.temperature);
@@ -187,12 +184,18 @@ fn write_config(body: &mut Object<'_>, request: &Request<'_>, extra: &[Extra]) {
     }
 }
 
+const DESCRIPTION: &str = "response_format.json_schema.description";
+
 /// What of a request's own fields Gemini has no word for.
 fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
     for (is_left, name) in [
         (request.user.is_some(), "user"),
+        (request.metadata.is_some(), "metadata"),
+        (request.service_tier.is_some_and(|tier| tier != ServiceTier::Auto), "service_tier"),
         (request.parallel_tool_calls == Some(false), "parallel_tool_calls"),
         (request.tools.iter().any(|tool| tool.cache.is_some()), "tools.cache_control"),
+        (request.tools.iter().any(|tool| tool.strict == Some(true)), "tools.function.strict"),
+        (matches!(request.format, Format::JsonSchema { description: Some(_), .. }), DESCRIPTION),
     ] {
         if is_left {
             dropped.push(name.to_owned());
@@ -200,21 +203,44 @@ fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
     }
 }
 
-/// The extra keys that cross, each of Gemini's names once; the others are named.
-fn sort_extra(
-    extra: &[(Cow<'_, str>, Raw<'_>)],
+/// The keys of `generationConfig` that are typed in the neutral model and cross as they stand, or by Gemini's own measure.
+fn typed_config<'r>(
+    request: &'r Request<'_>,
     generation: Generation,
     dropped: &mut Vec<String>,
-) -> Vec<Extra> {
-    let mut sorted: Vec<Extra> = Vec::new();
-    for (name, value) in extra {
-        let found = match &**name {
-            "reasoning_effort" => effort(*value, generation).map(|value| (Place::Config, THINKING, value)),
-            "thinking" => thinking(*value, generation).map(|value| (Place::Config, THINKING, value)),
-            _ => own_key(name).map(|(place, own)| (place, own, value.0.to_owned())),
-        };
-        match found {
-            Some(found) if sorted.iter().all(|(_, one, _)| *one != found.1) => sorted.push(found),
+) -> Vec<Extra<'r>> {
+    let mut config: Vec<Extra<'r>> = [
+        ("seed", request.seed),
+        ("presencePenalty", request.presence_penalty),
+        ("frequencyPenalty", request.frequency_penalty),
+        (TOP_K, request.top_k),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((Place::Config, name, Cow::Borrowed(value?.0))))
+    .collect();
+    if let Some(wanted) = request.reasoning {
+        match thinking(wanted, generation) {
+            Some(thinking) => config.push((Place::Config, THINKING, Cow::Owned(thinking))),
+            None => {
+                dropped
+                    .push(if wanted.effort.is_some() { "reasoning_effort" } else { "thinking" }.to_owned());
+            }
+        }
+    }
+    config
+}
+
+/// Adds the extra keys that cross, each of Gemini's names once; the others are named.
+fn sort_extra<'r>(
+    request: &'r Request<'_>,
+    mut sorted: Vec<Extra<'r>>,
+    dropped: &mut Vec<String>,
+) -> Vec<Extra<'r>> {
+    for (name, value) in &request.extra {
+        match own_key(name) {
+            Some((place, own)) if sorted.iter().all(|(_, one, _)| *one != own) => {
+                sorted.push((place, own, Cow::Borrowed(value.0)));
+            }
             _ => dropped.push(name.clone().into_owned()),
         }
     }
@@ -251,50 +277,43 @@ impl Generation {
     }
 }
 
-/// OpenAI's word in Google's own mapping of it (<https://ai.google.dev/gemini-api/docs/openai#thinking>). The thoughts
-/// are asked for, too. `None`: it can't be told to this model.
-fn effort(value: Raw<'_>, generation: Generation) -> Option<String> {
-    let effort = value.0.trim_matches('"');
-    let config = match (generation, effort) {
-        (Generation::Budgets, "none") => return Some(budget(0, false)),
-        (Generation::Budgets, "minimal" | "low") => budget(1024, true),
-        (Generation::Budgets, "medium") => budget(8192, true),
-        (Generation::Budgets, "high" | "xhigh") => budget(24_576, true),
-        // `minimal` is not taken by every model of these, and none of them can be told not to think.
-        (Generation::Levels, "minimal" | "low") => level("LOW"),
-        (Generation::Levels, "medium") => level("MEDIUM"),
-        (Generation::Levels, "high" | "xhigh") => level("HIGH"),
-        _ => return None,
-    };
-    Some(config)
-}
-
-#[derive(Deserialize)]
-struct WireThinking<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    budget_tokens: Option<u64>,
-}
-
-/// Anthropic's `thinking`.
-fn thinking(value: Raw<'_>, generation: Generation) -> Option<String> {
-    let wire: WireThinking<'_> = serde_json::from_str(value.0).ok()?;
-    match (generation, &*wire.kind.0, wire.budget_tokens) {
+/// Efforts in Google's own mapping of OpenAI's words (<https://ai.google.dev/gemini-api/docs/openai#thinking>); the thoughts
+/// are asked for, too, unless the caller does not want them. A budget wins over an effort, it says more. `None`: it can't be
+/// told to this model.
+fn thinking(wanted: Reasoning, generation: Generation) -> Option<String> {
+    let is_shown = wanted.is_shown != Some(false);
+    let is_off = wanted.effort == Some(Effort::None) || wanted.budget_tokens == Some(0);
+    match (generation, wanted.budget_tokens, wanted.effort) {
         (Generation::Silent, ..) => None,
-        (_, "enabled", Some(tokens)) => Some(budget(tokens, true)),
-        (_, "adaptive", _) => Some(r#"{"includeThoughts":true}"#.to_owned()),
-        (Generation::Budgets, "disabled", _) => Some(budget(0, false)),
-        _ => None,
+        (Generation::Budgets, ..) if is_off => Some(budget(0, false)),
+        // None of these can be told not to think.
+        (Generation::Levels, ..) if is_off => None,
+        (_, Some(tokens), _) => Some(budget(tokens, is_shown)),
+        (Generation::Budgets, None, Some(effort)) => {
+            Some(budget(reasoning::tokens(effort).min(BUDGET_TOKENS_MAX), is_shown))
+        }
+        (Generation::Levels, None, Some(effort)) => Some(level(effort, is_shown)),
+        (_, None, None) => Some(format!(r#"{{"includeThoughts":{is_shown}}}"#)),
     }
 }
+
+/// Most tokens that every model with budgets takes.
+const BUDGET_TOKENS_MAX: u64 = 24_576;
 
 fn budget(tokens: u64, include_thoughts: bool) -> String {
     let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
     format!(r#"{{"thinkingBudget":{tokens}{thoughts}}}"#)
 }
 
-fn level(word: &str) -> String {
-    format!(r#"{{"thinkingLevel":"{word}","includeThoughts":true}}"#)
+/// `MINIMAL` is not taken by every model of these.
+fn level(effort: Effort, include_thoughts: bool) -> String {
+    let word = match effort {
+        Effort::None | Effort::Minimal | Effort::Low => "LOW",
+        Effort::Medium => "MEDIUM",
+        Effort::High | Effort::ExtraHigh | Effort::Max => "HIGH",
+    };
+    let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
+    format!(r#"{{"thinkingLevel":"{word}"{thoughts}}}"#)
 }
 
 #[cfg(test)]
@@ -396,7 +415,7 @@ mod tests {
         assert!(out.ends_with(r#","safetySettings":[]}"#), "{out}");
         assert_eq!(
             dropped,
-            ["logit_bias", "safetySettings", "service_tier", "tool_choice", "user", "parallel_tool_calls"]
+            ["logit_bias", "safetySettings", "tool_choice", "user", "service_tier", "parallel_tool_calls"]
         );
         let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}},{"type":"file","file":{"filename":"f","file_data":"data:application/pdf;base64,QQ=="}}]},{"role":"assistant","content":"y","reasoning_details":[{"type":"reasoning.encrypted","data":"{}"}]}],"tools":[{"type":"function","function":{"name":"a"},"cache_control":{}}]}"#;
         let (_, dropped) = encode(&decode(body.as_bytes()).unwrap(), "m", true).unwrap();
@@ -440,6 +459,6 @@ mod tests {
             assert_eq!(dropped.is_empty(), expected.is_some(), "{model} {fields}: {dropped:?}");
         }
         let (out, dropped) = encoded(&format!(r#"{enabled},"reasoning_effort":"high""#)).unwrap();
-        assert!(out.contains(low) && dropped == ["reasoning_effort"], "{out} {dropped:?}");
+        assert!(out.contains(low) && dropped.is_empty(), "{out} {dropped:?}");
     }
 }

@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use super::citation::{self, Measure, Sources};
 use super::usage::{self, WireUsage};
 use super::{call_id, finish, is_signature};
-use crate::chat::{Finish, Part, Raw, Response, Source};
+use crate::chat::{Citation, Finish, Part, Raw, Response, Source};
 use crate::dialect::json::{self, Array, Object, Span, Text};
 
 /// A `GenerateContentResponse`: a whole answer, or one step of a streamed one.
@@ -36,6 +37,10 @@ struct WireCandidate<'a> {
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
     index: Option<u64>,
+    #[serde(borrow)]
+    citation_metadata: Option<Span<'a>>,
+    #[serde(borrow)]
+    grounding_metadata: Option<Span<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -85,20 +90,39 @@ struct WireBlob<'a> {
 struct WireFeedback<'a> {
     #[serde(borrow)]
     block_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    block_reason_message: Option<Text<'a>>,
+}
+
+/// What of an answer a response holds.
+#[derive(Default)]
+pub(super) struct Answer<'a> {
+    pub(super) parts: Vec<WirePart<'a>>,
+    /// Gemini's word for its end, once it has one.
+    pub(super) reason: Option<Cow<'a, str>>,
+    /// Why the prompt was refused, in words.
+    pub(super) refusal: Option<Cow<'a, str>>,
+    pub(super) sources: Sources<'a>,
 }
 
 impl<'a> WireResponse<'a> {
-    /// The first answer's parts, and Gemini's word for its end once it has one. A prompt that was refused has no answer
-    /// at all.
-    pub(super) fn take_answer(&mut self) -> Option<(Vec<WirePart<'a>>, Option<Text<'a>>)> {
+    /// The first answer. A prompt that was refused has none at all.
+    pub(super) fn take_answer(&mut self) -> Option<Answer<'a>> {
         let at = self.candidates.iter().position(|one| one.index.unwrap_or(0) == 0);
         if let Some(at) = at {
             let one = self.candidates.swap_remove(at);
-            return Some((one.content.map(|content| content.parts).unwrap_or_default(), one.finish_reason));
+            return Some(Answer {
+                parts: one.content.map(|content| content.parts).unwrap_or_default(),
+                reason: one.finish_reason.map(|text| text.0),
+                refusal: None,
+                sources: Sources { citations: one.citation_metadata, grounding: one.grounding_metadata },
+            });
         }
+        let feedback = self.prompt_feedback.take()?;
         // Whatever it was refused for, also a reason that we have not heard of.
-        self.prompt_feedback.take()?.block_reason?;
-        Some((Vec::new(), Some(Text(Cow::Borrowed("SAFETY")))))
+        feedback.block_reason?;
+        let refusal = feedback.block_reason_message.map(|text| text.0).filter(|text| !text.is_empty());
+        Some(Answer { reason: Some(Cow::Borrowed("SAFETY")), refusal, ..Answer::default() })
     }
 }
 
@@ -112,23 +136,43 @@ impl<'a> WireCall<'a> {
 /// Decodes an answer.
 pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json::Error> {
     let mut wire: WireResponse<'_> = serde_json::from_slice(body)?;
-    let Some((wire_parts, finish_reason)) = wire.take_answer() else {
+    let Some(mut answer) = wire.take_answer() else {
         return Err(serde_json::Error::custom("it holds no candidate and no reason why not"));
     };
     let id = wire.response_id.map_or(Cow::Borrowed(""), |text| text.0);
-    let mut parts = Vec::with_capacity(wire_parts.len());
+    let mut parts = Vec::with_capacity(answer.parts.len());
+    let cited = cited(&answer);
     let mut calls = 0;
-    for part in wire_parts {
+    for part in std::mem::take(&mut answer.parts) {
         push_part(part, &id, &mut calls, &mut parts);
     }
+    // Behind the text that leans on them.
+    let behind =
+        parts.iter().rposition(|part| matches!(part, Part::Text { .. })).map_or(parts.len(), |at| at + 1);
+    parts.splice(behind..behind, cited.into_iter().map(Part::Citation));
+    parts.extend(answer.refusal.map(|text| Part::Refusal { text }));
     Ok(Response {
-        finish: finish(finish_reason.as_ref().map_or("", |text| &*text.0), calls > 0),
+        finish: finish(answer.reason.as_deref().unwrap_or_default(), calls > 0),
         id,
         model: wire.model_version.map_or(Cow::Borrowed(""), |text| text.0),
         parts,
         usage: wire.usage_metadata.unwrap_or_default().usage(),
         ..Response::default()
     })
+}
+
+fn cited<'a>(answer: &Answer<'a>) -> Vec<Citation<'a>> {
+    if answer.sources.is_empty() {
+        return Vec::new();
+    }
+    let (mut text, mut offsets) = (String::new(), Vec::new());
+    for part in &answer.parts {
+        offsets.push(text.len() as u64);
+        if let Some(Text(more)) = part.text.as_ref().filter(|_| !part.thought) {
+            text.push_str(more);
+        }
+    }
+    answer.sources.read(&Measure::of(&text), &offsets)
 }
 
 fn push_part<'a>(wire: WirePart<'a>, response_id: &str, calls: &mut usize, parts: &mut Vec<Part<'a>>) {
@@ -150,10 +194,24 @@ fn push_part<'a>(wire: WirePart<'a>, response_id: &str, calls: &mut usize, parts
         None => {}
     }
     if let Some(blob) = wire.inline_data {
-        let source = Source::Base64 { media_type: blob.mime_type.0, data: blob.data.0 };
-        parts.push(Part::Image { source, cache: None });
+        parts.push(data(blob));
     }
     parts.extend(signature.map(encrypted));
+}
+
+fn data(blob: WireBlob<'_>) -> Part<'_> {
+    let (media_type, data) = (blob.mime_type.0, blob.data.0);
+    let is = |kind: &str| media_type.starts_with(kind);
+    if is("audio/") {
+        return Part::Audio { media_type, data };
+    }
+    let is_picture = is("image/");
+    let source = Source::Base64 { media_type, data };
+    if is_picture {
+        Part::Image { source, cache: None }
+    } else {
+        Part::Document { source, title: None, cache: None }
+    }
 }
 
 /// Encodes an answer; when it was made has no place in Gemini's.
@@ -180,6 +238,7 @@ pub(in crate::dialect) fn encode(response: &Response<'_>, _created_s: u64) -> Ve
     if let Some(broken) = broken {
         candidate.text("finishMessage", &broken);
     }
+    write_citations(&mut candidate, &response.parts);
     candidate.number("index", 0);
     candidate.end();
     candidates.end();
@@ -206,9 +265,27 @@ pub(super) fn is_callable(arguments: &str) -> bool {
     arguments.is_empty() || json::is_object(arguments)
 }
 
-/// What Gemini says of a call that is none.
+/// What Gemini says of a call that is none; the start of its arguments, if they are long.
 pub(super) fn malformed(name: &str, arguments: &str) -> String {
+    let arguments = json::bounded(arguments, MALFORMED_BYTES_MAX);
     format!("Malformed function call: {name}({arguments})")
+}
+
+const MALFORMED_BYTES_MAX: usize = 1024;
+
+fn write_citations(candidate: &mut Object<'_>, parts: &[Part<'_>]) {
+    let citations = parts.iter().filter_map(|part| match part {
+        Part::Citation(citation) => Some(citation),
+        _ => None,
+    });
+    if citations.clone().next().is_none() {
+        return;
+    }
+    let texts = parts.iter().filter_map(|part| match part {
+        Part::Text { text, .. } => Some(&**text),
+        _ => None,
+    });
+    citation::write(candidate, citations, &Measure::of(&texts.collect::<String>()));
 }
 
 fn write_part(parts: &mut Array<'_>, part: &Part<'_>) {
@@ -221,7 +298,10 @@ fn write_part(parts: &mut Array<'_>, part: &Part<'_>) {
             write_text(parts.item(), "", false, Some(data));
         }
         Part::ToolCall { id, name, arguments } => write_call(parts.item(), id, name, arguments),
-        Part::Image { source: Source::Base64 { media_type, data }, .. } => {
+        Part::Refusal { text } => write_text(parts.item(), text, false, None),
+        Part::Image { source: Source::Base64 { media_type, data }, .. }
+        | Part::Document { source: Source::Base64 { media_type, data }, .. }
+        | Part::Audio { media_type, data } => {
             let mut part = Object::begin(parts.item());
             let mut blob = Object::begin(part.field("inlineData"));
             blob.text("mimeType", media_type);
@@ -322,6 +402,24 @@ mod tests {
         }
         let filtered = decode(br#"{"candidates":[{"finishReason":"SAFETY"}]}"#).unwrap();
         assert_eq!(filtered.finish, Finish::ContentFilter);
+    }
+
+    #[test]
+    fn citations_sound_and_refusals_come_and_go() {
+        let body = r#"{"candidates":[{"content":{"parts":[{"text":"hm","thought":true},{"text":"aé"},{"text":"b"},{"inlineData":{"mimeType":"audio/wav","data":"QQ=="}},{"inlineData":{"mimeType":"application/pdf","data":"QQ=="}}]},"finishReason":"STOP","citationMetadata":{"citationSources":[{"startIndex":1,"endIndex":4,"uri":"https://x/"}]}}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":7,"totalTokenCount":16,"promptTokensDetails":[{"modality":"TEXT","tokenCount":4},{"modality":"AUDIO","tokenCount":5}],"candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":6}]}}"#;
+        let response = decode(body.as_bytes()).unwrap();
+        let cited = Citation { url: Some("https://x/".into()), span: Some((1, 3)), ..Citation::default() };
+        assert_eq!(response.parts[3], Part::Citation(cited));
+        assert_eq!(response.parts[4], Part::Audio { media_type: "audio/wav".into(), data: "QQ==".into() });
+        assert!(matches!(response.parts[5], Part::Document { .. }));
+        assert_eq!((response.usage.audio_prompt_tokens, response.usage.audio_completion_tokens), (5, 6));
+        let out = encode(&response, 0);
+        assert_eq!(decode(&out).unwrap(), response, "{}", String::from_utf8_lossy(&out));
+        let blocked =
+            decode(br#"{"promptFeedback":{"blockReason":"SAFETY","blockReasonMessage":"No."}}"#).unwrap();
+        assert_eq!(blocked.parts, [Part::Refusal { text: "No.".into() }]);
+        let out = String::from_utf8(encode(&blocked, 0)).unwrap();
+        assert!(out.contains(r#""parts":[{"text":"No."}]"#) && out.contains(r#""SAFETY""#), "{out}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!
 //! Gemini has no word for the end of a stream: one that gave a reason to stop is whole when its bytes end.
 
+use super::citation::{self, Measure};
 use super::response::{self, WirePart, WireResponse};
 use super::usage::{self, WireUsage};
 use super::{call_id, finish};
@@ -31,6 +32,8 @@ pub(in crate::dialect) struct Decoder {
     thoughts_seen: u32,
     /// Whether the next words of a thought go on with the last thought.
     is_thinking: bool,
+    /// Whether some text's bytes are not its characters, so that places in it can't be told.
+    is_wide: bool,
 }
 
 /// Takes the events in their order.
@@ -60,11 +63,20 @@ impl Decoder {
 
     fn events(&mut self, mut wire: WireResponse<'_>, each: Each<'_>) -> Result<(), Error> {
         self.start(&wire, each);
-        let Some((parts, reason)) = wire.take_answer() else { return Ok(()) };
-        for part in parts {
+        let Some(answer) = wire.take_answer() else { return Ok(()) };
+        for part in answer.parts {
             self.part(part, each)?;
         }
-        if let Some(Text(reason)) = reason.filter(|_| !self.has_stopped) {
+        if !answer.sources.is_empty() {
+            let measure = if self.is_wide { Measure::Unknown } else { Measure::Ascii };
+            // Pieces of one part have no places of their own.
+            let cited = answer.sources.read(&measure, &[0]);
+            cited.iter().for_each(|citation| each(Event::Citation(citation)));
+        }
+        if let Some(refusal) = answer.refusal {
+            each(Event::Refusal(&refusal));
+        }
+        if let Some(reason) = answer.reason.filter(|_| !self.has_stopped) {
             self.has_stopped = true;
             each(Event::Finish(finish(&reason, self.calls_seen > 0)));
         }
@@ -104,6 +116,7 @@ impl Decoder {
         }
         if !text.is_empty() {
             self.is_thinking = false;
+            self.is_wide |= !text.is_ascii();
             each(Event::Text(text));
         }
         self.encrypted(signature, each);
@@ -165,6 +178,10 @@ pub(in crate::dialect) struct Encoder {
     suffix: Vec<u8>,
     calls: Vec<Call>,
     calls_bytes: usize,
+    /// Whether there were more calls, or longer ones, than are held.
+    is_over: bool,
+    /// As the decoder's.
+    is_wide: bool,
     finish: Option<Finish>,
 }
 
@@ -179,7 +196,15 @@ struct Call {
 impl Encoder {
     /// A stream that has not begun.
     pub(in crate::dialect) fn new(options: StreamOptions) -> Self {
-        Self { options, suffix: Vec::new(), calls: Vec::new(), calls_bytes: 0, finish: None }
+        Self {
+            options,
+            suffix: Vec::new(),
+            calls: Vec::new(),
+            calls_bytes: 0,
+            is_over: false,
+            is_wide: false,
+            finish: None,
+        }
     }
 
     /// Appends the events that say `event`, whole ones, mostly none or one; `usage` is what is known by now. The last
@@ -187,9 +212,14 @@ impl Encoder {
     pub(in crate::dialect) fn encode(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) {
         match event {
             Event::Start { id, model } => self.start(id, model),
-            Event::Citation(_) => {}
+            Event::Citation(citation) => {
+                let measure = if self.is_wide { Measure::Unknown } else { Measure::Ascii };
+                let cited = std::iter::once(citation);
+                self.candidate(out, |_| (), |candidate| citation::write(candidate, cited, &measure));
+            }
             Event::Text(text) | Event::Refusal(text) => {
-                self.step(out, |parts| response::write_text(parts.item(), text, false, None))
+                self.is_wide |= !text.is_ascii();
+                self.step(out, |parts| response::write_text(parts.item(), text, false, None));
             }
             Event::Reasoning { text, .. } => {
                 self.step(out, |parts| response::write_text(parts.item(), text, true, None));
@@ -223,7 +253,8 @@ impl Encoder {
     fn hold(&mut self, index: u32, id: &str, name: &str) {
         let call = Call { index, id: id.to_owned(), name: name.to_owned(), arguments: String::new() };
         self.calls_bytes = self.calls_bytes.saturating_add(id.len()).saturating_add(name.len());
-        if self.calls.len() < CALLS_MAX && self.calls_bytes <= CALLS_BYTES_MAX {
+        self.is_over |= self.calls.len() >= CALLS_MAX || self.calls_bytes > CALLS_BYTES_MAX;
+        if !self.is_over {
             self.calls.push(call);
         }
     }
@@ -231,15 +262,16 @@ impl Encoder {
     /// Arguments that are over the bound stay cut, so that the call is told as malformed.
     fn hold_arguments(&mut self, index: u32, json: &str) {
         self.calls_bytes = self.calls_bytes.saturating_add(json.len());
+        self.is_over |= self.calls_bytes > CALLS_BYTES_MAX;
         let call = self.calls.iter_mut().find(|call| call.index == index);
-        if let Some(call) = call.filter(|_| self.calls_bytes <= CALLS_BYTES_MAX) {
+        if let Some(call) = call.filter(|_| !self.is_over) {
             call.arguments.push_str(json);
         }
     }
 
     fn end(&mut self, usage: Option<Usage>, out: &mut Vec<u8>) {
         let calls = std::mem::take(&mut self.calls);
-        let is_over = self.calls_bytes > CALLS_BYTES_MAX;
+        let is_over = self.is_over;
         let broken = calls.iter().find(|call| is_over || !response::is_callable(&call.arguments));
         out.extend_from_slice(b"data: ");
         let mut body = Object::begin(out);
@@ -267,6 +299,15 @@ impl Encoder {
 
     /// One event with a step of the answer.
     fn step(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Array<'_>)) {
+        self.candidate(out, write, |_| ());
+    }
+
+    fn candidate(
+        &self,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Array<'_>),
+        write_beside: impl FnOnce(&mut Object<'_>),
+    ) {
         out.extend_from_slice(b"data: ");
         let mut body = Object::begin(out);
         let mut candidates = Array::begin(body.field("candidates"));
@@ -277,6 +318,7 @@ impl Encoder {
         parts.end();
         content.text("role", "model");
         content.end();
+        write_beside(&mut candidate);
         candidate.number("index", 0);
         candidate.end();
         candidates.end();

@@ -1,11 +1,11 @@
 //! Gemini's token counts (<https://ai.google.dev/api/generate-content#UsageMetadata>), read and written. Its candidates
 //! leave out what was thought; the neutral `completion_tokens` does not.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::chat::Usage;
 use crate::dialect::counts::Counts;
-use crate::dialect::json::Object;
+use crate::dialect::json::{Array, Object};
 
 /// A `usageMetadata` object. In a stream each is of the whole answer so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +17,31 @@ pub(in crate::dialect) struct WireUsage {
     thoughts_token_count: Option<u64>,
     cached_content_token_count: Option<u64>,
     total_token_count: Option<u64>,
+    #[serde(default, deserialize_with = "audio")]
+    prompt_tokens_details: u64,
+    #[serde(default, deserialize_with = "audio")]
+    candidates_tokens_details: u64,
+}
+
+/// Of the counts by modality that of sound.
+fn audio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct WireCount {
+        modality: Option<Modality>,
+        token_count: Option<u64>,
+    }
+    #[derive(Deserialize)]
+    enum Modality {
+        #[serde(rename = "AUDIO")]
+        Audio,
+        #[serde(other)]
+        Other,
+    }
+    let counts: Option<Vec<WireCount>> = Option::deserialize(deserializer)?;
+    let is_audio = |count: &WireCount| matches!(count.modality, Some(Modality::Audio));
+    let audio = counts.unwrap_or_default().into_iter().filter(is_audio);
+    Ok(audio.fold(0, |sum, count| sum.saturating_add(count.token_count.unwrap_or(0))))
 }
 
 impl Counts for WireUsage {
@@ -46,6 +71,8 @@ impl WireUsage {
         self.cached_content_token_count =
             later.cached_content_token_count.max(self.cached_content_token_count);
         self.total_token_count = later.total_token_count.max(self.total_token_count);
+        self.prompt_tokens_details = later.prompt_tokens_details.max(self.prompt_tokens_details);
+        self.candidates_tokens_details = later.candidates_tokens_details.max(self.candidates_tokens_details);
     }
 
     /// In neutral words. What server-side tools put into the prompt is input, too.
@@ -61,6 +88,8 @@ impl WireUsage {
             total_tokens: self.total_token_count.unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
             cached_read_tokens: known(self.cached_content_token_count),
             reasoning_tokens,
+            audio_prompt_tokens: self.prompt_tokens_details,
+            audio_completion_tokens: self.candidates_tokens_details,
             ..Usage::default()
         }
     }
@@ -78,7 +107,25 @@ pub(super) fn write(out: &mut Vec<u8>, usage: &Usage) {
     if usage.reasoning_tokens > 0 {
         object.number("thoughtsTokenCount", usage.reasoning_tokens);
     }
+    let candidates = usage.completion_tokens.saturating_sub(usage.reasoning_tokens);
+    write_details(&mut object, "promptTokensDetails", usage.prompt_tokens, usage.audio_prompt_tokens);
+    write_details(&mut object, "candidatesTokensDetails", candidates, usage.audio_completion_tokens);
     object.end();
+}
+
+/// What is sound of a count, and the rest of it, where there is any sound.
+fn write_details(object: &mut Object<'_>, name: &str, all: u64, audio: u64) {
+    if audio == 0 {
+        return;
+    }
+    let mut details = Array::begin(object.field(name));
+    for (modality, count) in [("TEXT", all.saturating_sub(audio)), ("AUDIO", audio)] {
+        let mut one = Object::begin(details.item());
+        one.text("modality", modality);
+        one.number("tokenCount", count);
+        one.end();
+    }
+    details.end();
 }
 
 #[cfg(test)]

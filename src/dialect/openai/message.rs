@@ -57,6 +57,7 @@ struct WireCalled<'a> {
 struct WireReasoning<'a> {
     #[serde(rename = "type", borrow)]
     kind: Text<'a>,
+    index: Option<u64>,
     #[serde(borrow)]
     text: Option<Text<'a>>,
     #[serde(borrow)]
@@ -78,6 +79,8 @@ struct WirePart<'a> {
     #[serde(borrow)]
     file: Option<WireFile<'a>>,
     #[serde(borrow)]
+    input_audio: Option<WireAudio<'a>>,
+    #[serde(borrow)]
     cache_control: Option<Span<'a>>,
 }
 
@@ -87,6 +90,14 @@ struct WireImage<'a> {
     url: Text<'a>,
     #[serde(borrow)]
     detail: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireAudio<'a> {
+    #[serde(borrow)]
+    data: Text<'a>,
+    #[serde(borrow)]
+    format: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +126,8 @@ fn decode<'a>(
 ) -> Result<Message<'a>, Error> {
     let mut wire: WireMessage<'a> = span.parse(path)?;
     let role = match &*wire.role.0 {
-        "system" | "developer" => Role::System,
+        "system" => Role::System,
+        "developer" => Role::Developer,
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "tool" => Role::Tool,
@@ -157,22 +169,49 @@ fn assistant<'a>(
     mut parts: Vec<Part<'a>>,
     path: &dyn Display,
 ) -> Result<Vec<Part<'a>>, Error> {
+    let mut open = None;
     if let Some(Text(text)) = wire.refusal.take() {
-        parts.push(Part::Text { text, cache: None });
+        parts.push(Part::Refusal { text });
     }
-    parts.extend(wire.reasoning_details.take().into_iter().flatten().filter_map(reasoning));
+    for detail in wire.reasoning_details.take().into_iter().flatten() {
+        add_thought(&mut parts, detail, &mut open);
+    }
     for (index, call) in wire.tool_calls.take().into_iter().flatten().enumerate() {
         parts.push(tool_call(call, &format_args!("{path}.tool_calls[{index}]"))?);
     }
     Ok(parts)
 }
 
-fn reasoning(wire: WireReasoning<'_>) -> Option<Part<'_>> {
+/// Adds a thought, or more of the last one: callers who gather a stream's pieces without joining them send each piece, all
+/// with the thought's `index`, which is `open`.
+fn add_thought<'a>(parts: &mut Vec<Part<'a>>, wire: WireReasoning<'a>, open: &mut Option<u64>) {
+    let signature = wire.signature.map(|text| text.0).filter(|text| !text.is_empty());
     match (&*wire.kind.0, wire.text, wire.data) {
-        ("reasoning.text", Some(Text(text)), _) => {
-            Some(Part::Reasoning { text, signature: wire.signature.map(|text| text.0) })
+        ("reasoning.text", text, _) if text.is_some() || signature.is_some() => {
+            let text = text.map_or(Cow::Borrowed(""), |text| text.0);
+            let is_more = wire.index.is_some() && wire.index == *open;
+            *open = wire.index;
+            match parts.last_mut() {
+                Some(Part::Reasoning { text: said, signature: proof @ None }) if is_more => {
+                    said.to_mut().push_str(&text);
+                    *proof = signature;
+                }
+                _ => parts.push(Part::Reasoning { text, signature }),
+            }
         }
-        ("reasoning.encrypted", _, Some(Text(data))) => Some(Part::ReasoningEncrypted { data }),
+        ("reasoning.encrypted", _, Some(Text(data))) => {
+            *open = None;
+            parts.push(Part::ReasoningEncrypted { data });
+        }
+        _ => {}
+    }
+}
+
+/// The media type of OpenAI's word for it.
+fn audio_type(format: &str) -> Option<&'static str> {
+    match format {
+        "wav" => Some("audio/wav"),
+        "mp3" => Some("audio/mpeg"),
         _ => None,
     }
 }
@@ -217,7 +256,16 @@ fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>)
         }
         "refusal" => {
             let Some(Text(text)) = wire.refusal else { return Err(wrong(path, ".refusal", "is required")) };
-            Ok(Part::Text { text, cache })
+            Ok(Part::Refusal { text })
+        }
+        "input_audio" => {
+            let Some(audio) = wire.input_audio else {
+                return Err(wrong(path, ".input_audio", "is required"));
+            };
+            let Some(media_type) = audio_type(&audio.format.0) else {
+                return Err(untranslated(path, ".input_audio.format", "send it as wav or mp3"));
+            };
+            Ok(Part::Audio { media_type: Cow::Borrowed(media_type), data: audio.data.0 })
         }
         "image_url" => {
             let Some(image) = wire.image_url else { return Err(wrong(path, ".image_url", "is required")) };

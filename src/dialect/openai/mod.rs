@@ -2,6 +2,7 @@
 //! twin.
 
 pub(super) mod answer;
+pub(super) mod embedding;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;

@@ -2,15 +2,16 @@
 //! `stream_options` and `fallbacks` are the gateway's own reading and are passed over.
 
 mod encode;
+mod tuning;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
-use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
-use crate::dialect::dropped;
+use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
 use crate::dialect::json::{self, Span, Text};
+use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
 
 /// Decodes a request body.
@@ -25,7 +26,11 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Request<'_>, Error> {
                 has_messages = true;
             }
             "max_tokens" => max_tokens_legacy = Some(value.parse(&name)?),
-            _ => field(&mut request, name, value)?,
+            _ => {
+                if !typed(&mut request, &name, value)? {
+                    field(&mut request, name, value)?;
+                }
+            }
         }
     }
     if !has_messages {
@@ -36,15 +41,77 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Request<'_>, Error> {
     Ok(request)
 }
 
+/// The keys that tune the model. `false`: it is none of them, or says what the neutral model has no word for.
+fn typed<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> Result<bool, Error> {
+    let slot = match name {
+        "temperature" => &mut request.temperature,
+        "top_p" => &mut request.top_p,
+        "top_k" => &mut request.top_k,
+        "seed" => &mut request.seed,
+        "presence_penalty" => &mut request.presence_penalty,
+        "frequency_penalty" => &mut request.frequency_penalty,
+        "metadata" if value.first() == b'{' => &mut request.metadata,
+        _ => return Ok(worded(request, name, value)),
+    };
+    *slot = Some(if name == "metadata" { value.raw() } else { number(value, name)? });
+    Ok(true)
+}
+
+/// The same for keys that hold one of a few words; one that we have not heard of is the target's to know.
+fn worded<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> bool {
+    let reasoning = match name {
+        "service_tier" => {
+            request.service_tier = service_tier(value);
+            return request.service_tier.is_some();
+        }
+        "reasoning_effort" => reasoning_effort(value),
+        "reasoning" => reasoning_object(value),
+        "thinking" => reasoning::thinking(value),
+        _ => None,
+    };
+    let Some(found) = reasoning else { return false };
+    request.reasoning = Some(reasoning::merged(request.reasoning, found));
+    true
+}
+
+fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
+    tuning::tier(&value.parse::<Text<'_>>(&"service_tier").ok()?.0)
+}
+
+fn reasoning_effort(value: Span<'_>) -> Option<Reasoning> {
+    let word: Text<'_> = value.parse(&"reasoning_effort").ok()?;
+    Some(Reasoning { effort: Some(reasoning::effort(&word.0)?), ..Reasoning::default() })
+}
+
+/// OpenRouter's word for it (<https://openrouter.ai/docs/use-cases/reasoning-tokens>).
+fn reasoning_object(value: Span<'_>) -> Option<Reasoning> {
+    #[derive(Deserialize)]
+    struct WireReasoning<'a> {
+        #[serde(borrow)]
+        effort: Option<Text<'a>>,
+        max_tokens: Option<u64>,
+        exclude: Option<bool>,
+        enabled: Option<bool>,
+    }
+    let wire: WireReasoning<'_> = value.parse(&"reasoning").ok()?;
+    let effort = match wire.effort {
+        Some(word) => Some(reasoning::effort(&word.0)?),
+        None => (wire.enabled == Some(false)).then_some(Effort::None),
+    };
+    Some(Reasoning {
+        effort,
+        budget_tokens: wire.max_tokens,
+        is_shown: wire.exclude.map(|is_hidden| !is_hidden),
+    })
+}
+
 fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> Result<(), Error> {
     match &*name {
         "model" | "stream" | "stream_options" | "fallbacks" => {}
         "max_completion_tokens" => request.max_tokens = Some(value.parse(&name)?),
-        "temperature" => request.temperature = Some(number(value, &name)?),
-        "top_p" => request.top_p = Some(number(value, &name)?),
         "stop" => request.stop = stop(value)?,
         "user" => request.user = Some(value.parse::<Text<'a>>(&name)?.0),
-        "tools" => request.tools = tools(value, &mut request.dropped)?,
+        "tools" => request.tools = tools(value)?,
         "tool_choice" => request.tool_choice = Some(tool_choice(value)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.parse(&name)?),
         "response_format" => request.format = format(value)?,
@@ -101,12 +168,12 @@ struct WireFunction<'a> {
     strict: Option<bool>,
 }
 
-fn tools<'a>(value: Span<'a>, dropped: &mut Vec<Cow<'a, str>>) -> Result<Vec<Tool<'a>>, Error> {
+fn tools<'a>(value: Span<'a>) -> Result<Vec<Tool<'a>>, Error> {
     let spans: Vec<Span<'a>> = value.parse(&"tools")?;
-    spans.into_iter().enumerate().map(|(index, span)| tool(span, index, dropped)).collect()
+    spans.into_iter().enumerate().map(|(index, span)| tool(span, index)).collect()
 }
 
-fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Result<Tool<'a>, Error> {
+fn tool<'a>(span: Span<'a>, index: usize) -> Result<Tool<'a>, Error> {
     let path = format!("tools[{index}]");
     let wire: WireTool<'a> = span.parse(&path)?;
     let kind = wire.kind.map_or(Cow::Borrowed("function"), |kind| kind.0);
@@ -119,9 +186,6 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
         let message = format!("`{path}` has no `function`");
         return Err(Error::new(Kind::InvalidRequest, message).with_param(path + ".function"));
     };
-    if function.strict == Some(true) {
-        dropped::once(dropped, "tools.function.strict");
-    }
     Ok(Tool {
         name: function.name.0,
         description: function.description.map(|text| text.0),
@@ -195,19 +259,25 @@ struct WireFormat<'a> {
 #[derive(Deserialize)]
 struct WireSchema<'a> {
     #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    strict: Option<bool>,
+    #[serde(borrow)]
     schema: Option<Span<'a>>,
 }
 
 fn format<'a>(value: Span<'a>) -> Result<Format<'a>, Error> {
     let wire: WireFormat<'a> = value.parse(&"response_format")?;
-    match (&*wire.kind.0, wire.json_schema.and_then(|wire| wire.schema)) {
+    let json_schema = wire.json_schema.and_then(|wire| Some((wire.schema?, wire)));
+    match (&*wire.kind.0, json_schema) {
         ("text", _) => Ok(Format::Text),
         ("json_object", _) => Ok(Format::JsonObject),
-        ("json_schema", Some(schema)) => Ok(Format::JsonSchema {
-            name: None,
-            description: None,
+        ("json_schema", Some((schema, wire))) => Ok(Format::JsonSchema {
+            name: wire.name.map(|text| text.0),
+            description: wire.description.map(|text| text.0),
             schema: Cow::Borrowed(schema.raw().0),
-            strict: None,
+            strict: wire.strict,
         }),
         _ => {
             let message =

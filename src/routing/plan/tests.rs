@@ -129,7 +129,8 @@ fn a_key_that_is_fit_when_the_wait_is_over_is_waited_for() {
         let asked_for = Duration::from_millis(asked_for_ms);
         let mut way = Way::begin(&snapshot, features, Sick::default());
         let now = way.now;
-        let running = view.begin(way.last.provider, way.last.key, now).unwrap();
+        let mut running = view.begin(way.last.provider, way.last.key, now).unwrap();
+        running.sent(now);
         running.end(Outcome::Failed { retry_after: Some(asked_for) }, now);
         let failed = Failed { class: Transient, retry_after: Some(asked_for) };
         let Step::Attempt { attempt, .. } = way.plan.next(failed, &view, now).step else {

@@ -64,6 +64,8 @@ struct WireSource<'a> {
     media_type: Option<Text<'a>>,
     #[serde(borrow)]
     data: Option<Text<'a>>,
+    #[serde(borrow)]
+    content: Option<Span<'a>>,
 }
 
 /// Decodes the whole list into `request.messages`.
@@ -138,7 +140,7 @@ fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>
         "document" => return document(&wire, path, cache, dropped),
         "thinking" => Part::Reasoning {
             text: required(wire.thinking, path, ".thinking")?.0,
-            signature: wire.signature.map(|text| text.0),
+            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty()),
         },
         "redacted_thinking" => Part::ReasoningEncrypted { data: required(wire.data, path, ".data")?.0 },
         "tool_use" => call(wire, path)?,
@@ -201,14 +203,16 @@ fn document<'a>(
     }
     let title = wire.title.filter(|title| title.first() == b'"');
     let title = title.map(|title| title.parse::<Text<'a>>(&format_args!("{path}.title"))).transpose()?;
-    if from.kind.0 == "text" {
-        // A text is a text, whatever it is called.
-        if title.is_some() {
-            dropped::once(dropped, "messages.content.title");
+    let source = match &*from.kind.0 {
+        "text" => Source::Text(required(from.data, source_path, ".data")?.0),
+        // Blocks of content may hold pictures, and their places are cited: only the plain form is a text.
+        "content" if from.content.is_some_and(|content| content.first() == b'"') => {
+            let content: Span<'a> = required(from.content, source_path, ".content")?;
+            Source::Text(content.parse::<Text<'a>>(source_path)?.0)
         }
-        return Ok(Part::Text { text: required(from.data, source_path, ".data")?.0, cache });
-    }
-    Ok(Part::Document { source: source(from, path)?, title: title.map(|text| text.0), cache })
+        _ => source(from, path)?,
+    };
+    Ok(Part::Document { source, title: title.map(|text| text.0), cache })
 }
 
 fn source<'a>(wire: WireSource<'a>, path: &dyn Display) -> Result<Source<'a>, Error> {

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::chat::{Format, Message, Raw, Request, Role, Tool, ToolChoice};
+use crate::chat::{Effort, Format, Message, Raw, Reasoning, Request, Role, ServiceTier, Tool, ToolChoice};
 use crate::dialect::anthropic::message::decode as message;
 use crate::dialect::dropped;
 use crate::dialect::json::{self, Span, Text};
+use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
 
 /// Decodes a request body (<https://docs.anthropic.com/en/api/messages>).
@@ -43,6 +44,18 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
         "max_tokens" => request.max_tokens = Some(value.parse(&name)?),
         "temperature" => request.temperature = Some(number(value, &name)?),
         "top_p" => request.top_p = Some(number(value, &name)?),
+        "top_k" => request.top_k = Some(number(value, &name)?),
+        "thinking" => match reasoning::thinking(value) {
+            Some(thinking) => {
+                request.reasoning =
+                    Some(reasoning::merged(Some(thinking), request.reasoning.unwrap_or_default()))
+            }
+            None => request.extra.push((name, value.raw())),
+        },
+        "service_tier" => match service_tier(value) {
+            Some(tier) => request.service_tier = Some(tier),
+            None => request.extra.push((name, value.raw())),
+        },
         "stop_sequences" => {
             request.stop = value.parse::<Vec<Text<'a>>>(&name)?.into_iter().map(|text| text.0).collect();
         }
@@ -61,6 +74,14 @@ fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     match value.first() {
         b'-' | b'0'..=b'9' => Ok(value.raw()),
         _ => Err(wrong(path, "must be a number")),
+    }
+}
+
+fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
+    match &*value.parse::<Text<'_>>(&"service_tier").ok()?.0 {
+        "auto" => Some(ServiceTier::Auto),
+        "standard_only" => Some(ServiceTier::Standard),
+        _ => None,
     }
 }
 
@@ -107,9 +128,6 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
         return Err(Error::new(Kind::UnsupportedParameter, message).with_param(path + ".type"));
     }
     let Some(Text(name)) = wire.name else { return Err(wrong(&(path + ".name"), "is required")) };
-    if wire.strict == Some(true) {
-        dropped::once(dropped, "tools.strict");
-    }
     if wire.input_examples.is_some() {
         dropped::once(dropped, "tools.input_examples");
     }
@@ -165,13 +183,22 @@ fn output_config<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), E
     if let Some(value) = wire.format.filter(|format| format.first() != b'n') {
         request.format = format(value, "output_config.format")?;
     }
-    if wire.effort.is_some() {
-        dropped::once(&mut request.dropped, "output_config.effort");
+    match wire.effort.filter(|effort| effort.first() != b'n').map(effort) {
+        Some(Some(effort)) => {
+            let found = Reasoning { effort: Some(effort), ..Reasoning::default() };
+            request.reasoning = Some(reasoning::merged(request.reasoning, found));
+        }
+        Some(None) => dropped::once(&mut request.dropped, "output_config.effort"),
+        None => {}
     }
     if wire.task_budget.is_some() {
         dropped::once(&mut request.dropped, "output_config.task_budget");
     }
     Ok(())
+}
+
+fn effort(value: Span<'_>) -> Option<Effort> {
+    reasoning::effort(&value.parse::<Text<'_>>(&"output_config.effort").ok()?.0)
 }
 
 #[derive(Deserialize)]
@@ -189,7 +216,8 @@ fn format<'a>(value: Span<'a>, path: &str) -> Result<Format<'a>, Error> {
             name: None,
             description: None,
             schema: Cow::Borrowed(schema.raw().0),
-            strict: None,
+            // Anthropic knows no other way.
+            strict: Some(true),
         }),
         _ => Err(wrong(path, "must be of type json_schema with its `schema`")),
     }

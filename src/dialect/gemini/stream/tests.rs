@@ -1,6 +1,7 @@
 //! Streams as Gemini sends them, read and written again.
 
 use super::*;
+use crate::chat::Citation;
 use crate::dialect::openai;
 
 /// Steps of <https://ai.google.dev/gemini-api/docs/thinking> and
@@ -175,6 +176,51 @@ fn too_many_calls_are_the_providers_fault() {
     let parts = vec![part; CALLS_MAX + 1].join(",");
     let step = format!(r#"{{"candidates":[{{"content":{{"parts":[{parts}]}}}}]}}"#);
     assert_eq!(decoded(&[&step]).0.unwrap_err().kind, Kind::UpstreamInvalidResponse);
+}
+
+#[test]
+fn citations_are_told_as_they_come() {
+    let step = |text: &str, uri: &str| {
+        format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}},"citationMetadata":{{"citationSources":[{{"startIndex":1,"endIndex":2,"uri":"{uri}"}}]}}}}]}}"#
+        )
+    };
+    let end = r#"{"promptFeedback":{"blockReason":"X","blockReasonMessage":"No."}}"#;
+    let steps = [step("ab", "u"), step("é", "v")];
+    let (result, events, _) = decoded(&[&steps[0], &steps[1], end]);
+    assert_eq!(result, Ok(true));
+    let cited = |url: &'static str, span| Citation { url: Some(url.into()), span, ..Citation::default() };
+    let expected = [
+        Event::Start { id: "", model: "" },
+        Event::Text("ab"),
+        Event::Citation(&cited("u", Some((1, 2)))),
+        Event::Text("é"),
+        // What is no longer ASCII is not counted.
+        Event::Citation(&cited("v", None)),
+        Event::Refusal("No."),
+        Event::Finish(Finish::ContentFilter),
+        Event::End,
+    ];
+    assert_eq!(events, expected.map(|event| format!("{event:?}")));
+    let written = rewritten(&[&steps[0], &steps[1], end]);
+    assert_eq!(
+        written[1],
+        r#"{"candidates":[{"content":{"parts":[],"role":"model"},"citationMetadata":{"citationSources":[{"startIndex":1,"endIndex":2,"uri":"u"}]},"index":0}],"modelVersion":"fallback","responseId":""}"#
+    );
+    assert!(written[3].contains(r#""citationSources":[{"uri":"v"}]"#), "{written:#?}");
+}
+
+#[test]
+fn more_calls_than_are_held_are_told_as_malformed() {
+    let mut encoder = Encoder::new(StreamOptions::default());
+    let mut out = Vec::new();
+    for index in 0..=u32::try_from(CALLS_MAX).unwrap() {
+        encoder.encode(Event::ToolCall { index, id: "c", name: "f" }, None, &mut out);
+    }
+    encoder.encode(Event::Finish(Finish::ToolCalls), None, &mut out);
+    encoder.encode(Event::End, None, &mut out);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains(r#""parts":[],"role":"model"},"finishReason":"MALFORMED_FUNCTION_CALL""#), "{out}");
 }
 
 #[test]

@@ -67,12 +67,20 @@ pub(in crate::dialect::openai) fn write_all(
 /// The parts that are sent.
 fn placed<'r, 'a>(message: &'r Message<'a>, index: Option<usize>) -> Vec<Placed<'r, 'a>> {
     let place = |part| Place { message: index, part, inner: None };
-    let all = message.parts.iter().enumerate().filter(|(_, part)| !is_thought(part));
+    let all = message
+        .parts
+        .iter()
+        .enumerate()
+        .filter(|(_, part)| !is_thought(part) && !matches!(part, Part::Citation(_)));
     all.map(|(at, part)| Placed { part, place: place(at) }).collect()
 }
 
 fn is_thought(part: &Part<'_>) -> bool {
     matches!(part, Part::Reasoning { .. } | Part::ReasoningEncrypted { .. })
+}
+
+fn is_titled_text(part: &Part<'_>) -> bool {
+    matches!(part, Part::Document { source: Source::Text(_), title: Some(_), .. })
 }
 
 fn name_dropped(request: &Request<'_>, quirks: Quirks, dropped: &mut Vec<String>) {
@@ -84,6 +92,9 @@ fn name_dropped(request: &Request<'_>, quirks: Quirks, dropped: &mut Vec<String>
         for part in message.parts.iter().chain(in_results.flatten()) {
             if is_thought(part) {
                 named_once(dropped, "messages.content.thinking");
+            }
+            if is_titled_text(part) {
+                named_once(dropped, "messages.content.title");
             }
             if !quirks.cache_control && cache(part).is_some() {
                 let is_system = request.system_first && index == 0;
@@ -112,7 +123,8 @@ fn write_turn(
         Role::User | Role::Tool => write_user(array, held, parts, quirks),
         Role::System | Role::Developer => {
             write_user(array, held, &[], quirks)?;
-            write_texts(array.item(), "system", parts, quirks)
+            let is_developer = role == Role::Developer && quirks.is_openai;
+            write_texts(array.item(), if is_developer { "developer" } else { "system" }, parts, quirks)
         }
         Role::Assistant => {
             write_user(array, held, &[], quirks)?;
@@ -178,8 +190,13 @@ fn write_text_content(out: &mut Vec<u8>, parts: &[Placed<'_, '_>], quirks: Quirk
     }
     let mut content = Array::begin(out);
     for placed in parts {
-        let Part::Text { text, cache } = placed.part else { return Err(placed.refused("a text")) };
-        write_text(content.item(), text, cache.filter(|_| quirks.cache_control));
+        match placed.part {
+            Part::Text { text, cache } => {
+                write_text(content.item(), text, cache.filter(|_| quirks.cache_control));
+            }
+            Part::Refusal { text } => write_refusal(content.item(), text, quirks),
+            _ => return Err(placed.refused("a text")),
+        }
     }
     content.end();
     Ok(())
@@ -190,10 +207,20 @@ fn write_assistant(out: &mut Vec<u8>, parts: &[Placed<'_, '_>], quirks: Quirks) 
         parts.iter().copied().partition(|placed| matches!(placed.part, Part::ToolCall { .. }));
     let mut message = Object::begin(out);
     message.text("role", "assistant");
+    // Where it is the last word it has a field of its own.
+    let (refusal, said) = match said.split_last() {
+        Some((Placed { part: Part::Refusal { text }, .. }, before)) if quirks.is_openai => {
+            (Some(text), before)
+        }
+        _ => (None, &*said),
+    };
     if said.is_empty() {
         message.raw("content", Raw("null"));
     } else {
-        write_text_content(message.field("content"), &said, quirks)?;
+        write_text_content(message.field("content"), said, quirks)?;
+    }
+    if let Some(refusal) = refusal {
+        message.text("refusal", refusal);
     }
     if !calls.is_empty() {
         let mut array = Array::begin(message.field("tool_calls"));
@@ -223,14 +250,11 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
     let Part::ToolResult { call_id, parts, is_error } = placed.part else { return Ok(None) };
     let inner = |(at, part)| Placed { part, place: Place { inner: Some(at), ..placed.place } };
     let all = parts.iter().enumerate().map(inner);
-    let (texts, shown): (Vec<_>, Vec<_>) = all.partition(|placed| matches!(placed.part, Part::Text { .. }));
+    let (texts, shown): (Vec<_>, Vec<_>) = all.partition(|placed| text_of(placed.part).is_some());
     if let Some(unknown) = shown.iter().find(|placed| matches!(placed.part, Part::Unknown { .. })) {
         return Err(unknown.refused("a text, an image or a document"));
     }
-    let mut texts = texts.iter().filter_map(|placed| match placed.part {
-        Part::Text { text, .. } => Some(&**text),
-        _ => None,
-    });
+    let mut texts = texts.iter().filter_map(|placed| text_of(placed.part));
     let mut message = Object::begin(out);
     message.text("role", "tool");
     message.text("tool_call_id", call_id);
@@ -248,6 +272,14 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
     Ok((!shown.is_empty()).then_some(Held { call_id, parts: shown }))
 }
 
+/// The words of what is text, by whatever name.
+fn text_of<'p>(part: &'p Part<'_>) -> Option<&'p str> {
+    match part {
+        Part::Text { text, .. } | Part::Document { source: Source::Text(text), .. } => Some(text),
+        _ => None,
+    }
+}
+
 fn write_part(out: &mut Vec<u8>, placed: Placed<'_, '_>, quirks: Quirks) -> Result<(), Error> {
     let kept = cache(placed.part).filter(|_| quirks.cache_control);
     match placed.part {
@@ -261,6 +293,21 @@ fn write_part(out: &mut Vec<u8>, placed: Placed<'_, '_>, quirks: Quirks) -> Resu
             part.raw_if("cache_control", kept);
             part.end();
         }
+        // OpenAI takes files as bytes; a text is a text, whatever it is called.
+        Part::Document { source: Source::Text(text), .. } => write_text(out, text, kept),
+        Part::Audio { media_type, data } => {
+            let Some(format) = audio_format(media_type) else {
+                return Err(placed.refused("audio in wav or mp3"));
+            };
+            let mut part = Object::begin(out);
+            part.text("type", "input_audio");
+            let mut audio = Object::begin(part.field("input_audio"));
+            audio.text("data", data);
+            audio.text("format", format);
+            audio.end();
+            part.end();
+        }
+        Part::Refusal { text } => write_refusal(out, text, quirks),
         Part::Document { source: source @ Source::Base64 { .. }, title, .. } => {
             let mut part = Object::begin(out);
             part.text("type", "file");
@@ -284,6 +331,26 @@ fn write_text(out: &mut Vec<u8>, text: &str, cache: Option<Raw<'_>>) {
     part.text("text", text);
     part.raw_if("cache_control", cache);
     part.end();
+}
+
+/// Others than OpenAI know texts only.
+fn write_refusal(out: &mut Vec<u8>, text: &str, quirks: Quirks) {
+    if !quirks.is_openai {
+        return write_text(out, text, None);
+    }
+    let mut part = Object::begin(out);
+    part.text("type", "refusal");
+    part.text("refusal", text);
+    part.end();
+}
+
+/// OpenAI's word for a media type.
+fn audio_format(media_type: &str) -> Option<&'static str> {
+    match media_type {
+        "audio/wav" | "audio/wave" | "audio/x-wav" | "audio/vnd.wave" => Some("wav"),
+        "audio/mpeg" | "audio/mp3" => Some("mp3"),
+        _ => None,
+    }
 }
 
 /// A URL, or the bytes as a data URL (RFC 2397).

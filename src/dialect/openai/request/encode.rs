@@ -5,6 +5,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use serde_json::{Map, Value};
+
+use super::tuning;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
 use crate::dialect::Quirks;
 use crate::dialect::dropped::named_once;
@@ -38,10 +41,9 @@ pub(in crate::dialect) fn encode(
         body.number(name, max_tokens);
     }
     write_stop(&mut body, &request.stop, quirks, &mut dropped);
-    body.raw_if("temperature", request.temperature);
-    body.raw_if("top_p", request.top_p);
+    tuning::write(&mut body, request, model, quirks, &mut dropped);
     write_user(&mut body, request.user.as_deref(), quirks, &mut dropped);
-    write_format(&mut body, &request.format);
+    write_format(&mut body, &request.format, &mut dropped);
     write_extra(&mut body, &request.extra, quirks, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
@@ -101,7 +103,7 @@ fn write_tools(
     }
     let mut array = Array::begin(body.field("tools"));
     for tool in tools {
-        write_tool(array.item(), tool, quirks);
+        write_tool(array.item(), tool, quirks, dropped);
     }
     array.end();
     if !quirks.cache_control && tools.iter().any(|tool| tool.cache.is_some()) {
@@ -113,7 +115,7 @@ fn write_tools(
     }
 }
 
-fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, quirks: Quirks) {
+fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, quirks: Quirks, dropped: &mut Vec<String>) {
     let mut object = Object::begin(out);
     object.text("type", "function");
     let mut function = Object::begin(object.field("function"));
@@ -122,6 +124,9 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, quirks: Quirks) {
         function.text("description", description);
     }
     function.raw_if("parameters", tool.schema.as_deref().map(Raw));
+    if let Some(strict) = kept_strict(tool.strict, tool.schema.as_deref(), "tools.function.strict", dropped) {
+        function.raw("strict", boolean(strict));
+    }
     function.end();
     object.raw_if("cache_control", tool.cache.filter(|_| quirks.cache_control));
     object.end();
@@ -168,22 +173,96 @@ fn write_user(body: &mut Object<'_>, user: Option<&str>, quirks: Quirks, dropped
     }
 }
 
-/// Not `strict`: OpenAI then refuses each schema that leaves a property optional, which others' structured outputs allow.
-fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
+/// `strict` as it may stand beside `schema`: OpenAI refuses a schema that leaves a property optional or objects open, which
+/// others' strictness allows; then it goes, and is named.
+fn kept_strict(
+    strict: Option<bool>,
+    schema: Option<&str>,
+    name: &str,
+    dropped: &mut Vec<String>,
+) -> Option<bool> {
+    let is_refused = strict == Some(true) && schema.is_some_and(|schema| !is_closed(schema));
+    if is_refused {
+        named_once(dropped, name);
+    }
+    strict.filter(|_| !is_refused)
+}
+
+/// Whether every object of a schema is closed and all its properties required
+/// (<https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>).
+fn is_closed(schema: &str) -> bool {
+    serde_json::from_str::<Value>(schema).is_ok_and(|schema| is_closed_value(&schema))
+}
+
+/// Its depth is bounded by serde_json's own.
+fn is_closed_value(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => is_closed_object(fields) && fields.values().all(is_closed_value),
+        Value::Array(items) => items.iter().all(is_closed_value),
+        _ => true,
+    }
+}
+
+/// A schema without properties is looked at when it says that it is an object's.
+fn is_closed_object(fields: &Map<String, Value>) -> bool {
+    let Some(Value::Object(properties)) = fields.get("properties") else {
+        return fields.get("type").and_then(Value::as_str) != Some("object") || is_shut(fields);
+    };
+    let required: HashSet<&str> = fields
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    is_shut(fields) && properties.keys().all(|name| required.contains(&**name))
+}
+
+fn is_shut(fields: &Map<String, Value>) -> bool {
+    fields.get("additionalProperties") == Some(&Value::Bool(false))
+}
+
+fn boolean(value: bool) -> Raw<'static> {
+    Raw(if value { "true" } else { "false" })
+}
+
+/// What OpenAI calls a schema that its caller gave no name.
+const SCHEMA_NAME: &str = "answer";
+
+fn write_format(body: &mut Object<'_>, format: &Format<'_>, dropped: &mut Vec<String>) {
     match format {
         Format::Text => {}
         Format::JsonObject => body.tagged("response_format", "json_object"),
-        Format::JsonSchema { schema, .. } => {
+        Format::JsonSchema { name, description, schema, strict } => {
             let mut object = Object::begin(body.field("response_format"));
             object.text("type", "json_schema");
             let mut named = Object::begin(object.field("json_schema"));
-            named.text("name", "answer");
+            named.text("name", name.as_deref().unwrap_or(SCHEMA_NAME));
+            if let Some(description) = description {
+                named.text("description", description);
+            }
             named.raw("schema", Raw(schema));
+            const STRICT: &str = "response_format.json_schema.strict";
+            if let Some(strict) = kept_strict(*strict, Some(schema), STRICT, dropped) {
+                named.raw("strict", boolean(strict));
+            }
             named.end();
             object.end();
         }
     }
 }
+
+/// Top-level keys of OpenAI's own that a caller of another dialect may add to a request.
+const OWN_KEYS: [&str; 8] = [
+    "logit_bias",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "store",
+    "verbosity",
+    "web_search_options",
+];
 
 fn write_extra(
     body: &mut Object<'_>,
@@ -192,11 +271,10 @@ fn write_extra(
     dropped: &mut Vec<String>,
 ) {
     for (name, value) in extra {
-        match (&**name, value.0) {
-            ("service_tier", r#""auto""#) if quirks.is_openai => body.raw(name, *value),
-            // Anthropic's word for "not the priority tier".
-            ("service_tier", r#""standard_only""#) if quirks.is_openai => body.text(name, "default"),
-            _ => dropped.push(name.clone().into_owned()),
+        if quirks.is_openai && OWN_KEYS.contains(&&**name) {
+            body.raw(name, *value);
+        } else {
+            dropped.push(name.clone().into_owned());
         }
     }
 }
@@ -220,11 +298,11 @@ mod tests {
         for (quirks, expected, left_out) in [
             (
                 Quirks::OPENAI,
-                r#","max_completion_tokens":7,"user":"u","service_tier":"default"}"#,
+                r#","max_completion_tokens":7,"service_tier":"default","user":"u"}"#,
                 &["top_k"][..],
             ),
-            (Quirks::COMPATIBLE, r#","max_tokens":7,"user":"u"}"#, &["service_tier", "top_k"]),
-            (Quirks::STRICT, r#","max_tokens":7}"#, &["metadata.user_id", "service_tier", "top_k"]),
+            (Quirks::COMPATIBLE, r#","max_tokens":7,"user":"u"}"#, &["top_k", "service_tier"]),
+            (Quirks::STRICT, r#","max_tokens":7}"#, &["top_k", "service_tier", "metadata.user_id"]),
         ] {
             let (out, dropped) = encoded(fields, quirks).unwrap();
             assert_eq!((&*out, dropped), (expected, left_out.iter().map(ToString::to_string).collect()));
