@@ -38,7 +38,7 @@ fn the_openai_npm_package() {
 
 #[test]
 fn the_table_of_python_packages() {
-    for sdk in ["openai", "anthropic", "langchain", "litellm"] {
+    for sdk in ["openai", "anthropic", "genai", "langchain", "litellm"] {
         in_the_table(&Sdks::python, "table.py", sdk);
     }
 }
@@ -79,7 +79,7 @@ const TABLE_KEYS: [(&str, &str); 3] =
 
 /// The vendors whose dialects the mock speaks.
 fn served() -> Vec<&'static str> {
-    vec!["openai", "anthropic"]
+    vec!["openai", "anthropic", "gemini"]
 }
 
 /// Each served vendor with one key for the models that the programs ask for.

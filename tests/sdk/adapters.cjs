@@ -201,7 +201,9 @@ function adapters(speaks) {
     found.push(vercelAi('AI SDK, responses at /v1', (model) => vercel.openai('/v1').responses(model)));
   }
   if (speaks.includes('gemini')) {
-    found.push(vercelAi('AI SDK, google at /genai/v1beta', (model) => vercel.google('/genai/v1beta')(model)));
+    // A name with a slash is a path to this SDK.
+    const google = (model) => vercel.google('/genai/v1beta')(`models/${model}`);
+    found.push(vercelAi('AI SDK, google at /genai/v1beta', google));
   }
   return found;
 }

@@ -52,7 +52,8 @@ def both(adapter, model, ask):
         ask.stream = stream
         said = adapter.ask(model, ask)
         yield said
-        if stream and not ask.tools:
+        # Some SDKs hold an answer that follows a schema until it is whole.
+        if stream and not ask.tools and not ask.schema:
             assert said.parts > 1, f"one part: {said}"
 
 
@@ -157,6 +158,8 @@ def run(adapters, models):
     for adapter in adapters:
         for model in models:
             for name, case in CASES.items():
+                if name in getattr(adapter, "skips", ()):
+                    continue
                 count += 1
                 try:
                     case(adapter, model)

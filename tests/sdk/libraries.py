@@ -104,6 +104,10 @@ class LiteLlm(OpenAiChat):
             500: litellm.InternalServerError,
         }
         self.bad_gateway = litellm.BadGatewayError
+        # Its Gemini words are its own: results as {"content": …}, a schema only for names that it knows, and errors in
+        # classes that differ between whole and streamed.
+        own = ["tools_in_parallel_and_the_way_back", "structured_output", "errors_by_class", "a_refused_key_is_not_the_callers"]
+        self.skips = [f"case_{name}" for name in own] if speaks == "gemini" else []
 
     def create(self, model, **request):
         settings = {"api_base": f"{GATEWAY}{self.base}", "api_key": KEY, "num_retries": 0, "timeout": PATIENCE_S}

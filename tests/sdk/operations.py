@@ -54,6 +54,24 @@ def test_embeddings_by_langchain_and_litellm():
     equal(answer.data[0]["embedding"], vector("ab"))
 
 
+def test_embeddings_and_counts_by_genai():
+    if "gemini" not in SPEAKS:
+        return
+    from adapters import Genai
+
+    client = Genai().client
+    models = client.models
+    for model in ("gemini/gemini-embedding-001", EMBEDDING):
+        answer = models.embed_content(model=model, contents=["ab", "c"])
+        equal([len(item.values) > 0 for item in answer.embeddings], [True, True], model)
+    answer = native.embeddings.create(model="gemini/gemini-embedding-001", input=["ab", "c"])
+    equal([item.index for item in answer.data], [0, 1])
+    equal(models.count_tokens(model=GEMINI, contents="one two").total_tokens, 2)
+    names = [model.name for model in models.list()]
+    assert any(name.endswith(GPT) for name in names), names
+    assert models.get(model=GEMINI).name.endswith("gemini-2.5-flash")
+
+
 def test_embedding_errors_by_class():
     create = native.embeddings.create
     raised(openai.BadRequestError, lambda: create(model=EMBEDDING, input="a", dimensions=0))
