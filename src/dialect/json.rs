@@ -174,6 +174,15 @@ impl<'o> Object<'o> {
         }
     }
 
+    /// Fields that are written already, commas between; at least one.
+    pub(super) fn fields(&mut self, fields: &[u8]) {
+        if !self.is_empty {
+            self.out.push(b',');
+        }
+        self.is_empty = false;
+        self.out.extend_from_slice(fields);
+    }
+
     /// A whole number.
     pub(super) fn number(&mut self, name: &str, value: u64) {
         let mut digits = itoa::Buffer::new();

@@ -27,6 +27,8 @@ pub struct Encoded {
 pub struct Echo {
     /// Vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
     pub(super) is_base64: bool,
+    /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
+    pub(super) settings: Vec<u8>,
 }
 
 /// What a whole answer's translation needs to know beside the provider's bytes.
@@ -92,7 +94,7 @@ pub fn translate_request(
     }
     // Its places have other names than most.
     let words = gemini::decode::caller_name;
-    translated.map_err(|error| gemini::decode::in_caller_words(error)).map(|encoded| {
+    translated.map_err(gemini::decode::in_caller_words).map(|encoded| {
         let dropped = encoded.dropped.iter().map(|name| words(name).into_owned()).collect();
         Encoded { dropped, ..encoded }
     })
@@ -113,13 +115,20 @@ fn conversation(
         Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
     };
-    let (body, dropped) = match to {
-        Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks)?,
-        Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream)?,
-        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream)?,
-        Dialect::Responses => responses::request::encode(&request, wire_model, stream)?,
+    let encoded = match to {
+        Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
+        Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
+        Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
+        Dialect::Responses => responses::request::encode(&request, wire_model, stream),
     };
-    Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() })
+    if from != Dialect::Responses {
+        let (body, dropped) = encoded?;
+        return Ok(Encoded { body, dropped: bounded_names(dropped), echo: Echo::default() });
+    }
+    let (encoded, dropped) = encoded.map_err(|error| responses::request::renamed(error, body))?;
+    let dropped = bounded_names(responses::request::renamed_all(dropped));
+    let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
+    Ok(Encoded { body: encoded, dropped, echo })
 }
 
 fn no_half(dialect: Dialect) -> Error {
@@ -160,7 +169,7 @@ pub fn translate_response(
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
-        Dialect::Responses => responses::response::encode(&response, created_s),
+        Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -197,8 +206,7 @@ impl Decoder {
             Self::Anthropic { decoder, event } => {
                 event.clear();
                 event.extend_from_slice(data);
-                let Some(event) = decoder.decode(event)? else { return Ok(()) };
-                sink(event, decoder.usage())
+                decoder.decode(data, event, sink)
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
             Self::Responses(decoder) => decoder.decode(data, sink),
@@ -299,6 +307,15 @@ impl StreamTranslator {
             encoder: Encoder::new(to, options),
             progress: Progress::default(),
         }
+    }
+
+    /// Has the answer repeat what its request said of it.
+    #[must_use]
+    pub fn echoing(mut self, echo: Echo) -> Self {
+        if let Encoder::Responses(encoder) = &mut self.encoder {
+            encoder.echo(echo.settings);
+        }
+        self
     }
 
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name

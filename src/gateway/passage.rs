@@ -44,7 +44,8 @@ impl Passage {
             include_usage: translation.include_usage,
             model: exchange.model.clone(),
         };
-        Self::Translated(Box::new(StreamTranslator::new(translation.from, translation.to, options)))
+        let translator = StreamTranslator::new(translation.from, translation.to, options);
+        Self::Translated(Box::new(translator.echoing(translation.echo.clone())))
     }
 
     /// Takes whole events, adds their number to `count`, and appends what the caller gets. What is no event in its dialect, a

@@ -1,7 +1,7 @@
 //! A neutral answer to the bytes of a messages answer (<https://docs.anthropic.com/en/api/messages>). The way back is
 //! `response`'s.
 
-use super::stop_reason;
+use super::{citation, stop_reason};
 use crate::chat::{Part, Raw, Response};
 use crate::dialect::json::{Array, Object};
 
@@ -14,30 +14,39 @@ pub(in crate::dialect) fn encode(response: &Response<'_>) -> Vec<u8> {
     body.text("role", "assistant");
     body.text("model", &response.model);
     let mut content = Array::begin(body.field("content"));
-    for part in response.parts.iter().filter(|part| is_sent(part)) {
-        write_block(content.item(), part);
+    let mut rest = response.parts.iter();
+    while let Some(part) = rest.next() {
+        if is_sent(part) {
+            write_block(content.item(), part, rest.as_slice());
+        }
     }
     content.end();
     body.text("stop_reason", stop_reason(response.finish));
     // Which of the stop texts it was, no other dialect says.
     body.raw("stop_sequence", Raw("null"));
-    super::usage::write(body.field("usage"), &response.usage);
+    super::usage::write(body.field("usage"), &response.usage, response.service_tier);
     body.end();
     out
 }
 
 fn is_sent(part: &Part<'_>) -> bool {
     match part {
-        Part::Text { text, .. } => !text.is_empty(),
+        Part::Text { text, .. } | Part::Refusal { text } => !text.is_empty(),
         Part::Reasoning { .. } | Part::ReasoningEncrypted { .. } | Part::ToolCall { .. } => true,
         _ => false,
     }
 }
 
-fn write_block(out: &mut Vec<u8>, part: &Part<'_>) {
+/// `behind` are the parts that follow it: citations of a text are its own.
+fn write_block(out: &mut Vec<u8>, part: &Part<'_>, behind: &[Part<'_>]) {
     let mut block = Object::begin(out);
     match part {
         Part::Text { text, .. } => {
+            block.text("type", "text");
+            block.text("text", text);
+            write_citations(&mut block, behind);
+        }
+        Part::Refusal { text } => {
             block.text("type", "text");
             block.text("text", text);
         }
@@ -59,4 +68,18 @@ fn write_block(out: &mut Vec<u8>, part: &Part<'_>) {
         _ => {}
     }
     block.end();
+}
+
+fn write_citations(block: &mut Object<'_>, behind: &[Part<'_>]) {
+    let cited = behind.iter().map_while(|part| match part {
+        Part::Citation(citation) => Some(citation),
+        _ => None,
+    });
+    let mut cited = cited.filter(|one| citation::is_said(one)).peekable();
+    if cited.peek().is_none() {
+        return;
+    }
+    let mut array = Array::begin(block.field("citations"));
+    cited.for_each(|one| citation::write(array.item(), one));
+    array.end();
 }

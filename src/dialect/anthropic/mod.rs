@@ -1,6 +1,7 @@
 //! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), each half beside its twin.
 
 pub(super) mod answer;
+mod citation;
 mod claude;
 pub(super) mod error;
 pub(super) mod message;
@@ -10,7 +11,7 @@ pub(super) mod response;
 pub(super) mod stream;
 pub(super) mod usage;
 
-use crate::chat::Finish;
+use crate::chat::{Finish, ServiceTier};
 
 /// The neutral word for a `stop_reason`
 /// (<https://docs.anthropic.com/en/api/handling-stop-reasons>); one we have not heard of means that it stopped.
@@ -30,5 +31,14 @@ fn stop_reason(finish: Finish) -> &'static str {
         Finish::Length => "max_tokens",
         Finish::ToolCalls => "tool_use",
         Finish::ContentFilter => "refusal",
+    }
+}
+
+/// The neutral word for `usage.service_tier` of an answer; `None`: it has none.
+fn tier(word: &str) -> Option<ServiceTier> {
+    match word {
+        "standard" => Some(ServiceTier::Standard),
+        "priority" => Some(ServiceTier::Priority),
+        _ => None,
     }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::finish;
 use super::usage::WireUsage;
+use super::{citation, finish, tier};
 use crate::chat::{Part, Response};
 use crate::dialect::json::{Span, Text};
 
@@ -20,7 +20,22 @@ struct WireMessage<'a> {
     content: Vec<WireBlock<'a>>,
     #[serde(borrow)]
     stop_reason: Option<Text<'a>>,
-    usage: WireUsage,
+    #[serde(borrow)]
+    stop_details: Option<WireStop<'a>>,
+    #[serde(borrow)]
+    usage: Span<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireStop<'a> {
+    #[serde(borrow)]
+    explanation: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireTier<'a> {
+    #[serde(borrow)]
+    service_tier: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -41,18 +56,32 @@ struct WireBlock<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow)]
     input: Option<Span<'a>>,
+    #[serde(borrow)]
+    citations: Option<Span<'a>>,
 }
 
 /// Decodes an answer.
 pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json::Error> {
     let wire: WireMessage<'_> = serde_json::from_slice(body)?;
+    let usage: WireUsage = serde_json::from_str(wire.usage.raw().0)?;
+    let served: WireTier<'_> = serde_json::from_str(wire.usage.raw().0)?;
+    let mut parts = Vec::with_capacity(wire.content.len());
+    for block in wire.content {
+        let citations = block.citations.filter(|citations| citations.first() == b'[');
+        parts.extend(part(block));
+        let citations = citations.map(|list| list.parse(&"citations").unwrap_or_default());
+        let all: Vec<Span<'_>> = citations.unwrap_or_default();
+        parts.extend(all.into_iter().filter_map(citation::decode).map(Part::Citation));
+    }
+    let refusal = wire.stop_details.and_then(|details| details.explanation);
+    parts.extend(refusal.map(|text| Part::Refusal { text: text.0 }));
     Ok(Response {
         id: wire.id.0,
         model: wire.model.0,
-        parts: wire.content.into_iter().filter_map(part).collect(),
+        parts,
         finish: finish(wire.stop_reason.as_ref().map(|text| &*text.0)),
-        usage: wire.usage.usage(),
-        ..Response::default()
+        usage: usage.usage(),
+        service_tier: served.service_tier.and_then(|word| tier(&word.0)),
     })
 }
 

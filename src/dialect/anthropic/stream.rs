@@ -1,5 +1,6 @@
 //! Events of a streamed messages answer (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>) to neutral
-//! ones, at most one for one. It keeps token counts and which blocks are open, nothing of what was said. The way back is `encode`'s.
+//! ones. It keeps token counts, which blocks are open and how long the text is, nothing of what was said. The way back is
+//! `encode`'s.
 
 mod encode;
 
@@ -7,9 +8,11 @@ use serde::Deserialize;
 use simd_json::Buffers;
 
 pub(in crate::dialect) use self::encode::Encoder;
-use super::finish;
 use super::usage::WireUsage;
+use super::{citation, finish};
 use crate::chat::{Event, Usage};
+use crate::dialect::json::Span;
+use crate::dialect::translate::Sink;
 use crate::error::{Error, Kind, UpstreamError};
 
 /// Most tool blocks that may be open at once; Anthropic opens one after the other.
@@ -23,6 +26,9 @@ pub(in crate::dialect) struct Decoder {
     open_tools: Vec<OpenTool>,
     tools_seen: u32,
     thoughts_seen: u32,
+    /// Of the whole answer's text; and how many stood before the last text block.
+    text_chars: u64,
+    block_start_chars: u64,
     buffers: Buffers,
 }
 
@@ -60,6 +66,7 @@ struct WireBlock<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     text: Option<&'a str>,
+    thinking: Option<&'a str>,
     data: Option<&'a str>,
     id: Option<&'a str>,
     name: Option<&'a str>,
@@ -74,6 +81,26 @@ struct WireDelta<'a> {
     thinking: Option<&'a str>,
     signature: Option<&'a str>,
     stop_reason: Option<&'a str>,
+    #[serde(borrow)]
+    stop_details: Option<WireStop<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireStop<'a> {
+    explanation: Option<&'a str>,
+}
+
+/// An event that is read again for its citation, whose span is kept.
+#[derive(Deserialize)]
+struct WireCited<'a> {
+    #[serde(borrow)]
+    delta: WireCitation<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireCitation<'a> {
+    #[serde(borrow)]
+    citation: Span<'a>,
 }
 
 #[derive(Deserialize)]
@@ -84,25 +111,38 @@ struct WireError<'a> {
 }
 
 impl Decoder {
-    /// Decodes one event's data, which is used up by it. `None`: nothing to say (a ping, a block's end, an event that we
-    /// have not heard of). An `error` event is an [`Error::upstream`].
-    pub(in crate::dialect) fn decode<'e>(&mut self, data: &'e mut [u8]) -> Result<Option<Event<'e>>, Error> {
-        let wire: WireEvent<'e> = simd_json::serde::from_slice_with_buffers(data, &mut self.buffers)
+    /// Decodes one event's `data` into none or more events for `sink`. `scratch` holds the same bytes, and is used up by it.
+    /// An `error` event is an [`Error::upstream`].
+    pub(in crate::dialect) fn decode(
+        &mut self,
+        data: &[u8],
+        scratch: &mut [u8],
+        sink: Sink<'_>,
+    ) -> Result<(), Error> {
+        let wire: WireEvent<'_> = simd_json::serde::from_slice_with_buffers(scratch, &mut self.buffers)
             .map_err(|_| broken("an event of the provider's stream is not the JSON that its dialect says"))?;
         let needs_start = wire.kind.starts_with("content_block") || wire.kind.starts_with("message_");
         if !self.is_started && needs_start && wire.kind != "message_start" {
             return Err(broken("the provider's stream did not begin with message_start"));
         }
-        match wire.kind {
-            "message_start" => self.start(wire.message),
-            "content_block_start" => self.open(wire.index, wire.content_block),
-            "content_block_delta" => self.delta(wire.index, wire.delta),
-            "content_block_stop" => Ok(self.close(wire.index)),
-            "message_delta" => Ok(self.message_delta(wire.delta, wire.usage)),
-            "message_stop" => Ok(Some(Event::End)),
-            "error" => Err(upstream(wire.error)),
-            _ => Ok(None),
+        let event = match wire.kind {
+            "message_start" => self.start(wire.message)?,
+            "content_block_start" => self.open(wire.index, wire.content_block)?,
+            "content_block_delta" if wire.delta.as_ref().is_some_and(WireDelta::is_citation) => {
+                return self.cite(data, sink);
+            }
+            "content_block_delta" => self.delta(wire.index, wire.delta)?,
+            "content_block_stop" => self.close(wire.index),
+            "message_delta" => return self.message_delta(wire.delta, wire.usage, sink),
+            "message_stop" => Some(Event::End),
+            "error" => return Err(upstream(wire.error)),
+            _ => None,
+        };
+        let Some(event) = event else { return Ok(()) };
+        if let Event::Text(text) = event {
+            self.text_chars = self.text_chars.saturating_add(chars(text));
         }
+        sink(event, self.usage())
     }
 
     /// Tokens so far, once the provider has reported any.
@@ -143,13 +183,18 @@ impl Decoder {
             ("tool_use", ..) => Err(broken("a tool_use block of the provider lacks its id or name")),
             ("thinking", ..) => {
                 self.thoughts_seen = self.thoughts_seen.saturating_add(1);
-                Ok(None)
+                let thought = wire.thinking.filter(|text| !text.is_empty());
+                Ok(thought.map(|text| Event::Reasoning { index: self.thought(), text }))
+            }
+            ("text", ..) => {
+                self.block_start_chars = self.text_chars;
+                Ok(wire.text.filter(|text| !text.is_empty()).map(Event::Text))
             }
             ("redacted_thinking", ..) => {
                 self.thoughts_seen = self.thoughts_seen.saturating_add(1);
                 Ok(wire.data.map(|data| Event::ReasoningEncrypted { index: self.thought(), data }))
             }
-            _ => Ok(wire.text.filter(|text| !text.is_empty()).map(Event::Text)),
+            _ => Ok(None),
         }
     }
 
@@ -168,9 +213,10 @@ impl Decoder {
                 .thinking
                 .filter(|text| !text.is_empty())
                 .map(|text| Event::Reasoning { index: self.thought(), text }),
-            Some("signature_delta") => {
-                wire.signature.map(|signature| Event::ReasoningSignature { index: self.thought(), signature })
-            }
+            Some("signature_delta") => wire
+                .signature
+                .filter(|text| !text.is_empty())
+                .map(|signature| Event::ReasoningSignature { index: self.thought(), signature }),
             _ => None,
         })
     }
@@ -192,19 +238,46 @@ impl Decoder {
         (!tool.has_arguments).then_some(Event::ToolArguments { index: tool.index, json: "{}" })
     }
 
-    fn message_delta<'e>(
+    /// What is not a citation that we know is passed over.
+    fn cite(&self, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
+        let wire: Option<WireCited<'_>> = serde_json::from_slice(data).ok();
+        let Some(mut citation) = wire.and_then(|wire| citation::decode(wire.delta.citation)) else {
+            return Ok(());
+        };
+        citation.span = Some((self.block_start_chars, self.text_chars));
+        sink(Event::Citation(&citation), self.usage())
+    }
+
+    fn message_delta(
         &mut self,
-        delta: Option<WireDelta<'e>>,
+        delta: Option<WireDelta<'_>>,
         usage: Option<WireUsage>,
-    ) -> Option<Event<'e>> {
+        sink: Sink<'_>,
+    ) -> Result<(), Error> {
         self.usage.update(usage.unwrap_or_default());
-        let stop_reason = delta?.stop_reason?;
-        Some(Event::Finish(finish(Some(stop_reason))))
+        let Some(delta) = delta else { return Ok(()) };
+        if let Some(words) = delta.stop_details.and_then(|details| details.explanation) {
+            sink(Event::Refusal(words), self.usage())?;
+        }
+        match delta.stop_reason {
+            Some(reason) => sink(Event::Finish(finish(Some(reason))), self.usage()),
+            None => Ok(()),
+        }
     }
 
     fn thought(&self) -> u32 {
         self.thoughts_seen.saturating_sub(1)
     }
+}
+
+impl WireDelta<'_> {
+    fn is_citation(&self) -> bool {
+        self.kind == Some("citations_delta")
+    }
+}
+
+fn chars(text: &str) -> u64 {
+    u64::try_from(text.chars().count()).unwrap_or(u64::MAX)
 }
 
 fn broken(message: &'static str) -> Error {

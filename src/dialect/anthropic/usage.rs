@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::chat::Usage;
+use crate::chat::{ServiceTier, Usage};
 use crate::dialect::counts::Counts;
 use crate::dialect::json::Object;
 
@@ -69,8 +69,8 @@ impl WireUsage {
     }
 }
 
-/// Writes a `usage` object.
-pub(super) fn write(out: &mut Vec<u8>, usage: &Usage) {
+/// Writes a `usage` object; with how the answer was served, when that is known.
+pub(super) fn write(out: &mut Vec<u8>, usage: &Usage, tier: Option<ServiceTier>) {
     let cached_tokens = usage.cached_read_tokens.saturating_add(usage.cached_write_tokens);
     let mut object = Object::begin(out);
     object.number("input_tokens", usage.prompt_tokens.saturating_sub(cached_tokens));
@@ -81,6 +81,11 @@ pub(super) fn write(out: &mut Vec<u8>, usage: &Usage) {
         let mut details = Object::begin(object.field("output_tokens_details"));
         details.number("thinking_tokens", usage.reasoning_tokens);
         details.end();
+    }
+    match tier {
+        Some(ServiceTier::Priority) => object.text("service_tier", "priority"),
+        Some(_) => object.text("service_tier", "standard"),
+        None => {}
     }
     object.end();
 }

@@ -61,4 +61,6 @@ fn is_signature(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;

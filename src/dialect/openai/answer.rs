@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use super::said::{Thought, WireCall, WireSaid, finish};
 use super::usage::WireUsage;
 use crate::chat::{Finish, Part, Response};
-use crate::dialect::json::{self, Text};
+use crate::dialect::json::{self, Span, Text};
 
 #[derive(Deserialize)]
 struct WireAnswer<'a> {
@@ -19,6 +19,8 @@ struct WireAnswer<'a> {
     #[serde(borrow)]
     choices: Vec<WireChoice<'a>>,
     usage: Option<WireUsage>,
+    #[serde(borrow)]
+    service_tier: Option<Span<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -40,14 +42,16 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
     let reason = choice.finish_reason.as_ref().map(|text| &*text.0);
     let finish = finish(reason, !calls.is_empty(), refusal.is_some());
     let mut parts: Vec<Part<'_>> = choice.message.thoughts().into_iter().map(thought).collect();
-    let words = choice.message.texts().into_iter().chain(refusal);
-    parts.extend(words.map(|text| Part::Text { text, cache: None }));
+    parts.extend(choice.message.texts().into_iter().map(|text| Part::Text { text, cache: None }));
+    parts.extend(choice.message.citations().into_iter().map(Part::Citation));
+    parts.extend(refusal.map(|text| Part::Refusal { text }));
     for (index, wire) in calls.into_iter().enumerate() {
         parts.extend(call(wire, index, &id, finish)?);
     }
     let usage = wire.usage.map(|usage| usage.usage()).unwrap_or_default();
     let model = wire.model.map_or(Cow::Borrowed(""), |model| model.0);
-    Ok(Response { id, model, parts, finish, usage, ..Response::default() })
+    let service_tier = wire.service_tier.and_then(super::request::service_tier);
+    Ok(Response { id, model, parts, finish, usage, service_tier })
 }
 
 fn thought(thought: Thought<'_>) -> Part<'_> {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
+pub(super) use self::tuning::tier_word;
 use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
 use crate::dialect::json::{self, Span, Text};
 use crate::dialect::reasoning;
@@ -74,7 +75,8 @@ fn worded<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> bool {
     true
 }
 
-fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
+/// A tier, of a request or an answer; `None`: one that the neutral model has no word for.
+pub(super) fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
     tuning::tier(&value.parse::<Text<'_>>(&"service_tier").ok()?.0)
 }
 

@@ -1,7 +1,8 @@
 //! A neutral answer to the bytes of a chat completion. `reasoning` and `reasoning_details` stand beside OpenAI's own
 //! fields only when the model thought aloud. The way back is `answer`'s.
 
-use crate::chat::{Finish, Part, Raw, Response};
+use super::request::tier_word;
+use crate::chat::{Citation, Finish, Part, Raw, Response};
 use crate::dialect::json::{Array, Object, write_string};
 
 /// Encodes an answer made at `created_s`, seconds since the epoch.
@@ -21,6 +22,9 @@ pub(in crate::dialect) fn encode(response: &Response<'_>, created_s: u64) -> Vec
     choice.end();
     choices.end();
     super::usage::write(body.field("usage"), &response.usage);
+    if let Some(tier) = response.service_tier {
+        body.text("service_tier", tier_word(tier));
+    }
     body.end();
     out
 }
@@ -39,7 +43,8 @@ fn write_message(out: &mut Vec<u8>, parts: &[Part<'_>]) {
     let mut message = Object::begin(out);
     message.text("role", "assistant");
     message.text_or_null("content", joined(parts, words).as_deref());
-    message.raw("refusal", Raw("null"));
+    message.text_or_null("refusal", joined(parts, refused).as_deref());
+    write_annotations(&mut message, parts);
     if let Some(thoughts) = joined(parts, thoughts) {
         message.text("reasoning", &thoughts);
     }
@@ -50,6 +55,49 @@ fn write_message(out: &mut Vec<u8>, parts: &[Part<'_>]) {
 
 fn words<'p>(part: &'p Part<'_>) -> Option<&'p str> {
     if let Part::Text { text, .. } = part { Some(text) } else { None }
+}
+
+fn refused<'p>(part: &'p Part<'_>) -> Option<&'p str> {
+    if let Part::Refusal { text } = part { Some(text) } else { None }
+}
+
+/// Citations of pages; OpenAI has no word for others. One without a place is of the text part before it.
+fn write_annotations(message: &mut Object<'_>, parts: &[Part<'_>]) {
+    let (mut block, mut cited) = ((0, 0), Vec::new());
+    for part in parts {
+        match part {
+            Part::Text { text, .. } => block = (block.1, block.1 + chars(text)),
+            Part::Citation(citation) if citation.url.is_some() => cited.push((citation, block)),
+            _ => {}
+        }
+    }
+    if cited.is_empty() {
+        return;
+    }
+    let mut array = Array::begin(message.field("annotations"));
+    for (citation, block) in cited {
+        write_annotation(array.item(), citation, block);
+    }
+    array.end();
+}
+
+/// Writes one; `block` is where it stands when it does not say so itself.
+pub(super) fn write_annotation(out: &mut Vec<u8>, citation: &Citation<'_>, block: (u64, u64)) {
+    let (start, end) = citation.span.unwrap_or(block);
+    let mut annotation = Object::begin(out);
+    annotation.text("type", "url_citation");
+    let mut cited = Object::begin(annotation.field("url_citation"));
+    cited.number("end_index", end);
+    cited.number("start_index", start);
+    cited.text("title", citation.title.as_deref().unwrap_or_default());
+    cited.text("url", citation.url.as_deref().unwrap_or_default());
+    cited.end();
+    annotation.end();
+}
+
+/// Its length as `start_index` and `end_index` count.
+pub(super) fn chars(text: &str) -> u64 {
+    u64::try_from(text.chars().count()).unwrap_or(u64::MAX)
 }
 
 fn thoughts<'p>(part: &'p Part<'_>) -> Option<&'p str> {

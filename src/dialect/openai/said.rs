@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::chat::Finish;
+use crate::chat::{Citation, Finish};
 use crate::dialect::json::{Span, Text};
 
 /// A `message` or a `delta`.
@@ -22,6 +22,8 @@ pub(super) struct WireSaid<'a> {
     reasoning_content: Option<Span<'a>>,
     #[serde(borrow)]
     reasoning_details: Option<Span<'a>>,
+    #[serde(borrow)]
+    annotations: Option<Span<'a>>,
     /// Calls, or pieces of them.
     #[serde(borrow)]
     pub(super) tool_calls: Option<Vec<WireCall<'a>>>,
@@ -57,6 +59,25 @@ struct WireDetail<'a> {
     signature: Option<Text<'a>>,
     #[serde(borrow)]
     data: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireAnnotation<'a> {
+    #[serde(borrow)]
+    url_citation: Option<WireCitation<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireCitation<'a> {
+    #[serde(borrow)]
+    url: Text<'a>,
+    #[serde(borrow)]
+    title: Option<Text<'a>>,
+    /// OpenRouter's.
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    start_index: Option<u64>,
+    end_index: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +117,13 @@ impl<'a> WireSaid<'a> {
     /// Why it would not answer.
     pub(super) fn refusal(&self) -> Option<Cow<'a, str>> {
         word(self.refusal)
+    }
+
+    /// Where it has something from, by `annotations` of the one kind that there is
+    /// (<https://platform.openai.com/docs/api-reference/chat/object>).
+    pub(super) fn citations(&self) -> Vec<Citation<'a>> {
+        let annotations = self.annotations.map(list::<WireAnnotation<'a>>).unwrap_or_default();
+        annotations.into_iter().filter_map(|one| one.url_citation).map(cited).collect()
     }
 
     /// The thoughts: `reasoning_details` where there are any (OpenRouter says all again in `reasoning`), else
@@ -171,6 +199,16 @@ fn detailed(wire: WireDetail<'_>) -> Option<Thought<'_>> {
             Some(Thought { index, text: None, signature: None, data: Some(data) })
         }
         _ => None,
+    }
+}
+
+fn cited(wire: WireCitation<'_>) -> Citation<'_> {
+    Citation {
+        url: Some(wire.url.0),
+        title: wire.title.map(|text| text.0),
+        cited_text: wire.content.map(|text| text.0),
+        span: wire.start_index.zip(wire.end_index),
+        anthropic: None,
     }
 }
 

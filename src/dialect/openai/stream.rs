@@ -5,7 +5,7 @@
 mod decode;
 
 pub(in crate::dialect) use self::decode::Decoder;
-use super::response::finish_reason;
+use super::response::{chars, finish_reason, write_annotation};
 use crate::chat::{Event, Finish, Raw, Usage};
 use crate::dialect::StreamOptions;
 use crate::dialect::json::{Array, Object, write_string};
@@ -16,12 +16,14 @@ pub(in crate::dialect) struct Encoder {
     /// What every chunk begins with, up to `choices`; made by the first event.
     prefix: Vec<u8>,
     is_finished: bool,
+    /// Of the whole answer's text.
+    text_chars: u64,
 }
 
 impl Encoder {
     /// A stream that has not begun.
     pub(in crate::dialect) fn new(options: StreamOptions) -> Self {
-        Self { options, prefix: Vec::new(), is_finished: false }
+        Self { options, prefix: Vec::new(), is_finished: false, text_chars: 0 }
     }
 
     /// Appends the chunks that say `event`; `usage` is what is known by now.
@@ -30,6 +32,19 @@ impl Encoder {
             Event::Start { id, model } => self.start(id, model, out),
             Event::Finish(finish) => self.finish(finish, out),
             Event::End => self.end(usage, out),
+            Event::Citation(citation) if citation.url.is_none() => {}
+            Event::Citation(citation) => {
+                let all = (0, self.text_chars);
+                self.chunk(out, None, |delta| {
+                    let mut annotations = Array::begin(delta.field("annotations"));
+                    write_annotation(annotations.item(), citation, all);
+                    annotations.end();
+                });
+            }
+            Event::Text(text) => {
+                self.text_chars = self.text_chars.saturating_add(chars(text));
+                self.chunk(out, None, |delta| delta.text("content", text));
+            }
             _ => self.chunk(out, None, |delta| write_delta(delta, event)),
         }
     }
@@ -89,7 +104,6 @@ impl Encoder {
 
 fn write_delta(delta: &mut Object<'_>, event: Event<'_>) {
     match event {
-        Event::Text(text) => delta.text("content", text),
         Event::Refusal(text) => delta.text("refusal", text),
         Event::Reasoning { index, text } => {
             delta.text("reasoning", text);
@@ -103,7 +117,8 @@ fn write_delta(delta: &mut Object<'_>, event: Event<'_>) {
         }
         Event::ToolCall { index, id, name } => write_call(delta, index, Some([id, name]), ""),
         Event::ToolArguments { index, json } => write_call(delta, index, None, json),
-        Event::Citation(_) | Event::Start { .. } | Event::Finish(_) | Event::End => {}
+        // `encode` has taken these.
+        Event::Text(_) | Event::Citation(_) | Event::Start { .. } | Event::Finish(_) | Event::End => {}
     }
 }
 

@@ -19,11 +19,14 @@ pub(in crate::dialect) struct WireUsage {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct WirePromptDetails {
     cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct WireCompletionDetails {
     reasoning_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
 }
 
 impl Counts for WireUsage {
@@ -32,12 +35,22 @@ impl Counts for WireUsage {
             (b"", b"prompt_tokens") => self.prompt_tokens = Some(count),
             (b"", b"completion_tokens") => self.completion_tokens = Some(count),
             (b"", b"total_tokens") => self.total_tokens = Some(count),
-            (b"prompt_tokens_details", b"cached_tokens") => {
-                self.prompt_tokens_details = Some(WirePromptDetails { cached_tokens: Some(count) });
+            (b"prompt_tokens_details", _) => {
+                let details = self.prompt_tokens_details.get_or_insert_default();
+                match key {
+                    b"cached_tokens" => details.cached_tokens = Some(count),
+                    b"cache_write_tokens" => details.cache_write_tokens = Some(count),
+                    b"audio_tokens" => details.audio_tokens = Some(count),
+                    _ => {}
+                }
             }
-            (b"completion_tokens_details", b"reasoning_tokens") => {
-                self.completion_tokens_details =
-                    Some(WireCompletionDetails { reasoning_tokens: Some(count) });
+            (b"completion_tokens_details", _) => {
+                let details = self.completion_tokens_details.get_or_insert_default();
+                match key {
+                    b"reasoning_tokens" => details.reasoning_tokens = Some(count),
+                    b"audio_tokens" => details.audio_tokens = Some(count),
+                    _ => {}
+                }
             }
             _ => {}
         }
@@ -49,16 +62,17 @@ impl WireUsage {
     pub(in crate::dialect) fn usage(&self) -> Usage {
         let prompt_tokens = self.prompt_tokens.unwrap_or(0);
         let completion_tokens = self.completion_tokens.unwrap_or(0);
+        let prompt = self.prompt_tokens_details.unwrap_or_default();
+        let completion = self.completion_tokens_details.unwrap_or_default();
         Usage {
             prompt_tokens,
             completion_tokens,
             total_tokens: self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
-            cached_read_tokens: self.prompt_tokens_details.and_then(|one| one.cached_tokens).unwrap_or(0),
-            reasoning_tokens: self
-                .completion_tokens_details
-                .and_then(|one| one.reasoning_tokens)
-                .unwrap_or(0),
-            ..Usage::default()
+            cached_read_tokens: prompt.cached_tokens.unwrap_or(0),
+            cached_write_tokens: prompt.cache_write_tokens.unwrap_or(0),
+            reasoning_tokens: completion.reasoning_tokens.unwrap_or(0),
+            audio_prompt_tokens: prompt.audio_tokens.unwrap_or(0),
+            audio_completion_tokens: completion.audio_tokens.unwrap_or(0),
         }
     }
 }
@@ -71,9 +85,19 @@ pub(super) fn write(out: &mut Vec<u8>, usage: &Usage) {
     object.number("total_tokens", usage.total_tokens);
     let mut prompt = Object::begin(object.field("prompt_tokens_details"));
     prompt.number("cached_tokens", usage.cached_read_tokens);
+    for (name, count) in
+        [("cache_write_tokens", usage.cached_write_tokens), ("audio_tokens", usage.audio_prompt_tokens)]
+    {
+        if count > 0 {
+            prompt.number(name, count);
+        }
+    }
     prompt.end();
     let mut completion = Object::begin(object.field("completion_tokens_details"));
     completion.number("reasoning_tokens", usage.reasoning_tokens);
+    if usage.audio_completion_tokens > 0 {
+        completion.number("audio_tokens", usage.audio_completion_tokens);
+    }
     completion.end();
     object.end();
 }

@@ -4,6 +4,7 @@
 
 mod content;
 mod encode;
+mod place;
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -11,6 +12,7 @@ use std::fmt::Display;
 use serde::Deserialize;
 
 pub(super) use self::encode::write_all;
+pub(super) use self::place::Neutral;
 use super::thought::{self, Proof};
 use crate::chat::{Message, Part, Request, Role};
 use crate::dialect::dropped;

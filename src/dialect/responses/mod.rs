@@ -6,6 +6,7 @@
 //! id and their place, so the same answer has the same ids, whole or streamed.
 
 pub(super) mod answer;
+pub(super) mod echo;
 pub(super) mod error;
 mod item;
 mod output;
@@ -57,3 +58,6 @@ fn service_tier_word(tier: ServiceTier) -> &'static str {
         ServiceTier::Priority => "priority",
     }
 }
+
+#[cfg(test)]
+mod tests;

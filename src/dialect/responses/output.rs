@@ -1,7 +1,7 @@
 //! What an answer's items look like, for whole answers and streams alike: ids, messages with their texts and annotations,
 //! calls, thoughts, and the response object around them.
 
-use super::{service_tier_word, usage};
+use super::{echo, service_tier_word, usage};
 use crate::chat::{Citation, Raw, ServiceTier, Usage};
 use crate::dialect::json::{self, Array, Object};
 
@@ -203,11 +203,12 @@ pub(super) struct Frame<'f> {
     pub(super) usage: Option<Usage>,
     /// How it was served.
     pub(super) service_tier: Option<ServiceTier>,
+    /// The request's settings, see [`echo`]; empty: the defaults.
+    pub(super) settings: &'f [u8],
 }
 
 impl Frame<'_> {
-    /// Writes it. What echoes the request's settings has the API's default where there is one, else null: they are
-    /// not at hand here, and nothing was stored.
+    /// Writes it. Nothing was stored, and nothing runs on in the background.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         const NULL: Raw<'static> = Raw("null");
         let mut body = Object::begin(out);
@@ -225,27 +226,17 @@ impl Frame<'_> {
             }
             None => body.raw("incomplete_details", NULL),
         }
-        body.raw("instructions", NULL);
-        body.raw("max_output_tokens", NULL);
         body.text("model", self.model);
         list(body.field("output"), self.output);
-        body.raw("parallel_tool_calls", Raw("true"));
         body.raw("previous_response_id", NULL);
-        body.raw("reasoning", Raw(r#"{"effort":null,"summary":null}"#));
         body.text_or_null("service_tier", self.service_tier.map(service_tier_word));
         body.raw("store", Raw("false"));
-        body.raw("temperature", NULL);
-        body.raw("text", Raw(r#"{"format":{"type":"text"}}"#));
-        body.text("tool_choice", "auto");
-        Array::begin(body.field("tools")).end();
-        body.raw("top_p", NULL);
-        body.text("truncation", "disabled");
+        body.raw("truncation", Raw(r#""disabled""#));
         match &self.usage {
             Some(usage) => usage::write(body.field("usage"), usage),
             None => body.raw("usage", NULL),
         }
-        body.raw("user", NULL);
-        body.raw("metadata", Raw("{}"));
+        echo::write(&mut body, self.settings);
         body.end();
     }
 }

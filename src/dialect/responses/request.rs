@@ -2,12 +2,14 @@
 //! `stream`, `stream_options` and `fallbacks` are the gateway's own reading and are passed over.
 
 mod encode;
+mod words;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
+pub(in crate::dialect) use self::words::{renamed, renamed_all};
 use super::{item, service_tier};
 use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::dialect::dropped;
@@ -43,7 +45,6 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Request<'_>, Error> {
     if let Some(text) = instructions {
         let parts = vec![Part::Text { text, cache: None }];
         request.messages.insert(0, Message { role: Role::System, parts });
-        request.system_first = true;
     }
     // The newer word for the same.
     request.user = safety_identifier.or(request.user);

@@ -5,8 +5,9 @@ use super::output::{self, Call, Frame, Ids, Said};
 use super::{incomplete_reason, thought};
 use crate::chat::{Part, Response};
 
-/// Encodes an answer made at `created_s`, seconds since the epoch.
-pub(in crate::dialect) fn encode(response: &Response<'_>, created_s: u64) -> Vec<u8> {
+/// Encodes an answer made at `created_s`, seconds since the epoch, for a request with these `settings` (see
+/// [`super::echo`]; empty: the defaults).
+pub(in crate::dialect) fn encode(response: &Response<'_>, created_s: u64, settings: &[u8]) -> Vec<u8> {
     let is_refused = response.parts.iter().any(|part| matches!(part, Part::Refusal { .. }));
     let incomplete_reason = incomplete_reason(response.finish, is_refused);
     let status = if incomplete_reason.is_some() { "incomplete" } else { "completed" };
@@ -27,6 +28,7 @@ pub(in crate::dialect) fn encode(response: &Response<'_>, created_s: u64) -> Vec
         output: &items.output,
         usage: Some(response.usage),
         service_tier: response.service_tier,
+        settings,
     };
     frame.write(&mut out);
     out
@@ -51,7 +53,9 @@ impl Items {
         match group {
             [Part::Reasoning { text, signature }] => {
                 let encrypted = signature.as_deref().map(thought::signed);
-                self.thought(Some(text), encrypted.as_deref());
+                // One that has no words has its proof, as in a stream.
+                let text = Some(&**text).filter(|text| !text.is_empty() || encrypted.is_none());
+                self.thought(text, encrypted.as_deref());
             }
             [Part::ReasoningEncrypted { data }] => self.thought(None, Some(&thought::redacted(data))),
             [Part::ToolCall { id, name, arguments }] => {

@@ -22,6 +22,8 @@ pub(super) const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// State of one stream.
 pub(in crate::dialect) struct Encoder {
     options: StreamOptions,
+    /// The request's, see [`super::echo`].
+    settings: Vec<u8>,
     id: String,
     ids: Ids,
     events: Events,
@@ -73,6 +75,7 @@ impl Encoder {
     pub(in crate::dialect) fn new(options: StreamOptions) -> Self {
         Self {
             options,
+            settings: Vec::new(),
             id: String::new(),
             ids: Ids::default(),
             events: Events::default(),
@@ -84,6 +87,11 @@ impl Encoder {
             is_refused: false,
             finish: None,
         }
+    }
+
+    /// Repeats the request's settings, see [`super::echo`].
+    pub(in crate::dialect) fn echo(&mut self, settings: Vec<u8>) {
+        self.settings = settings;
     }
 
     /// Appends the events that say `event`; `usage` is what is known by now. Errors: an answer over
@@ -170,6 +178,7 @@ impl Encoder {
             output: &self.output,
             usage,
             service_tier: None,
+            settings: &self.settings,
         };
         self.events.write(out, name, |event| frame.write(event.field("response")));
     }

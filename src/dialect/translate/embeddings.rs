@@ -30,7 +30,7 @@ pub(super) fn request(
         Dialect::Gemini => gemini::embedding::encode_batch(&request, wire_model),
         Dialect::Anthropic | Dialect::Responses => return Err(no_half(to)),
     };
-    let echo = Echo { is_base64: request.is_base64 };
+    let echo = Echo { is_base64: request.is_base64, ..Echo::default() };
     Ok(Encoded { body, dropped: bounded_names(dropped), echo })
 }
 

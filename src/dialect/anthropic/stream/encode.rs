@@ -3,7 +3,7 @@
 //! the reason and the usage wait for the end, where the usage is known.
 
 use crate::chat::{Event, Finish, Raw, Usage};
-use crate::dialect::anthropic::{stop_reason, usage};
+use crate::dialect::anthropic::{citation, stop_reason, usage};
 use crate::dialect::json::{Array, Object};
 use crate::error::{Error, Kind};
 
@@ -41,12 +41,19 @@ impl Encoder {
     ) -> Result<(), Error> {
         match event {
             Event::Start { id, model } => self.start(id, model, usage, out),
+            Event::Citation(one) if citation::is_said(one) => {
+                self.enter_text(out);
+                write_event(out, "content_block_delta", |event| {
+                    event.number("index", self.index);
+                    let mut delta = Object::begin(event.field("delta"));
+                    delta.text("type", "citations_delta");
+                    citation::write(delta.field("citation"), one);
+                    delta.end();
+                });
+            }
             Event::Citation(_) => {}
             Event::Text(text) | Event::Refusal(text) => {
-                self.enter(Block::Text, out, |block| {
-                    block.text("type", "text");
-                    block.text("text", "");
-                });
+                self.enter_text(out);
                 self.delta(out, "text_delta", ["text", text]);
             }
             Event::Reasoning { index, text } => {
@@ -87,7 +94,7 @@ impl Encoder {
             Array::begin(message.field("content")).end();
             message.raw("stop_reason", Raw("null"));
             message.raw("stop_sequence", Raw("null"));
-            usage::write(message.field("usage"), &usage.unwrap_or_default());
+            usage::write(message.field("usage"), &usage.unwrap_or_default(), None);
             message.end();
         });
     }
@@ -104,6 +111,13 @@ impl Encoder {
             let mut block = Object::begin(event.field("content_block"));
             content(&mut block);
             block.end();
+        });
+    }
+
+    fn enter_text(&mut self, out: &mut Vec<u8>) {
+        self.enter(Block::Text, out, |block| {
+            block.text("type", "text");
+            block.text("text", "");
         });
     }
 
@@ -149,7 +163,7 @@ impl Encoder {
             delta.text("stop_reason", stop_reason(self.finish));
             delta.raw("stop_sequence", Raw("null"));
             delta.end();
-            usage::write(event.field("usage"), &usage.unwrap_or_default());
+            usage::write(event.field("usage"), &usage.unwrap_or_default(), None);
         });
         write_event(out, "message_stop", |_| ());
     }

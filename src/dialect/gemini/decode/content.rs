@@ -107,8 +107,21 @@ struct Reading<'a> {
 /// Decodes `contents` behind what stands in `request.messages`.
 pub(super) fn decode_all<'a>(value: Span<'a>, request: &mut Request<'a>) -> Result<(), Error> {
     let mut reading = Reading { dropped: std::mem::take(&mut request.dropped), ..Reading::default() };
+    // The last turn that holds anything.
+    let mut filled = 0;
     for (index, span) in items(value, &"contents")?.into_iter().enumerate() {
-        request.messages.push(turn(span, &format_args!("contents[{index}]"), &mut reading)?);
+        let mut message = turn(span, &format_args!("contents[{index}]"), &mut reading)?;
+        // SDKs keep each step of a stream as a turn of its own.
+        if let Some(before) = request.messages.get_mut(filled).filter(|before| before.role == message.role)
+            && let [next, ..] = &mut *message.parts
+            && continues(before.parts.last_mut(), next)
+        {
+            message.parts.remove(0);
+        }
+        if !message.parts.is_empty() {
+            filled = request.messages.len();
+        }
+        request.messages.push(message);
     }
     request.dropped = reading.dropped;
     Ok(())
@@ -146,6 +159,15 @@ fn turn<'a>(span: Span<'a>, path: &dyn Display, reading: &mut Reading<'a>) -> Re
     Ok(Message { role, parts })
 }
 
+/// Whether `next` is more of the thought `before`, which then holds both: one is whole with its signature.
+fn continues<'a>(before: Option<&mut Part<'a>>, next: &mut Part<'a>) -> bool {
+    let Some(Part::Reasoning { text, signature: own @ None }) = before else { return false };
+    let Part::Reasoning { text: more, signature } = next else { return false };
+    text.to_mut().push_str(more);
+    *own = signature.take();
+    true
+}
+
 fn part<'a>(
     span: Span<'a>,
     path: &dyn Display,
@@ -170,11 +192,14 @@ fn part<'a>(
     match wire.text.take() {
         Some(Text(text)) if wire.thought == Some(true) => {
             let is_silent = text.is_empty() && signature.is_none();
-            parts.push(if is_silent {
+            let mut next = if is_silent {
                 Part::Text { text, cache: None }
             } else {
                 Part::Reasoning { text, signature }
-            });
+            };
+            if !continues(parts.last_mut(), &mut next) {
+                parts.push(next);
+            }
             return Ok(());
         }
         // A signature's place and no more.

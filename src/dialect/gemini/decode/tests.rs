@@ -193,6 +193,21 @@ fn signatures_become_thoughts() {
 }
 
 #[test]
+fn pieces_of_a_thought_are_one() {
+    let thought = |text: &str, more: &str| {
+        format!(r#"{{"role":"model","parts":[{{"text":"{text}","thought":true{more}}}]}}"#)
+    };
+    let signed = thought("", r#","thoughtSignature":"QQ==""#);
+    let turns = turns(&format!("{},{},{signed},{}", thought("a", ""), thought("b", ""), thought("c", "")));
+    let parts: Vec<_> = turns.unwrap().into_iter().map(|turn| turn.parts).collect();
+    let one = |text: &'static str, signature: Option<&'static str>| Part::Reasoning {
+        text: text.into(),
+        signature: signature.map(Into::into),
+    };
+    assert_eq!(parts, [vec![one("ab", Some("QQ=="))], vec![], vec![], vec![one("c", None)]]);
+}
+
+#[test]
 fn tools_have_their_schemas_and_choices() {
     let tools = r#""tools":[{"functionDeclarations":[{"name":"a","description":"d","parameters":{"type":"OBJECT","properties":{"z":{"type":"STRING"},"a":{"type":"INTEGER"}}},"response":{}},{"name":"b","parametersJsonSchema":{"type": "object"}},{"name":"c"}]}]"#;
     let request = decoded(tools).unwrap();

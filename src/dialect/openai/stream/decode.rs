@@ -116,9 +116,12 @@ impl Decoder {
         for text in delta.texts() {
             sink(Event::Text(&text), usage)?;
         }
+        for citation in delta.citations() {
+            sink(Event::Citation(&citation), usage)?;
+        }
         if let Some(refusal) = delta.refusal() {
             self.is_refused = true;
-            sink(Event::Text(&refusal), usage)?;
+            sink(Event::Refusal(&refusal), usage)?;
         }
         for call in delta.tool_calls.iter().flatten() {
             self.call(call, sink)?;

@@ -1,0 +1,222 @@
+//! Goldens by behaviour: one fixture for each thing that must not be lost between dialects, with the provider's document that
+//! it was written from, and beside it what every target is sent, or why not. What each target says must hold all the texts,
+//! pair the same calls with the same results, and add up.
+
+use std::collections::BTreeSet;
+
+use corelane::chat::Usage;
+use corelane::dialect::Encoded;
+use corelane::error::Error;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::*;
+
+#[derive(Deserialize)]
+struct Fixture<'a> {
+    /// Where it is documented.
+    source: Vec<&'a str>,
+    from: Dialect,
+    /// A request's or an answer's body.
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    /// A stream's events; one that is a text is no JSON.
+    #[serde(borrow, default)]
+    events: Vec<&'a RawValue>,
+}
+
+/// Who a request is translated for: a name, the dialect, a model, and what its provider takes.
+const TARGETS: [(&str, Dialect, &str, Quirks); 5] = [
+    ("OpenAI", Dialect::OpenAi, "gpt-5.1", Quirks::OPENAI),
+    ("one that speaks OpenAI's dialect", Dialect::OpenAi, "llama-4", Quirks::COMPATIBLE),
+    ("Anthropic, a model with budgets", Dialect::Anthropic, "claude-sonnet-4-5", Quirks::COMPATIBLE),
+    ("Anthropic, a model that always thinks", Dialect::Anthropic, "claude-opus-5-5", Quirks::COMPATIBLE),
+    ("Gemini", Dialect::Gemini, "gemini-2.5-flash", Quirks::COMPATIBLE),
+];
+
+#[test]
+fn requests() {
+    for (case, file) in inputs("behaviour/requests", ".json") {
+        let fixture = fixture(&case, &file);
+        let body = fixture.body.unwrap().get();
+        let mut shown = String::new();
+        for (name, to, model, quirks) in TARGETS {
+            let translate = || {
+                translate_request(fixture.from, to, Operation::Chat, body.as_bytes(), model, quirks)
+            };
+            let told = translate();
+            assert_eq!(told, translate(), "{case} for {name}: not the same twice");
+            shown.push_str(&format!("# {name}: {model}\n{}", request_shown(&told)));
+            if let Ok(encoded) = told {
+                keeps_texts(&format!("{case} for {name}"), body, &encoded.body);
+                keeps_pairs(&format!("{case} for {name}"), body, &encoded.body);
+            }
+        }
+        check("behaviour/requests", &format!("{case}.expected"), &shown);
+    }
+}
+
+fn request_shown(told: &Result<Encoded, Error>) -> String {
+    match told {
+        Ok(encoded) => {
+            let names = encoded.dropped.iter().map(|name| format!("dropped: {name}\n"));
+            format!("{}\n{}", String::from_utf8_lossy(&encoded.body), names.collect::<String>())
+        }
+        Err(error) => {
+            format!("{} {}: {}\n", error.status(), error.param.as_deref().unwrap_or_default(), error.message)
+        }
+    }
+}
+
+#[test]
+fn responses() {
+    for (case, file) in inputs("behaviour/responses", ".json") {
+        let fixture = fixture(&case, &file);
+        let body = fixture.body.unwrap().get();
+        let told = translate_response(fixture.from, other(fixture.from), body.as_bytes(), &answer_options())
+            .unwrap_or_else(|error| panic!("{case}: {error}"));
+        check("behaviour/responses", &format!("{case}.expected"), &pretty(&told.body));
+        keeps_texts(&case, body, &told.body);
+        keeps_pairs(&case, body, &told.body);
+        let usage = told.usage.unwrap();
+        adds_up(&case, usage);
+        let seen = check_answer(other(fixture.from), &told.body, true).unwrap().unwrap();
+        // Anthropic has no word for sound.
+        assert_eq!(seen, said_by(other(fixture.from), usage), "{case}");
+    }
+}
+
+#[test]
+fn streams() {
+    for (case, file) in inputs("behaviour/streams", ".json") {
+        let fixture = fixture(&case, &file);
+        let (told, error, usage) = streamed(fixture.from, &fixture.events);
+        let mut shown = String::from_utf8(told).unwrap();
+        if let Some(error) = error {
+            shown.push_str(&format!("# {}: {}\n", error.status(), error.message));
+        } else {
+            adds_up(&case, usage.unwrap());
+        }
+        check("behaviour/streams", &format!("{case}.expected"), &shown);
+        keeps_pieces(&case, &fixture.events, &shown);
+    }
+}
+
+fn streamed(from: Dialect, events: &[&RawValue]) -> (Vec<u8>, Option<Error>, Option<Usage>) {
+    let options =
+        StreamOptions { created_s: CREATED_S, include_usage: true, model: "fallback-model".to_owned() };
+    let mut translator = StreamTranslator::new(from, other(from), options);
+    let mut out = Vec::new();
+    let pushed = events.iter().try_for_each(|event| translator.push(None, data(event).as_bytes(), &mut out));
+    let ended = pushed.and_then(|()| translator.finish(&mut out));
+    (out, ended.err(), translator.usage())
+}
+
+/// A text stands for itself, such as `[DONE]`.
+fn data(event: &RawValue) -> String {
+    serde_json::from_str(event.get()).unwrap_or_else(|_| event.get().to_owned())
+}
+
+fn other(dialect: Dialect) -> Dialect {
+    if dialect == Dialect::OpenAi { Dialect::Anthropic } else { Dialect::OpenAi }
+}
+
+fn said_by(dialect: Dialect, usage: Usage) -> Usage {
+    match dialect {
+        Dialect::Anthropic => Usage { audio_prompt_tokens: 0, audio_completion_tokens: 0, ..usage },
+        _ => usage,
+    }
+}
+
+fn fixture<'a>(case: &str, file: &'a [u8]) -> Fixture<'a> {
+    let fixture: Fixture<'a> = serde_json::from_slice(file).unwrap_or_else(|error| panic!("{case}: {error}"));
+    assert!(fixture.source.iter().all(|one| one.starts_with("https://")) && !fixture.source.is_empty(), "{case}");
+    fixture
+}
+
+fn adds_up(case: &str, usage: Usage) {
+    assert_eq!(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens, "{case}");
+    let of_prompt = usage.cached_read_tokens + usage.cached_write_tokens;
+    assert!(of_prompt <= usage.prompt_tokens && usage.audio_prompt_tokens <= usage.prompt_tokens, "{case}");
+    assert!(usage.reasoning_tokens + usage.audio_completion_tokens <= usage.completion_tokens, "{case}");
+}
+
+/// Keys whose strings are words that somebody said.
+const SAID: [&str; 4] = ["text", "content", "refusal", "explanation"];
+
+/// Every text that is more than blanks stands in the translation: as a whole string, or as an object that it was.
+fn keeps_texts(case: &str, input: &str, output: &[u8]) {
+    let output: Value = serde_json::from_slice(output).unwrap();
+    let (mut wanted, mut said) = (Vec::new(), Vec::new());
+    let input: Value = serde_json::from_str(input).unwrap();
+    for key in ["system", "messages", "content", "choices"] {
+        said_in(&input[key], key, &mut wanted);
+    }
+    strings(&output, &mut said);
+    let all = said.concat();
+    for text in wanted.into_iter().filter(|text| !text.trim().is_empty() && !text.starts_with('{')) {
+        assert!(all.contains(text), "{case}: lost {text:?}");
+    }
+}
+
+fn said_in<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) if SAID.contains(&key) || key == "system" => found.push(text),
+        // Not every target takes thoughts.
+        Value::Array(_) if key == "reasoning_details" => {}
+        Value::Array(items) => items.iter().for_each(|item| said_in(item, key, found)),
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| said_in(value, key, found)),
+        _ => {}
+    }
+}
+
+/// The same calls are made, and the same are answered, in the same order.
+fn keeps_pairs(case: &str, input: &str, output: &[u8]) {
+    let input: Value = serde_json::from_str(input).unwrap();
+    let output: Value = serde_json::from_slice(output).unwrap();
+    let (mut wanted, mut told) = (Pairs::default(), Pairs::default());
+    pairs(&input, &mut wanted);
+    pairs(&output, &mut told);
+    assert_eq!(wanted, told, "{case}");
+    let answered: BTreeSet<_> = told.results.iter().collect();
+    assert!(answered.is_empty() || answered == told.calls.iter().collect(), "{case}: {told:?}");
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Pairs {
+    calls: Vec<String>,
+    results: Vec<String>,
+}
+
+fn pairs(value: &Value, found: &mut Pairs) {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| pairs(item, found)),
+        Value::Object(fields) => {
+            let is_call = value["type"] == "tool_use" || value["function"]["arguments"].is_string();
+            found.calls.extend(if is_call { text(&value["id"]) } else { text(&value["functionCall"]["id"]) });
+            let result = ["tool_call_id", "tool_use_id"].iter().find_map(|key| text(&value[key]));
+            found.results.extend(result.or_else(|| text(&value["functionResponse"]["id"])));
+            fields.values().for_each(|one| pairs(one, found));
+        }
+        _ => {}
+    }
+}
+
+/// Every piece that was said in a stream is said again, and each call's arguments join to the same JSON.
+fn keeps_pieces(case: &str, events: &[&RawValue], told: &str) {
+    let told: Vec<Value> =
+        told.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    let mut said = Vec::new();
+    told.iter().for_each(|event| strings(event, &mut said));
+    for event in events {
+        let event: Value = serde_json::from_str(event.get()).unwrap();
+        for delta in [&event["delta"], &event["choices"][0]["delta"]] {
+            for key in ["text", "thinking", "signature", "partial_json", "content", "refusal", "reasoning"] {
+                let piece = delta[key].as_str().unwrap_or_default();
+                assert!(piece.is_empty() || said.contains(&piece), "{case}: lost {piece:?}");
+            }
+        }
+    }
+}
