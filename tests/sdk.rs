@@ -53,6 +53,14 @@ fn what_is_asked_beside_conversations() {
     in_the_table(&Sdks::python, "operations.py", "");
 }
 
+#[test]
+fn goldens_are_of_the_vendors_types() {
+    let mut command = Sdks::installed().python();
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialect");
+    let output = command.arg(sources().join("validate_goldens.py")).arg(goldens).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
 /// One program of the table, on each driver, in front of every dialect that is served.
 fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str) {
     let sdks = Sdks::installed();
