@@ -68,8 +68,8 @@ def case_a_long_stream(adapter, model):
     equal((whole.tokens, streamed.tokens), ((2, 40), (2, 40)))
 
 
-def case_text_beyond_ascii(adapter, model):
-    text = "mock: echo\nbytes=1\tchunks=7 bytes=\"é😀\"".replace('bytes="é😀"', "bytes=2")
+def case_line_breaks_and_tabs(adapter, model):
+    text = "mock: echo\nbytes=1\tchunks=7 bytes=2"
     for said in both(adapter, model, user(text)):
         equal(said.text, text)
 
