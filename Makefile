@@ -1,6 +1,6 @@
 # What one may run here. Each target installs what it needs beyond cargo (Debian's apt-get), and says so.
 
-.PHONY: build run test bench fuzz soak fmt lint image deps
+.PHONY: build run test bench bench-instructions fuzz soak fmt lint image deps
 
 build:
 	@scripts/deps.sh build
@@ -23,6 +23,11 @@ bench:
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path loadtest/Cargo.toml
 	loadtest/target/release/drive --corelane target/release/corelane --json target/bench.json $(BENCH)
+
+# The look, the edit and the translation of bodies in instructions, beside serde_json and sonic-rs; some minutes.
+bench-instructions:
+	@scripts/deps.sh bench-instructions
+	@scripts/instructions.sh
 
 # Each reader of strangers' bytes under libFuzzer for SECONDS; TARGETS names some of them.
 fuzz: export FUZZ_SECONDS = $(or $(SECONDS),60)
@@ -49,4 +54,4 @@ image:
 	@scripts/image.sh
 
 deps:
-	@scripts/deps.sh build run test bench fuzz soak
+	@scripts/deps.sh build run test bench bench-instructions fuzz soak

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the named targets need beyond cargo, by apt-get, if it is missing.
-# Usage: deps.sh build|run|test|bench|fuzz|soak...
+# Usage: deps.sh build|run|test|bench|bench-instructions|fuzz|soak...
 set -euo pipefail
 
 missing=()
@@ -45,6 +45,9 @@ for target in "$@"; do
 		has_initdb || need postgresql
 		has_nginx || need nginx-light
 		have taskset || need util-linux
+		;;
+	bench-instructions)
+		have valgrind || need valgrind
 		;;
 	*)
 		echo "deps.sh: unknown target $target" >&2

@@ -16,7 +16,8 @@ use std::process::{Command, Output};
 
 mod support;
 
-use support::node::{DRIVERS, Mock};
+use serde_json::{Value, json};
+use support::node::{DRIVERS, Mock, Node};
 use support::postgres::Postgres;
 use support::seed;
 
@@ -33,6 +34,80 @@ fn the_anthropic_python_package() {
 #[test]
 fn the_openai_npm_package() {
     on_both_drivers("openai_npm", &Sdks::node, "openai_client.cjs");
+}
+
+#[test]
+fn the_table_of_python_packages() {
+    for sdk in ["openai", "anthropic", "genai", "langchain", "litellm"] {
+        in_the_table(&Sdks::python, "table.py", sdk);
+    }
+}
+
+#[test]
+fn the_table_of_npm_packages() {
+    in_the_table(&Sdks::node, "table.cjs", "");
+}
+
+#[test]
+fn what_is_asked_beside_conversations() {
+    in_the_table(&Sdks::python, "operations.py", "");
+}
+
+#[test]
+fn goldens_are_of_the_vendors_types() {
+    let mut command = Sdks::installed().python();
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialect");
+    let output = command.arg(sources().join("validate_goldens.py")).arg(goldens).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+/// One program of the table, on each driver, in front of every dialect that is served.
+fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str) {
+    let sdks = Sdks::installed();
+    for driver in DRIVERS {
+        let mock = Mock::start(&[]);
+        let node = Node::try_start(&table_config(&mock).to_string(), driver, &TABLE_KEYS)
+            .unwrap_or_else(|lines| panic!("no start: {lines:#?}"));
+        let mut command = interpreter(&sdks);
+        command.arg(sources().join(program));
+        command.args([format!("http://{}", node.address), format!("http://{}", mock.address)]);
+        command.args([served().join(","), sdk.to_owned()]);
+        let output = command.output().unwrap();
+        let node_said = node.said();
+        assert!(
+            output.status.success(),
+            "{program} {sdk}, {driver}:\n{}\ncorelane said {node_said:#?}",
+            said(&output)
+        );
+    }
+}
+
+const TABLE_KEYS: [(&str, &str); 3] =
+    [("OPENAI_API_KEY", "sk-openai"), ("ANTHROPIC_API_KEY", "sk-ant"), ("GEMINI_API_KEY", "gemini-key")];
+
+/// The vendors whose dialects the mock speaks.
+fn served() -> Vec<&'static str> {
+    vec!["openai", "anthropic", "gemini"]
+}
+
+/// Each served vendor with one key for the models that the programs ask for.
+fn table_config(mock: &Mock) -> Value {
+    let mut config = json!({ "providers": {} });
+    for name in served() {
+        let models: &[&str] = match name {
+            "openai" => {
+                &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]
+            }
+            "anthropic" => &["claude-sonnet-4-20250514"],
+            _ => &["gemini-2.5-flash", "gemini-embedding-001"],
+        };
+        let value = format!("env.{}_API_KEY", name.to_ascii_uppercase());
+        config["providers"][name] = json!({
+            "keys": [{ "name": format!("{name}-key"), "value": value, "models": models, "weight": 1.0 }],
+            "network_config": { "base_url": format!("http://{}", mock.address), "max_retries": 0 },
+        });
+    }
+    config
 }
 
 fn on_both_drivers(name: &str, interpreter: &dyn Fn(&Sdks) -> Command, program: &str) {
@@ -120,7 +195,7 @@ impl Sdks {
     fn python(&self) -> Command {
         let mut command = bare(self.folder.join("python/bin/python"));
         // Bytecode beside the programs would be litter in the repository; a model's end of life is not our news.
-        command.args(["-B", "-W", "ignore::DeprecationWarning"]);
+        command.args(["-B", "-X", "faulthandler", "-W", "ignore::DeprecationWarning"]);
         command
     }
 
@@ -131,9 +206,14 @@ impl Sdks {
     }
 }
 
+/// Longest run of one program, seconds: one that waits for ever is a failure, too.
+const PROGRAM_S: &str = "60";
+
 /// A command that sees nothing of our environment: no proxy, no key.
 fn bare(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
+    let mut command = Command::new("timeout");
+    // Python says then where it stood.
+    command.args(["--signal", "ABRT", PROGRAM_S]).arg(program);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }

@@ -8,6 +8,12 @@ import traceback
 import urllib.request
 
 GATEWAY, MOCK = sys.argv[1:3]
+# The dialects that are served, where a program is told.
+SPEAKS = sys.argv[3].split(",") if len(sys.argv) > 3 else []
+
+GPT = "openai/gpt-4o-mini"
+CLAUDE = "anthropic/claude-sonnet-4-20250514"
+GEMINI = "gemini/gemini-2.5-flash"
 
 HELLO = "Hello from the mock provider."
 # The mock counts words.

@@ -96,7 +96,7 @@ impl Call {
             include_usage: body.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
             prompt_tokens: words_in(body.get("system"))
                 + messages.iter().map(|message| words_in(Some(message))).sum::<usize>(),
-            text: answer_text(&script, &prompt, &tool_results(messages)),
+            text: wanted(&body).unwrap_or_else(|| answer_text(&script, &prompt, &tool_results(messages))),
             tool_calls,
             model,
             script,
@@ -199,6 +199,12 @@ pub(super) fn answer_text(script: &Script, prompt: &str, results: &[String]) -> 
         0 => "word ".repeat(script.chunks),
         bytes => "lorem ".repeat(bytes / 6 + 1).split_at(bytes).0.to_owned(),
     }
+}
+
+/// What the schema that the answer must follow asks for, as text.
+fn wanted(body: &Value) -> Option<String> {
+    let places = ["/response_format/json_schema/schema", "/output_config/format/schema"];
+    places.iter().find_map(|place| body.pointer(place)).map(|schema| sample(schema).to_string())
 }
 
 /// A call of each function offered, unless a result is being reported or the choice says otherwise.

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `POST /v1/chat/completions` | OpenAI's, whole or streamed |
 //! | `POST /v1/messages` | Anthropic's, whole or streamed |
+//! | `POST /v1/embeddings`, `/v1/moderations`, `/v1/completions` | OpenAI's |
+//! | `POST /v1/messages/count_tokens` | Anthropic's |
 //! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
 //! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
 //! | `POST /v1/responses`, and what is asked of a stored one | OpenAI's; each key knows its own |
@@ -29,6 +31,7 @@ pub mod capture;
 pub mod connection;
 pub mod gemini;
 pub mod openai;
+pub mod others;
 pub mod responses;
 pub mod settings;
 pub mod tap;
@@ -45,6 +48,7 @@ use serde_json::json;
 use answer::Plan;
 use call::{Call, Dialect, Refusal};
 use capture::Ledger;
+use others::Other;
 use responses::Responses;
 use settings::Settings;
 
@@ -103,6 +107,7 @@ impl Mock {
                 *self.responses.borrow_mut() = Responses::default();
                 Rc::new(Plan::json(200, &[], &json!({})))
             }
+            (&Method::POST, path) if Other::at(path).is_some() => Rc::new(self.other(path, headers, &body)),
             _ => Rc::new(unknown_path(headers, method, path)),
         }
     }
@@ -126,6 +131,13 @@ impl Mock {
         });
         *self.memo.borrow_mut() = Some((dialect, body, plan.clone()));
         plan
+    }
+
+    fn other(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Plan {
+        let Some(other) = Other::at(path) else { return unknown_path(headers, &Method::POST, path) };
+        let answer = call::authorize(other.dialect(), headers)
+            .and_then(|()| other.answer(body, &self.settings.script));
+        answer.unwrap_or_else(|refusal| refuse(other.dialect(), &refusal))
     }
 
     fn error_is_due(&self) -> bool {

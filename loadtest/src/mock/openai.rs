@@ -10,7 +10,7 @@ pub const HEADERS: Headers<'static> =
     &[("x-request-id", "req_mock"), ("openai-version", "2020-10-01"), ("openai-processing-ms", "1")];
 
 /// Seconds since 1970 that every answer claims as its time of making, so that answers are the same in each run.
-const CREATED_S: u64 = 1_750_000_000;
+pub(crate) const CREATED_S: u64 = 1_750_000_000;
 
 /// The body of a whole answer.
 pub fn whole(call: &Call) -> Value {

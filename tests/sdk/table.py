@@ -1,0 +1,31 @@
+"""The Python SDKs of the table: `table.py GATEWAY MOCK SPEAKS SDK`. SPEAKS are the dialects that are served."""
+
+import sys
+
+import cases
+from harness import CLAUDE, GEMINI, GPT, SPEAKS
+
+SDK = sys.argv[4]
+
+
+def adapters():
+    import adapters as of
+
+    if SDK == "openai":
+        return [of.OpenAiChat(base) for base in ("/v1", "/openai/v1")]
+    if SDK == "responses":
+        return [of.Responses(base) for base in ("/v1", "/openai/v1")]
+    if SDK == "anthropic":
+        return [of.Anthropic()]
+    if SDK == "genai":
+        return [of.Genai()]
+    import libraries
+
+    if SDK == "langchain":
+        return [libraries.LangChain()]
+    found = [libraries.LiteLlm("openai", "/litellm/v1"), libraries.LiteLlm("anthropic", "/litellm/anthropic")]
+    return found + ([libraries.LiteLlm("gemini", "/litellm/genai/v1beta")] if "gemini" in SPEAKS else [])
+
+
+models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else [])
+sys.exit(1 if cases.run(adapters(), models) else 0)

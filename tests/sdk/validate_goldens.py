@@ -1,0 +1,220 @@
+"""Every output golden under tests/dialect against its vendor's own typed models: requests by the parameters' types, answers
+and events by the models, strictly (no wrong type, nothing missing, nothing that the vendor does not have).
+`validate_goldens.py FOLDER`."""
+
+import json
+import pathlib
+import re
+import sys
+import typing
+
+import pydantic
+import pydantic_core
+from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
+from google.genai import types as genai
+from openai.types import CreateEmbeddingResponse
+from openai.types import embedding_create_params as embedding
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import completion_create_params as chat
+from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import response_create_params as responses
+
+TYPES = {
+    ("openai", "request"): chat.CompletionCreateParamsNonStreaming,
+    ("openai", "streamed request"): chat.CompletionCreateParamsStreaming,
+    ("openai", "answer"): ChatCompletion,
+    ("openai", "event"): ChatCompletionChunk,
+    ("openai", "embedding request"): embedding.EmbeddingCreateParams,
+    ("openai", "embedding answer"): CreateEmbeddingResponse,
+    ("anthropic", "request"): MessageCreateParamsNonStreaming,
+    ("anthropic", "streamed request"): MessageCreateParamsStreaming,
+    ("anthropic", "answer"): Message,
+    ("gemini", "answer"): genai.GenerateContentResponse,
+    ("gemini", "event"): genai.GenerateContentResponse,
+    ("responses", "request"): responses.ResponseCreateParamsNonStreaming,
+    ("responses", "streamed request"): responses.ResponseCreateParamsStreaming,
+    ("responses", "answer"): Response,
+}
+
+
+def eager(schema):
+    """The types of parameters are lazy about lists (`Iterable`), and a lazy list takes anything: here they are lists."""
+    if isinstance(schema, list):
+        return [eager(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: eager(value) for key, value in schema.items()}
+    return schema | {"type": "list"} if schema.get("type") == "generator" else schema
+
+
+def validator(kind):
+    adapter = pydantic.TypeAdapter(kind)
+    adapter.rebuild(force=True)
+    schema = adapter.core_schema
+    if not isinstance(schema, dict):  # a model that builds itself when it is first asked for
+        kind.model_rebuild(force=True)
+        schema = kind.__pydantic_core_schema__
+    return pydantic_core.SchemaValidator(eager(schema))
+
+
+def members(union):
+    """The models of a union of events, by their `type`."""
+    found = {}
+    for member in typing.get_args(union):
+        if isinstance(member, type) and issubclass(member, pydantic.BaseModel):
+            found |= {name: member for name in typing.get_args(member.model_fields["type"].annotation)}
+        else:
+            found |= members(member)
+    return found
+
+
+VALIDATORS = {key: validator(kind) for key, kind in TYPES.items()}
+for dialect, union in (("anthropic", RawMessageStreamEvent), ("responses", ResponseStreamEvent)):
+    for name, model in members(union).items():
+        VALIDATORS[dialect, "event", name] = model
+
+# What a golden may hold beyond the vendor's types, and why; each is a pattern of faults, and must still be needed.
+KNOWN = json.loads((pathlib.Path(__file__).parent / "beyond_types.json").read_text())
+
+
+def faults(dialect, kind, document):
+    """What the vendor's types say against it, as `place: reason`."""
+    if (dialect, kind) == ("gemini", "request"):
+        return gemini_request_faults(document)
+    key = (dialect, kind)
+    if kind == "request" and document.get("stream"):
+        key = (dialect, "streamed request")
+    if kind == "event" and dialect in ("anthropic", "responses"):
+        key = (dialect, kind, document["type"])
+    if key not in VALIDATORS:
+        return [] if kind.startswith("embedding") else [f"{key}: no such type"]
+    known = VALIDATORS[key]
+    if isinstance(known, type):
+        known = VALIDATORS[key] = validator(known)
+    try:
+        known.validate_json(json.dumps(document), strict=True, extra="forbid")
+    except pydantic.ValidationError as error:
+        found = [(place(fault["loc"]), fault["type"]) for fault in error.errors()]
+        return sorted({at if at.endswith(")") else f"{at}: {kind}" for at, kind in found})
+    return []
+
+
+def place(location):
+    """Numbers are any item; what stands behind the choice of a union would be said once for each of its members."""
+    parts = ["#" if isinstance(part, int) else str(part) for part in location]
+    cut = next((at for at, part in enumerate(parts) if re.match(r"[A-Z]|(list|union|iterable|generator)\[", part)), len(parts))
+    return ".".join(parts[:cut] + ["(no member fits)"] * (cut < len(parts)))
+
+
+def gemini_request_faults(document):
+    """google-genai types a request's parts, not the whole of it as the API takes it."""
+    config = dict(document.get("generationConfig") or {})
+    found = []
+    parts = [
+        (genai.GenerateContentConfig, config, "generationConfig"),
+        (list[genai.Content], document.get("contents", []), "contents"),
+    ]
+    for name, kind in (
+        ("systemInstruction", genai.Content),
+        ("tools", list[genai.Tool]),
+        ("toolConfig", genai.ToolConfig),
+        ("safetySettings", list[genai.SafetySetting]),
+    ):
+        if name in document:
+            parts.append((kind, document[name], name))
+    for kind, value, name in parts:
+        try:
+            # Strictness would refuse the text of an enum's word and of base64.
+            pydantic.TypeAdapter(kind).validate_json(json.dumps(value), extra="forbid")
+        except pydantic.ValidationError as error:
+            found += [f"{name}.{place(fault['loc'])}: {fault['type']}" for fault in error.errors()]
+    known = {"contents", "generationConfig", "systemInstruction", "tools", "toolConfig", "safetySettings"}
+    known |= {"cachedContent", "serviceTier", "labels", "model"}
+    return found + [f"{name}: extra_forbidden" for name in document if name not in known]
+
+
+def documents(path):
+    """The JSON documents of a golden, each with its dialect and kind; texts that say a refusal have none."""
+    text = path.read_text()
+    outcome = output(path)
+    if outcome is None:
+        return
+    dialect, kind = outcome
+    if path.suffix == ".expected" and kind == "request":
+        heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses"}
+        for head, body in re.findall(r"^# (\w+).*\n(\{.*)$", text, re.MULTILINE):
+            yield heads[head], kind, json.loads(body)
+    elif path.suffix == ".sse" or (path.suffix == ".expected" and kind == "event"):
+        for data in re.findall(r"^data: (\{.*)$", text, re.MULTILINE):
+            yield shape(json.loads(data), dialect), "event", json.loads(data)
+    elif text.startswith("{"):
+        document, _ = json.JSONDecoder().raw_decode(text)
+        yield shape(document, dialect), kind, document
+
+
+def shape(document, dialect):
+    """Goldens by behaviour do not name their dialect; the document does."""
+    if dialect:
+        return dialect
+    if "choices" in document:
+        return "openai"
+    if "candidates" in document or "usageMetadata" in document or "promptFeedback" in document:
+        return "gemini"
+    if document.get("object") == "response" or str(document.get("type")).startswith("response."):
+        return "responses"
+    return "anthropic"
+
+
+def output(path):
+    """Dialect and kind of what a golden is the output of; `None`: it is an input."""
+    folder = path.parent.as_posix().split("tests/dialect/")[-1]
+    words = path.name.split(".")[1:-1]
+    last = words[-1] if words else None
+    kind = "request" if folder.endswith(("requests", "asked")) else "event" if path.suffix == ".sse" else "answer"
+    if folder.startswith("behaviour/"):
+        kind = {"requests": "request", "responses": "answer", "streams": "event"}[folder.split("/")[1]]
+        return (None, kind) if path.suffix == ".expected" else None
+    if folder.startswith("gemini/embeddings"):
+        return (last, f"embedding {kind}") if len(words) == 2 else None
+    if folder == "gemini/told":
+        return (last, kind) if len(words) == 2 else None
+    if folder.startswith("responses/"):
+        return (last.removeprefix("to_"), kind) if last.startswith("to_") else None
+    outputs = {
+        "requests": ["anthropic"],
+        "responses": ["openai"],
+        "streams": ["openai"],
+        "messages/requests": ["openai"],
+        "messages/responses": ["anthropic"],
+        "messages/streams": ["anthropic"],
+        "gemini/requests": ["gemini"],
+        "gemini/asked": ["openai", "anthropic"],
+        "gemini/responses": ["openai", "anthropic"],
+        "gemini/streams": ["openai", "anthropic"],
+    }
+    return (last, kind) if last in outputs.get(folder, []) else None
+
+
+def main(folder):
+    seen, found, used = 0, {}, set()
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        if path.suffix not in (".json", ".sse", ".expected"):
+            continue
+        for dialect, kind, document in documents(path):
+            seen += 1
+            for fault in faults(dialect, kind, document):
+                known = next((known for known in KNOWN if re.fullmatch(known, f"{dialect} {kind} {fault}")), None)
+                if known:
+                    used.add(known)
+                else:
+                    found.setdefault(f"{dialect} {kind} {fault}", set()).add(path.relative_to(folder).as_posix())
+    for fault, paths in sorted(found.items()):
+        print(f"{fault}\n    {', '.join(sorted(paths)[:4])} ({len(paths)})", file=sys.stderr)
+    for known in sorted(set(KNOWN) - used):
+        print(f"no longer needed: {known}", file=sys.stderr)
+    print(f"{seen} documents, {len(found)} faults", file=sys.stderr)
+    sys.exit(1 if found or seen < 100 or set(KNOWN) - used else 0)
+
+
+main(sys.argv[1])
