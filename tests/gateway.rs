@@ -34,6 +34,8 @@ mod edge;
 mod fairness;
 #[path = "gateway/fallbacks.rs"]
 mod fallbacks;
+#[path = "gateway/fidelity.rs"]
+mod fidelity;
 #[path = "gateway/first_content.rs"]
 mod first_content;
 #[path = "gateway/gemini.rs"]
