@@ -51,8 +51,8 @@ cargo fuzz build --fuzz-dir fuzz --target-dir "$work"
 words() {
 	case $1 in
 	request_head | response_head | chunked_body) echo -dict=fuzz/words/http.dict ;;
-	event_stream | stream_events) echo -dict=fuzz/words/events.dict ;;
-	look | config_file | translation) echo -dict=fuzz/words/json.dict ;;
+	event_stream | *_stream) echo -dict=fuzz/words/events.dict ;;
+	look | config_file | passing_places | *_body) echo -dict=fuzz/words/json.dict ;;
 	proxy_header) echo -dict=fuzz/words/proxy.dict ;;
 	esac
 }
@@ -64,7 +64,7 @@ figures() {
 		/stat::average_exec_per_sec/ { rate = $2 }
 		/stat::peak_rss_mb/ { memory = $2 }
 		/ cov: / { for (at = 1; at < NF; at++) if ($at == "cov:") edges = $(at + 1) }
-		END { printf "%-15s %12d executions  %7d a second  %6d edges  %4d MB\n", target, executions, rate, edges, memory }
+		END { printf "%-17s %12d executions  %7d a second  %6d edges  %4d MB\n", target, executions, rate, edges, memory }
 	' "$2"
 }
 

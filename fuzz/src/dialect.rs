@@ -1,101 +1,214 @@
-//! What a caller's body and a provider's answer become in the other dialect: whatever they hold, what we send is JSON,
-//! in whole events, and no larger than its input accounts for.
+//! What a body of each dialect becomes in the others: a caller's request, a provider's answer, an error, a list of
+//! models. Whatever it holds, what we send is JSON, no larger than its input accounts for, and no error by our own reading.
 
-use corelane::chat::Usage;
+use std::sync::LazyLock;
+
+use corelane::dialect::log_content::row_content;
 use corelane::dialect::{
-    AnswerOptions, Dialect, ErrorContext, ErrorShape, Operation, Quirks, StreamObserver, StreamOptions,
-    StreamTranslator, check_answer, decode_error, decode_models, encode_error, encode_error_event,
-    translate_request, translate_response,
+    AnswerLook, AnswerOptions, DROPPED_MAX, Dialect, Echo, ErrorContext, ErrorShape, ModelEntry, Operation,
+    Quirks, check_answer, decode_error, decode_models, decode_retry_delay_s, encode_error,
+    encode_error_event, encode_model, encode_models, encode_response_error, translate_request,
+    translate_response,
 };
 use corelane::error::Error;
 use corelane::http::sse::events;
 
+use super::cut::{Chance, cuttings};
 use super::look::{is_json, passes};
 
-const DIALECTS: [Dialect; 2] = [Dialect::OpenAi, Dialect::Anthropic];
-const SHAPES: [ErrorShape; 3] = [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic];
+pub(crate) const DIALECTS: [Dialect; 4] =
+    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
+const SHAPES: [ErrorShape; 4] =
+    [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic, ErrorShape::Gemini];
+const QUIRKS: [Quirks; 4] = [Quirks::OPENAI, Quirks::COMPATIBLE, Quirks::TELLING, Quirks::STRICT];
+/// One of each kind, by what Claude and Gemini let a caller ask of them.
+const MODELS: [&str; 5] = ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro"];
+/// What writes a character in the most bytes: `\u0000` again inside a string of JSON.
+const GROWTH_MAX: usize = 16;
 
-/// A whole body: as a caller's request, as a provider's answer, as its error, as its list of models.
-pub fn translation(bytes: &[u8]) {
-    for (from, to) in [(Dialect::OpenAi, Dialect::Anthropic), (Dialect::Anthropic, Dialect::OpenAi)] {
-        for stream in [false, true].into_iter().filter(|_| passes(bytes)) {
-            let operation = Operation::Chat.streamed(stream);
-            if let Ok(encoded) = translate_request(from, to, operation, bytes, "model-x", Quirks::OPENAI) {
-                check_body(bytes, &encoded.body);
-                assert!(encoded.dropped.iter().all(|name| is_header_word(name)), "{:?}", encoded.dropped);
-            }
-        }
-        if let Ok(answer) = translate_response(to, from, bytes, &AnswerOptions::default()) {
-            check_body(bytes, &answer.body);
-        }
+/// A body in OpenAI's chat dialect, or its embeddings'.
+pub fn openai_body(bytes: &[u8]) {
+    body(Dialect::OpenAi, bytes);
+}
+
+/// A body in Anthropic's dialect.
+pub fn anthropic_body(bytes: &[u8]) {
+    body(Dialect::Anthropic, bytes);
+}
+
+/// A body in Gemini's dialect, its embeddings' included.
+pub fn gemini_body(bytes: &[u8]) {
+    body(Dialect::Gemini, bytes);
+}
+
+/// A body in the dialect of OpenAI's responses.
+pub fn responses_body(bytes: &[u8]) {
+    body(Dialect::Responses, bytes);
+}
+
+/// All of a dialect but itself.
+pub(crate) fn others(dialect: Dialect) -> impl Iterator<Item = Dialect> {
+    DIALECTS.into_iter().filter(move |other| *other != dialect)
+}
+
+/// What a request of this caller says of its own answer, if these bytes are one.
+pub(crate) fn echo_of(caller: Dialect, bytes: &[u8]) -> Echo {
+    let to = if caller == Dialect::OpenAi { Dialect::Anthropic } else { Dialect::OpenAi };
+    let encoded = translate_request(caller, to, Operation::Chat, bytes, "m", Quirks::OPENAI);
+    encoded.map(|encoded| encoded.echo).unwrap_or_default()
+}
+
+fn body(dialect: Dialect, bytes: &[u8]) {
+    if passes(bytes) {
+        requests(dialect, bytes);
     }
-    for dialect in DIALECTS {
-        let checked = check_answer(dialect, bytes, false);
-        if let Ok(Some(_)) = checked {
-            assert_eq!(check_answer(dialect, bytes, true), checked, "told by its end");
-        }
-        let _ = decode_models(dialect, bytes);
-        check_error(&Error::upstream(decode_error(dialect, 429, bytes)));
+    for to in others(dialect) {
+        answers(dialect, to, bytes);
+    }
+    embeddings(dialect, bytes);
+    looks(dialect, bytes);
+    let error = Error::upstream(decode_error(dialect, 429, bytes));
+    check_error(&error);
+    let delay_s = decode_retry_delay_s(dialect, bytes);
+    assert!(delay_s.is_none_or(|delay_s| delay_s.is_finite() && delay_s >= 0.0), "{delay_s:?}");
+    models(dialect, bytes);
+    for stream in [false, true] {
+        columns(dialect, bytes, stream);
     }
 }
 
-/// A provider's stream: watched as it passes, and translated.
-pub fn stream_events(bytes: &[u8]) {
-    for dialect in DIALECTS {
-        let mut observer = StreamObserver::new(dialect);
-        let mut had_content = false;
-        for event in events(bytes) {
-            observer.observe(event.name, &event.data);
-            assert!(observer.has_content() || !had_content, "content that was taken back");
-            had_content = observer.has_content();
+fn requests(from: Dialect, bytes: &[u8]) {
+    let mut chance = Chance::of(bytes);
+    let asked = if from == Dialect::Responses { Operation::Responses } else { Operation::Chat };
+    for to in others(from) {
+        let operation = asked.streamed(chance.below(2) == 1);
+        let model = pick(&mut chance, &MODELS);
+        let quirks = pick(&mut chance, &QUIRKS);
+        if let Ok(encoded) = translate_request(from, to, operation, bytes, model, quirks) {
+            check_body(bytes, &encoded.body);
+            check_dropped(&encoded.dropped);
         }
-        let _: Option<Usage> = observer.usage();
     }
-    for (from, to) in [(Dialect::Anthropic, Dialect::OpenAi), (Dialect::OpenAi, Dialect::Anthropic)] {
-        let options = StreamOptions {
-            created_s: 1,
-            include_usage: bytes.len().is_multiple_of(2),
-            model: "m".to_owned(),
-        };
-        let mut translator = StreamTranslator::new(from, to, options);
-        let mut out = Vec::new();
-        let has_failed =
-            events(bytes).any(|event| translator.push(event.name, &event.data, &mut out).is_err());
-        assert!(has_failed || translator.finish(&mut out).is_ok() == translator.is_ended());
-        check_events(bytes, &out, translator.is_ended());
+}
+
+fn answers(from: Dialect, to: Dialect, bytes: &[u8]) {
+    let options = AnswerOptions { echo: echo_of(to, bytes), ..AnswerOptions::default() };
+    let Ok(answer) = translate_response(from, to, bytes, &options) else { return };
+    check_body(bytes, &answer.body);
+    let read = check_answer(to, &answer.body, false);
+    assert!(read.is_ok(), "{to:?} does not take it: {read:?}: {}", answer.body.escape_ascii());
+    columns(to, &answer.body, false);
+}
+
+fn embeddings(from: Dialect, bytes: &[u8]) {
+    static AS_BASE64: LazyLock<Echo> = LazyLock::new(|| {
+        let asked = br#"{"model":"m","input":"a","encoding_format":"base64"}"#;
+        let (from, to) = (Dialect::OpenAi, Dialect::Gemini);
+        let encoded = translate_request(from, to, Operation::Embedding, asked, "m", Quirks::OPENAI);
+        encoded.expect("a request of ours").echo
+    });
+    for to in others(from) {
+        for operation in [Operation::Embedding, Operation::EmbeddingBatch] {
+            if let Ok(encoded) = translate_request(from, to, operation, bytes, "model-x", Quirks::OPENAI) {
+                // Gemini has the model beside each text.
+                check_body(bytes, &encoded.body);
+                check_dropped(&encoded.dropped);
+            }
+            for echo in [Echo::default(), AS_BASE64.clone()] {
+                let options = AnswerOptions { operation, echo, ..AnswerOptions::default() };
+                if let Ok(answer) = translate_response(from, to, bytes, &options) {
+                    check_body(bytes, &answer.body);
+                }
+            }
+        }
     }
+}
+
+/// An answer that passes through: the same however it arrives, and whether its length was known or not.
+fn looks(dialect: Dialect, bytes: &[u8]) {
+    let checked = check_answer(dialect, bytes, false);
+    if let Ok(Some(_)) = checked {
+        assert_eq!(check_answer(dialect, bytes, true), checked, "told by its end");
+    }
+    // A byte order mark is known when it comes whole.
+    if bytes.starts_with(b"\xef") {
+        return;
+    }
+    for pieces in cuttings(bytes) {
+        let mut look = AnswerLook::new(dialect);
+        let pushed = pieces.iter().try_for_each(|piece| look.push(piece));
+        let found = pushed.and_then(|()| look.finish(bytes));
+        assert_eq!(found.as_ref().ok(), checked.as_ref().ok(), "{found:?}, not {checked:?}, in pieces");
+    }
+}
+
+fn models(dialect: Dialect, bytes: &[u8]) {
+    let Ok(names) = decode_models(dialect, bytes) else { return };
+    let entry = |id| ModelEntry { id, owned_by: "openai".to_owned(), created_s: 0 };
+    let entries: Vec<ModelEntry> = names.into_iter().map(entry).collect();
+    for shape in DIALECTS {
+        assert!(is_json(&encode_models(shape, &entries)));
+        assert!(entries.iter().all(|entry| is_json(&encode_model(shape, entry))));
+    }
+}
+
+/// What a log row keeps of these bytes, on either side.
+pub(crate) fn columns(dialect: Dialect, bytes: &[u8], stream: bool) {
+    let row = row_content(dialect, Some(bytes), Some(bytes), stream);
+    let texts = [
+        &row.input_history,
+        &row.params,
+        &row.tools,
+        &row.output_message,
+        &row.tool_calls,
+        &row.error_details,
+    ];
+    for text in texts.into_iter().flatten() {
+        assert!(is_json(text.as_bytes()), "a column: {}", text.escape_debug());
+        // A backslash that is escaped may stand before `u0000`, which is then six characters of a text.
+        let unescaped = text.replace("\\\\", "");
+        assert!(!unescaped.contains("\\u0000") && !text.contains('\0'), "NUL: {}", text.escape_debug());
+    }
+    assert!(row.bytes() <= 4096 + 6 * GROWTH_MAX * bytes.len(), "{} bytes", row.bytes());
+}
+
+fn pick<T: Copy>(chance: &mut Chance, choices: &[T]) -> T {
+    *choices.get(chance.below(choices.len())).expect("one of them")
 }
 
 fn check_body(input: &[u8], output: &[u8]) {
     assert!(is_json(output), "no JSON: {}", output.escape_ascii());
-    assert!(output.len() <= 1024 + 16 * input.len(), "{} bytes of {}", output.len(), input.len());
+    // What a model's limits or a response's settings add is the same for each body.
+    let bytes_max = 4096 + GROWTH_MAX * input.len();
+    assert!(output.len() <= bytes_max, "{} bytes of {}", output.len(), input.len());
+}
+
+fn check_dropped(names: &[String]) {
+    assert!(names.len() <= DROPPED_MAX, "{} names", names.len());
+    assert!(names.iter().all(|name| is_header_word(name)), "{names:?}");
 }
 
 fn is_header_word(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
-fn check_error(error: &Error) {
+/// An error of a provider's, told to each caller.
+pub(crate) fn check_error(error: &Error) {
     for shape in SHAPES {
         let context =
             ErrorContext { provider: "openai", model_requested: "a\"\n", ..ErrorContext::default() };
         assert!(is_json(&encode_error(shape, error, &context)));
         let mut out = Vec::new();
         encode_error_event(shape, error, &context, &mut out);
-        let found: Vec<_> = events(&out).collect();
-        assert!(matches!(&found[..], [event] if is_json(&event.data)), "one event: {}", out.escape_ascii());
+        check_single_event(&out);
     }
+    let mut out = Vec::new();
+    encode_response_error(error, 7, &mut out);
+    check_single_event(&out);
 }
 
-fn check_events(input: &[u8], output: &[u8], is_ended: bool) {
-    let found: Vec<_> = events(output).collect();
-    assert_eq!(found.iter().map(|event| event.raw.len()).sum::<usize>(), output.len(), "whole events");
-    for event in &found {
-        assert!(*event.data == *b"[DONE]" || is_json(&event.data), "{}", event.data.escape_ascii());
-    }
-    let is_last = |data: &[u8]| data == b"[DONE]" || data == br#"{"type":"message_stop"}"#;
-    let ends = found.iter().filter(|event| is_last(&event.data)).count();
-    assert_eq!(ends, usize::from(is_ended), "the last word");
-    // Each event of the provider may repeat the answer's id and model.
-    assert!(output.len() <= 4096 + 64 * input.len() * (1 + events(input).count()), "{} bytes", output.len());
+fn check_single_event(out: &[u8]) {
+    let found: Vec<_> = events(out).collect();
+    assert!(matches!(&found[..], [event] if is_json(&event.data)), "one event: {}", out.escape_ascii());
+    assert_eq!(found.iter().map(|event| event.raw.len()).sum::<usize>(), out.len(), "whole");
 }

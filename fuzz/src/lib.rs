@@ -12,30 +12,41 @@ mod dialect;
 mod events;
 mod head;
 mod look;
+mod places;
 mod proxy;
+mod stream;
 
 pub use body::chunked_body;
 pub use coding::coded_body;
 pub use config::config_file;
-pub use dialect::{stream_events, translation};
+pub use dialect::{anthropic_body, gemini_body, openai_body, responses_body};
 pub use events::event_stream;
 pub use head::{request_head, response_head};
 pub use look::look;
+pub use places::passing_places;
 pub use proxy::proxy_header;
+pub use stream::{anthropic_stream, gemini_stream, openai_stream, responses_stream};
 
 /// A check of one reader; panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 10] = [
+pub const CHECKS: [(&str, Check); 17] = [
+    ("anthropic_body", anthropic_body),
+    ("anthropic_stream", anthropic_stream),
     ("chunked_body", chunked_body),
     ("coded_body", coded_body),
     ("config_file", config_file),
     ("event_stream", event_stream),
+    ("gemini_body", gemini_body),
+    ("gemini_stream", gemini_stream),
     ("look", look),
+    ("openai_body", openai_body),
+    ("openai_stream", openai_stream),
+    ("passing_places", passing_places),
     ("proxy_header", proxy_header),
     ("request_head", request_head),
     ("response_head", response_head),
-    ("stream_events", stream_events),
-    ("translation", translation),
+    ("responses_body", responses_body),
+    ("responses_stream", responses_stream),
 ];
