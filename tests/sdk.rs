@@ -38,7 +38,7 @@ fn the_openai_npm_package() {
 
 #[test]
 fn the_table_of_python_packages() {
-    for sdk in ["openai", "anthropic", "genai", "langchain", "litellm"] {
+    for sdk in ["openai", "responses", "anthropic", "genai", "langchain", "litellm"] {
         in_the_table(&Sdks::python, "table.py", sdk);
     }
 }
@@ -71,7 +71,7 @@ fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str
         let mut command = interpreter(&sdks);
         command.arg(sources().join(program));
         command.args([format!("http://{}", node.address), format!("http://{}", mock.address)]);
-        command.args([served().join(","), sdk.to_owned()]);
+        command.args([SPEAKS, sdk]);
         let output = command.output().unwrap();
         let node_said = node.said();
         assert!(
@@ -85,15 +85,16 @@ fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str
 const TABLE_KEYS: [(&str, &str); 3] =
     [("OPENAI_API_KEY", "sk-openai"), ("ANTHROPIC_API_KEY", "sk-ant"), ("GEMINI_API_KEY", "gemini-key")];
 
-/// The vendors whose dialects the mock speaks.
-fn served() -> Vec<&'static str> {
-    vec!["openai", "anthropic", "gemini"]
-}
+/// The dialects in which corelane is asked; one more than there are vendors.
+const SPEAKS: &str = "openai,responses,anthropic,gemini";
 
-/// Each served vendor with one key for the models that the programs ask for.
+/// The vendors whose APIs the mock speaks.
+const VENDORS: [&str; 3] = ["openai", "anthropic", "gemini"];
+
+/// Each vendor with one key for the models that the programs ask for.
 fn table_config(mock: &Mock) -> Value {
     let mut config = json!({ "providers": {} });
-    for name in served() {
+    for name in VENDORS {
         let models: &[&str] = match name {
             "openai" => {
                 &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]

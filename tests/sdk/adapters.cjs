@@ -127,8 +127,8 @@ function anthropicMessages(base) {
   };
 }
 
-/// The Vercel AI SDK; `of` names a model.
-function vercelAi(name, of) {
+/// The Vercel AI SDK; `of` names a model, `more` are further settings of each call.
+function vercelAi(name, of, more = {}) {
   const FINISH = { stop: 'stop', length: 'length', 'tool-calls': 'tool_calls' };
   const message = ([role, content], image) => {
     if (role === 'results') {
@@ -160,6 +160,7 @@ function vercelAi(name, of) {
     errors: { 400: ai.APICallError, 404: ai.APICallError, 429: ai.APICallError, 500: ai.APICallError },
     async ask(model, ask) {
       const request = {
+        ...more,
         model: of(model),
         maxRetries: 0,
         messages: ask.turns.flatMap((turn) => message(turn, ask.image)),
@@ -198,12 +199,14 @@ function adapters(speaks) {
     vercelAi('AI SDK, anthropic at /anthropic/v1', (model) => vercel.anthropic('/anthropic/v1')(model)),
   ];
   if (speaks.includes('responses')) {
-    found.push(vercelAi('AI SDK, responses at /v1', (model) => vercel.openai('/v1').responses(model)));
+    // Else it sends thoughts back as references into OpenAI's store, which other providers do not have.
+    const more = { providerOptions: { openai: { store: false } } };
+    found.push(vercelAi('AI SDK, responses at /v1', (model) => vercel.openai('/v1').responses(model), more));
   }
   if (speaks.includes('gemini')) {
     // A name with a slash is a path to this SDK.
     const google = (model) => vercel.google('/genai/v1beta')(`models/${model}`);
-    found.push(vercelAi('AI SDK, google at /genai/v1beta', google));
+    found.push({ ...vercelAi('AI SDK, google at /genai/v1beta', google), wrapsResults: true });
   }
   return found;
 }

@@ -92,12 +92,20 @@ def faults(dialect, kind, document):
     known = VALIDATORS[key]
     if isinstance(known, type):
         known = VALIDATORS[key] = validator(known)
+    if (dialect, kind) == ("responses", "request") and any(map(is_nameless_thought, document["input"])):
+        named = [{"id": "rs_1"} | item if is_nameless_thought(item) else item for item in document["input"]]
+        return ["input.#.id of a reasoning item: missing", *faults(dialect, kind, document | {"input": named})]
     try:
         known.validate_json(json.dumps(document), strict=True, extra="forbid")
     except pydantic.ValidationError as error:
         found = [(place(fault["loc"]), fault["type"]) for fault in error.errors()]
         return sorted({at if at.endswith(")") else f"{at}: {kind}" for at, kind in found})
     return []
+
+
+def is_nameless_thought(item):
+    """The union of items would say that none fits, whatever else is wrong in there."""
+    return isinstance(item, dict) and item.get("type") == "reasoning" and "id" not in item
 
 
 def place(location):

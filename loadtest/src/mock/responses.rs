@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_follows_the_schema_that_is_asked_for() {
+        let mut responses = Responses::default();
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+        let format = json!({"type": "json_schema", "name": "answer", "schema": schema});
+        let create = json!({"model": "m", "input": "go", "text": {"format": format}});
+        let (_, made) = json_of(ask(&mut responses, "a", &Method::POST, "/v1/responses", &create));
+        assert_eq!(made["output"][0]["content"][0]["text"], json!("{\"city\":\"mock\"}"));
+    }
+
+    #[test]
     fn what_runs_in_the_background_may_be_cancelled() {
         let mut responses = Responses::default();
         let create = json!({"model": "m", "input": "go", "background": true});

@@ -130,6 +130,9 @@ pub(super) fn as_chat(body: &Value) -> Value {
     if let Value::Object(fields) = &mut chat {
         let same = ["stream", "tool_choice", "parallel_tool_calls"];
         fields.extend(same.iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone()))));
+        if let Some(schema) = body.pointer("/text/format/schema") {
+            fields.insert("response_format".to_owned(), json!({"json_schema": {"schema": schema}}));
+        }
     }
     chat
 }

@@ -115,7 +115,8 @@ fn write_turn(
     Ok(())
 }
 
-/// A thought that OpenAI sealed; another would be refused by it.
+/// A thought that OpenAI sealed; another would be refused by it. Without an `id`: what is sealed is bound to the one that
+/// OpenAI gave, and it refuses any other ("Encrypted content item_id did not match the target item id"), but takes none.
 fn write_thought(
     input: &mut Array<'_>,
     text: Option<&str>,
@@ -138,6 +139,12 @@ fn write_said(out: &mut Vec<u8>, group: &[Part<'_>], dropped: &mut Vec<String>) 
     let mut item = Object::begin(out);
     item.text("type", "message");
     item.text("role", "assistant");
+    // Parts of an answer belong to an item with an id, of which there is none; a text alone needs none.
+    if let [Part::Text { text, cache }] = group {
+        name_cache(cache.is_some(), dropped);
+        item.text("content", text);
+        return item.end();
+    }
     let mut content = Array::begin(item.field("content"));
     for part in group {
         match part {
