@@ -23,7 +23,10 @@ pub(super) fn named_once(dropped: &mut Vec<String>, path: &str) {
 }
 
 /// The names are a caller's own words and go into a header.
-pub(super) fn bounded_names(names: Vec<String>) -> Vec<String> {
+pub(super) fn bounded_names(all: Vec<String>) -> Vec<String> {
+    // Several of our names may be one word of the caller's.
+    let mut names: Vec<String> = Vec::with_capacity(all.len());
+    all.iter().for_each(|name| named_once(&mut names, name));
     let is_over = names.len() > DROPPED_MAX;
     let kept = if is_over { DROPPED_MAX - 1 } else { DROPPED_MAX };
     let mut names: Vec<String> = names.iter().take(kept).map(|name| header_word(name)).collect();
@@ -44,7 +47,7 @@ mod tests {
 
     #[test]
     fn dropped_names_are_bounded_and_fit_a_header() {
-        let names = bounded_names((0..40).map(|_| format!("a,b\r\né{}", "x".repeat(100))).collect());
+        let names = bounded_names((0..40).map(|at| format!("a,b\r\né{}{at}", "x".repeat(100))).collect());
         assert_eq!(names.len(), DROPPED_MAX);
         assert!(names[0].starts_with("a?b???xx") && names[0].len() <= 64, "{}", names[0]);
         assert_eq!(names.last().map(String::as_str), Some("..."));

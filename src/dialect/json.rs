@@ -245,6 +245,22 @@ pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Without the blanks between its tokens: an event's data is one line.
+pub(super) fn write_compact(out: &mut Vec<u8>, json: &str) {
+    let (mut is_string, mut is_escaped) = (false, false);
+    for &byte in json.as_bytes() {
+        if is_string {
+            is_string = is_escaped || byte != b'"';
+            is_escaped = !is_escaped && byte == b'\\';
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            is_string = byte == b'"';
+        }
+        out.push(byte);
+    }
+}
+
 /// Where the first byte stands that a JSON string must escape.
 fn next_special(bytes: &[u8]) -> Option<usize> {
     // Long texts (pictures) are mostly clean; a fixed chunk without branches is checked by vector instructions.

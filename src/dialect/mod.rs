@@ -19,6 +19,7 @@ pub mod look;
 mod observe;
 mod openai;
 mod operation;
+mod origin;
 mod reasoning;
 pub mod response_id;
 mod responses;

@@ -5,7 +5,7 @@ mod embeddings;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, responses};
+use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, origin, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -89,12 +89,13 @@ pub fn translate_request(
         return embeddings::request(from, to, operation, body, wire_model);
     }
     let stream = operation.is_stream();
-    let request = match from {
+    let mut request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
         Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
     };
+    origin::sort(from, to, &mut request);
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
@@ -160,6 +161,7 @@ pub fn translate_response(
     if response.model.is_empty() {
         response.model = Cow::Borrowed(&options.model);
     }
+    origin::mark_parts(from, to, &mut response.parts);
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
         Dialect::Anthropic => anthropic::answer::encode(&response),
@@ -272,8 +274,24 @@ impl Encoder {
 /// Translates a provider's stream for a caller, event by event.
 pub struct StreamTranslator {
     decoder: Decoder,
+    told: Told,
+}
+
+/// The caller's side of a stream.
+struct Told {
     encoder: Encoder,
+    marker: origin::Marker,
     progress: Progress,
+}
+
+impl Told {
+    fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.progress.note(event);
+        match self.marker.proof(event) {
+            Some(proof) => self.encoder.encode(origin::with_proof(event, &proof), usage, out),
+            None => self.encoder.encode(event, usage, out),
+        }
+    }
 }
 
 /// How far an answer is.
@@ -300,15 +318,18 @@ impl StreamTranslator {
     pub fn new(from: Dialect, to: Dialect, options: StreamOptions) -> Self {
         Self {
             decoder: Decoder::new(from),
-            encoder: Encoder::new(to, options),
-            progress: Progress::default(),
+            told: Told {
+                encoder: Encoder::new(to, options),
+                marker: origin::Marker::new(from, to),
+                progress: Progress::default(),
+            },
         }
     }
 
     /// Has the answer repeat what its request said of it.
     #[must_use]
     pub fn echoing(mut self, echo: Echo) -> Self {
-        if let Encoder::Responses(encoder) = &mut self.encoder {
+        if let Encoder::Responses(encoder) = &mut self.told.encoder {
             encoder.echo(echo.settings);
         }
         self
@@ -317,27 +338,21 @@ impl StreamTranslator {
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
     /// is not needed, its data says it again. After an error, or after the end, nothing more comes of it.
     pub fn push(&mut self, _name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.progress.is_ended || data.is_empty() {
+        if self.told.progress.is_ended || data.is_empty() {
             return Ok(());
         }
-        let Self { decoder, encoder, progress } = self;
-        decoder.decode(data, &mut |event, usage| {
-            progress.note(event);
-            encoder.encode(event, usage, out)
-        })
+        let Self { decoder, told } = self;
+        decoder.decode(data, &mut |event, usage| told.take(event, usage, out))
     }
 
     /// The provider's bytes have ended. An answer that was not said to be whole is an error; a whole one is already
     /// out, the caller's last word included.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let Self { decoder, encoder, progress } = self;
-        if !progress.is_ended {
-            decoder.finish(&mut |event, usage| {
-                progress.note(event);
-                encoder.encode(event, usage, out)
-            })?;
+        let Self { decoder, told } = self;
+        if !told.progress.is_ended {
+            decoder.finish(&mut |event, usage| told.take(event, usage, out))?;
         }
-        if progress.is_ended {
+        if told.progress.is_ended {
             return Ok(());
         }
         let message = "the provider's stream ended before its message did; send the request again";
@@ -347,7 +362,7 @@ impl StreamTranslator {
     /// Appends an error as the caller's last event, where its place in the stream is part of it. `false`: nothing is
     /// appended, any error event of the caller's dialect does ([`super::encode_error_event`]).
     pub fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
-        self.encoder.fail(error, out)
+        self.told.encoder.fail(error, out)
     }
 
     /// Tokens so far.
@@ -357,16 +372,16 @@ impl StreamTranslator {
 
     /// Whether anything of the answer itself has come.
     pub fn has_content(&self) -> bool {
-        self.progress.has_content
+        self.told.progress.has_content
     }
 
     /// Whether the answer was said to be at its end, by a reason.
     pub fn has_stopped(&self) -> bool {
-        self.progress.has_stopped
+        self.told.progress.has_stopped
     }
 
     /// Whether the answer is whole.
     pub fn is_ended(&self) -> bool {
-        self.progress.is_ended
+        self.told.progress.is_ended
     }
 }

@@ -333,7 +333,12 @@ pub(super) fn write_call(out: &mut Vec<u8>, id: &str, name: &str, arguments: &st
     let mut call = Object::begin(part.field("functionCall"));
     call.text("id", id);
     call.text("name", name);
-    call.raw("args", Raw(if arguments.is_empty() { "{}" } else { arguments }));
+    // A model may write them over several lines, and an event's data is one.
+    match arguments {
+        "" => call.raw("args", Raw("{}")),
+        lines if lines.contains(['\n', '\r']) => json::write_compact(call.field("args"), lines),
+        line => call.raw("args", Raw(line)),
+    }
     call.end();
     part.end();
 }
@@ -342,6 +347,14 @@ pub(super) fn write_call(out: &mut Vec<u8>, id: &str, name: &str, arguments: &st
 mod tests {
     use super::*;
     use crate::chat::Usage;
+
+    #[test]
+    fn arguments_over_several_lines_are_one_line() {
+        let mut out = Vec::new();
+        write_call(&mut out, "c", "f", "{\r\n  \"a\": \"b  \\n\"\n}");
+        let call = r#"{"functionCall":{"id":"c","name":"f","args":{"a":"b  \n"}}}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), call);
+    }
 
     /// Shapes of <https://ai.google.dev/gemini-api/docs/function-calling> and
     /// <https://ai.google.dev/gemini-api/docs/thought-signatures>.

@@ -34,7 +34,7 @@ pub(in crate::dialect) fn read(body: &[u8]) -> Vec<u8> {
         let said = fields.iter().find(|(one, _)| one == name).map(|(_, value)| value.raw().0);
         let said = said.filter(|said| said.len() <= left_bytes);
         left_bytes = left_bytes.saturating_sub(said.map_or(0, str::len));
-        push_compact(object.field(name), said.unwrap_or(default));
+        json::write_compact(object.field(name), said.unwrap_or(default));
     }
     object.end();
     out.pop();
@@ -47,22 +47,6 @@ pub(super) fn write(object: &mut Object<'_>, settings: &[u8]) {
         return SETTINGS.iter().for_each(|(name, default)| object.raw(name, Raw(default)));
     }
     object.fields(settings);
-}
-
-/// Without the blanks between its tokens: an event's data is one line.
-fn push_compact(out: &mut Vec<u8>, json: &str) {
-    let (mut is_string, mut is_escaped) = (false, false);
-    for &byte in json.as_bytes() {
-        if is_string {
-            is_string = is_escaped || byte != b'"';
-            is_escaped = !is_escaped && byte == b'\\';
-        } else if byte.is_ascii_whitespace() {
-            continue;
-        } else {
-            is_string = byte == b'"';
-        }
-        out.push(byte);
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod output;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;
-mod thought;
+pub(super) mod thought;
 pub(super) mod usage;
 
 use crate::chat::{Finish, ServiceTier};

@@ -19,7 +19,7 @@ const SIGNATURE: &str = "corelane.signature:";
 const REDACTED: &str = "corelane.redacted:";
 /// What stands before OpenAI's own content where it is a neutral signature or neutral data. Twelve letters, so that
 /// base64 stays base64.
-pub(super) const OWN: &str = "openaisealed";
+pub(in crate::dialect) const OWN: &str = "openaisealed";
 
 /// Between two texts of one thought.
 pub(super) const BETWEEN: &str = "\n\n";
