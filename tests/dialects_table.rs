@@ -35,6 +35,10 @@ gateway itself reads (`api`, `provider`, `Operation::ways`); `UPDATE_EXPECTED=1 
   request is a 400 that names the field. No URL in a body is ever fetched.
 - **—**: refused with a 400 before anything is sent, unless a fallback can do it. The provider's API has no such operation.
 
+Only OpenAI and its kin keep responses. Asked of another provider, what needs that store (`previous_response_id`,
+`conversation`, `prompt`, `background`, a reference to an item) is a 400; clients that send references on their own, as the
+Vercel AI SDK does, take `store: false`.
+
 That a provider's API has an operation does not say that the provider serves each model in it; it says so itself.
 ";
 
@@ -123,15 +127,14 @@ fn table(page: &mut String, caller: Dialect) {
     }
 }
 
-/// Whether callers of this dialect have the operation: some provider takes it as it stands from them.
+/// Whether callers of this dialect can ask for the operation: a path has it, as it stands or streamed.
 fn has(caller: Dialect, operation: Operation) -> bool {
-    let is_theirs = match operation {
-        Operation::ListModels => false, // answered by the gateway itself
-        Operation::EmbeddingBatch => caller == Dialect::Gemini,
-        _ => served().any(|entry| way(caller, operation, entry) == "native"),
-    };
-    let is_of_responses = operation.usual_dialect() == Dialect::Responses;
-    is_theirs && (is_of_responses == (caller == Dialect::Responses) || operation == Operation::CountTokens)
+    api::routes().any(|route| match route.endpoint {
+        Endpoint::Inference(asked, dialect) => {
+            dialect == caller && (asked == operation || asked.streamed(true) == operation)
+        }
+        _ => false,
+    })
 }
 
 fn way(caller: Dialect, operation: Operation, entry: &Entry) -> String {

@@ -99,7 +99,9 @@ def faults(dialect, kind, document):
         known.validate_json(json.dumps(document), strict=True, extra="forbid")
     except pydantic.ValidationError as error:
         found = [(place(fault["loc"]), fault["type"]) for fault in error.errors()]
-        return sorted({at if at.endswith(")") else f"{at}: {kind}" for at, kind in found})
+        # An event's fault is that event's alone.
+        of = f"{document['type']}: " if len(key) == 3 else ""
+        return sorted({of + (at if at.endswith(")") else f"{at}: {kind}") for at, kind in found})
     return []
 
 
