@@ -39,9 +39,10 @@ fn what_other_tests_read_holds_too() {
 #[test]
 fn what_the_dialects_tests_read_holds_in_each_dialect() {
     let paths = files_below(&root().join("tests/dialect"));
-    for (extension, kind, others) in
-        [("json", "_body", ["look", "passing_places"]), ("sse", "_stream", ["event_stream", "passing_places"])]
-    {
+    for (extension, kind, others) in [
+        ("json", "_body", ["look", "passing_places"]),
+        ("sse", "_stream", ["event_stream", "passing_places"]),
+    ] {
         let is_read = |path: &&PathBuf| path.extension().is_some_and(|found| found == extension);
         let read: Vec<_> = paths.iter().filter(is_read).collect();
         assert!(read.len() >= 50, "{extension}: {}", read.len());

@@ -22,7 +22,8 @@ const SHAPES: [ErrorShape; 4] =
     [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic, ErrorShape::Gemini];
 const QUIRKS: [Quirks; 4] = [Quirks::OPENAI, Quirks::COMPATIBLE, Quirks::TELLING, Quirks::STRICT];
 /// One of each kind, by what Claude and Gemini let a caller ask of them.
-const MODELS: [&str; 5] = ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro"];
+const MODELS: [&str; 5] =
+    ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro"];
 /// What writes a character in the most bytes: `\u0000` again inside a string of JSON.
 const GROWTH_MAX: usize = 16;
 

@@ -106,7 +106,11 @@ fn check_events(to: Dialect, input: &[u8], output: &[u8], is_ended: bool) {
     }
     assert!(is_ended || to == Dialect::Gemini || ends.is_empty(), "{}", output.escape_ascii());
     // Each event of the provider may repeat the answer's id and model.
-    assert!(output.len() <= 16_384 + 64 * input.len() * (1 + events(input).count()), "{} bytes", output.len());
+    assert!(
+        output.len() <= 16_384 + 64 * input.len() * (1 + events(input).count()),
+        "{} bytes",
+        output.len()
+    );
     let mut observer = StreamObserver::new(to);
     found.iter().for_each(|event| observer.observe(event.name, &event.data));
     if is_ended {

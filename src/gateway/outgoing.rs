@@ -163,7 +163,12 @@ pub(super) fn with_model<'t>(target: &'t str, model: &str) -> Result<Cow<'t, str
 
 /// The same with what stands for another name.
 pub(super) fn with_name<'t>(target: &'t str, place: &str, model: &str) -> Result<Cow<'t, str>, Error> {
-    let Some((before, behind)) = target.split_once(place) else { return Ok(Cow::Borrowed(target)) };
+    // Most targets have no name; a search for a text costs ten times one for its brace.
+    let has_place = memchr::memchr(b'{', target.as_bytes()).is_some();
+    let found = if has_place { target.split_once(place) } else { None };
+    let Some((before, behind)) = found else {
+        return Ok(Cow::Borrowed(target));
+    };
     if matches!(model, "" | "." | "..") {
         let message = "no provider can have a model of this name, which is none in a path";
         return Err(Error::new(Kind::ModelNotFound, message).with_param("model"));
