@@ -81,10 +81,6 @@ fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
     if request.audio {
         return refused("modalities", "Anthropic's models give no audio; ask for `[\"text\"]`");
     }
-    if request.format == Format::JsonObject {
-        let message = "Anthropic has no `json_object` mode; send `response_format` of type `json_schema`";
-        return refused("response_format", message);
-    }
     Ok(())
 }
 
@@ -198,7 +194,13 @@ fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], dropped: &mut Vec<St
 fn write_output(body: &mut Object<'_>, format: &Format<'_>, plan: &Plan, dropped: &mut Vec<String>) {
     let schema = match format {
         Format::JsonSchema { schema, .. } => Some(schema),
-        Format::Text | Format::JsonObject => None,
+        // The mode asks that the conversation itself speak of JSON, and so the model is told; a schema of any object, Anthropic
+        // refuses.
+        Format::JsonObject => {
+            named_once(dropped, "response_format");
+            None
+        }
+        Format::Text => None,
     };
     if let Format::JsonSchema { description: Some(_), .. } = format {
         named_once(dropped, "response_format.json_schema.description");
@@ -254,13 +256,14 @@ mod tests {
             (r#""n":2"#, "n"),
             (r#""logprobs":true"#, "logprobs"),
             (r#""modalities":["text","audio"]"#, "modalities"),
-            (r#""response_format":{"type":"json_object"}"#, "response_format"),
         ] {
             let error = encoded(fields).unwrap_err();
             assert_eq!((error.kind, error.param.as_deref()), (Kind::UnsupportedParameter, Some(param)));
         }
         let none = r#""n":1,"logprobs":false,"modalities":["text"],"response_format":{"type":"text"}"#;
         assert_eq!(encoded(none).unwrap().1, Vec::<String>::new());
+        let object = r#""response_format":{"type":"json_object"}"#;
+        assert_eq!(encoded(object).unwrap().1, ["response_format"]);
     }
 
     #[test]
