@@ -76,6 +76,16 @@ fn the_published_shapes_fit_it() {
     assert_eq!(faults(&validator, &config), [""; 0]);
 }
 
+#[test]
+fn a_server_of_ones_own_has_keys_or_a_base_url() {
+    let validator = validator();
+    let fits = |provider: Value| validator.is_valid(&json!({ "providers": { "ollama": provider } }));
+    assert!(fits(json!({ "network_config": { "base_url": "http://127.0.0.1:11434" } })));
+    assert!(fits(json!({ "keys": [{ "name": "a", "ollama_key_config": { "url": "http://127.0.0.1:1" } }] })));
+    assert!(!fits(json!({})));
+    assert!(!fits(json!({ "network_config": { "base_url": "" } })));
+}
+
 /// A config of which the rest is one change away.
 fn base() -> Value {
     json!({

@@ -54,6 +54,7 @@ fn definitions() -> Value {
         "asks_for_nothing": asks_for_nothing(),
         "targets": targets(),
         "provider": served_provider(),
+        "own_place_provider": own_place_provider(),
         "unserved_provider": built_in(json!({ "$ref": "#/$defs/unserved_settings" })),
         "settings": object(PROVIDER, Depth::Effects),
         "unserved_settings": object(PROVIDER, Depth::Types),
@@ -87,6 +88,16 @@ fn served_provider() -> Value {
     built_in(json!({ "$ref": "#/$defs/settings", "required": ["keys"] }))
 }
 
+/// The same, where the operator's own server needs no key: its place stands in `base_url` then.
+fn own_place_provider() -> Value {
+    let base_url = json!({ "required": ["base_url"], "properties": { "base_url": { "type": "string", "minLength": 1 } } });
+    let is_placed = json!({ "required": ["network_config"], "properties": { "network_config": base_url } });
+    built_in(json!({
+        "allOf": [{ "$ref": "#/$defs/settings" }],
+        "anyOf": [{ "required": ["keys"] }, is_placed],
+    }))
+}
+
 /// A provider that we know by name has no `custom_provider_config`.
 fn built_in(schema: Value) -> Value {
     json!({ "allOf": [schema, { "properties": { "custom_provider_config": { "type": "null" } } }] })
@@ -95,7 +106,7 @@ fn built_in(schema: Value) -> Value {
 /// One that the file defines. Based on a provider that is not served, nothing of it has an effect.
 fn custom_provider() -> Value {
     let custom = |condition: Value| json!({ "properties": { "custom_provider_config": condition } });
-    let is_served = json!({ "properties": { "base_provider_type": { "pattern": "^(?:[Oo][Pp][Ee][Nn][Aa][Ii]|[Aa][Nn][Tt][Hh][Rr][Oo][Pp][Ii][Cc])$" } } });
+    let is_served = json!({ "properties": { "base_provider_type": { "pattern": "^(?:[Oo][Pp][Ee][Nn][Aa][Ii]|[Aa][Nn][Tt][Hh][Rr][Oo][Pp][Ii][Cc]|[Gg][Ee][Mm][Ii][Nn][Ii])$" } } });
     let has_keys = json!({ "required": ["is_key_less"], "properties": { "is_key_less": { "const": true } } });
     json!({
         "allOf": [{ "$ref": "#/$defs/unserved_settings" }],
@@ -119,6 +130,7 @@ fn providers() -> Value {
     };
     let patterns = provider::names().filter_map(provider::find).map(|entry| {
         let schema = match entry.dialect {
+            Some(_) if entry.place_section.is_some() => json!({ "$ref": "#/$defs/own_place_provider" }),
             Some(_) => json!({ "$ref": "#/$defs/provider" }),
             None => json!({ "$ref": "#/$defs/unserved_provider" }),
         };
