@@ -102,7 +102,9 @@ fn push_tried(out: &mut Vec<u8>, snapshot: &Snapshot, tried: &Tried, answered: &
     out.push(b' ');
     match tried.outcome {
         Outcome::UnderWay => out.extend_from_slice(answered),
-        Outcome::Status(status) => out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes()),
+        Outcome::Status(status) | Outcome::KeyRefused(status) => {
+            out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+        }
         Outcome::Failed(kind) => out.extend_from_slice(kind.code().as_bytes()),
     }
 }

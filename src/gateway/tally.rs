@@ -56,7 +56,7 @@ impl Exchange<'_> {
             reason: match before.outcome {
                 Outcome::Status(429) => "rate_limit",
                 Outcome::Status(402) => "quota",
-                Outcome::Status(401 | 403) => "credential",
+                Outcome::Status(401 | 403) | Outcome::KeyRefused(_) => "credential",
                 _ => "transient",
             },
         };
@@ -69,7 +69,7 @@ impl Exchange<'_> {
             (Outcome::Status(200..=299), Some(error)) if is_last => error.kind.code(),
             (Outcome::Status(200..=299), _) => "ok",
             (Outcome::Status(429), _) => "limited",
-            (Outcome::Status(401..=403), _) => "refused",
+            (Outcome::Status(401..=403) | Outcome::KeyRefused(_), _) => "refused",
             (Outcome::Status(400..=499), _) => "rejected",
             (Outcome::Status(_), _) => "server_error",
             (Outcome::Failed(kind), _) => kind.code(),
@@ -96,7 +96,7 @@ impl Exchange<'_> {
             by: (!is_chosen).then(named),
             outcome: match tried.outcome {
                 Outcome::UnderWay => record::Outcome::CutOff,
-                Outcome::Status(status) => record::Outcome::Status(status),
+                Outcome::Status(status) | Outcome::KeyRefused(status) => record::Outcome::Status(status),
                 Outcome::Failed(kind) => record::Outcome::Fault(kind.code()),
             },
             wait_us: micros(tried.wait),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::snapshot::{KeyId, ProviderId};
 use crate::error::{Error, Kind};
-use crate::routing::plan::Attempt;
+use crate::routing::plan::{Attempt, Class, classify};
 
 /// A request's attempts in their order, at most `routing::plan`'s 256. The last stands beside the others, so that a request
 /// which is served at once allocates nothing for it.
@@ -41,6 +41,8 @@ pub(super) enum Outcome {
     UnderWay,
     /// The provider's status, be it an error.
     Status(u16),
+    /// The provider's status of an error that is the key's, which this status does not say: Google's 400.
+    KeyRefused(u16),
     /// No status, or one whose answer could not be used.
     Failed(Kind),
 }
@@ -49,6 +51,9 @@ impl Outcome {
     /// What a fault says of the attempt that met it.
     pub(super) fn of(error: &Error) -> Self {
         match error.kind {
+            Kind::UpstreamStatus if error.status() == 400 && classify(error) == Class::Refused => {
+                Self::KeyRefused(error.status())
+            }
             Kind::UpstreamStatus => Self::Status(error.status()),
             kind => Self::Failed(kind),
         }
@@ -98,6 +103,18 @@ impl Trail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::UpstreamError;
+
+    #[test]
+    fn a_key_refused_by_a_400_is_told_from_a_faulty_request() {
+        let outcome = |status, code: &str| {
+            let code = Some(code.to_owned());
+            Outcome::of(&Error::upstream(UpstreamError { status, code, ..UpstreamError::default() }))
+        };
+        assert_eq!(outcome(400, "API_KEY_INVALID"), Outcome::KeyRefused(400));
+        assert_eq!(outcome(400, "INVALID_ARGUMENT"), Outcome::Status(400));
+        assert_eq!(outcome(401, "API_KEY_INVALID"), Outcome::Status(401));
+    }
 
     fn attempt(leg: u16, key: u16) -> Attempt<'static> {
         let (provider, key) = (ProviderId(leg), Some(KeyId(key)));

@@ -294,6 +294,12 @@ fn an_invalid_key_is_the_keys_fault_and_is_not_shown() {
         let refused =
             upstream.requests().iter().filter(|one| one.value("x-goog-api-key") == "AIza-bad").count();
         assert!(refused <= 1, "it cools down: {refused}");
+        let page = Caller::new(&node).get("/metrics").text().to_owned();
+        let refusals = page.lines().filter(|line| line.contains("outcome=\"refused\""));
+        assert_eq!(refusals.count(), refused, "{page}");
+        let rotations = page.lines().filter(|line| line.contains("reason=\"credential\""));
+        assert_eq!(rotations.count(), refused, "{page}");
+        assert!(!page.contains("outcome=\"rejected\"") && !page.contains("reason=\"transient\""), "{page}");
         both["providers"]["gemini"]["keys"] = json!([key("bad", "AIza-bad")]);
         let node = Node::start_on(&both.to_string(), driver, 1);
         let answer = post(&mut Caller::new(&node), "m:generateContent", ASK);
