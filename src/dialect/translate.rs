@@ -370,6 +370,11 @@ impl StreamTranslator {
         self.decoder.usage()
     }
 
+    /// Whether the caller's readers pass over a comment between events. Google's own SDK takes it for data and fails.
+    pub fn takes_comments(&self) -> bool {
+        !matches!(self.told.encoder, Encoder::Gemini(_))
+    }
+
     /// Whether anything of the answer itself has come.
     pub fn has_content(&self) -> bool {
         self.told.progress.has_content

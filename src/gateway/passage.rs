@@ -103,7 +103,7 @@ impl Passage {
                     has_ping |= event.name == Some(b"ping");
                     translator.push(event.name, &event.data, text)?;
                 }
-                if is_sent && has_ping && text.is_empty() {
+                if is_sent && has_ping && text.is_empty() && translator.takes_comments() {
                     text.extend_from_slice(COMMENT);
                 }
                 Ok(())

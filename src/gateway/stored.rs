@@ -132,13 +132,17 @@ pub(super) async fn make(
     sent.map_err(|failure| failure::named(failure, provider))
 }
 
-/// The caller's query behind the target's own, as it was sent.
+/// The caller's query behind the target's own, as it was sent but for what some take a credential from.
 fn with_query(mut target: String, query: Option<&[u8]>) -> String {
     // A target is visible ASCII.
-    let query = query.and_then(|query| std::str::from_utf8(query).ok()).filter(|query| !query.is_empty());
-    if let Some(query) = query {
+    let query = query.and_then(|query| std::str::from_utf8(query).ok()).unwrap_or_default();
+    let is_credential = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        ["key", "api_key", "api-key", "access_token"].iter().any(|one| name.eq_ignore_ascii_case(one))
+    };
+    for pair in query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)) {
         target.push(if target.contains('?') { '&' } else { '?' });
-        target.push_str(query);
+        target.push_str(pair);
     }
     target
 }
@@ -153,6 +157,8 @@ mod tests {
             ("/a", None, "/a"),
             ("/a", Some(""), "/a"),
             ("/a", Some("stream=true&starting_after=3"), "/a?stream=true&starting_after=3"),
+            ("/a", Some("key=secret"), "/a"),
+            ("/a", Some("limit=2&KEY=secret&api_key=s&after=key"), "/a?limit=2&after=key"),
             ("/a?v=1", Some("include[]=x%20y"), "/a?v=1&include[]=x%20y"),
         ] {
             assert_eq!(with_query(target.to_owned(), query.map(str::as_bytes)), expected);
