@@ -14,7 +14,7 @@ use super::framing::BodyFraming;
 use super::passage::{Passage, Standing};
 use super::relay::{Answer, mask_key, masked, pass, returned_head};
 use super::streams::Listed;
-use crate::dialect;
+use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
 use crate::http::sse::Boundary;
 use crate::http::{EVENT_BYTES_MAX, Framing, encode};
@@ -144,9 +144,10 @@ impl<'a> Relay<'a> {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
                 self.out = pass(downstream, exchange, out).await?;
-                downstream.ask_by(match self.array {
-                    None => self.framing.comment(),
-                    Some(_) => self.framing.blank(),
+                // Google's own SDK takes a comment for data.
+                downstream.ask_by(match exchange.caller_dialect() {
+                    Some(Dialect::Gemini) => self.framing.blank(),
+                    _ => self.framing.comment(),
                 });
             }
         }
