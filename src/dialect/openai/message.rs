@@ -8,9 +8,9 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use crate::chat::{Message, Part, Request, Role, Source};
-use crate::dialect::dropped;
+use crate::chat::{Message, Part, Request, Role};
 use crate::dialect::json::{Span, Text};
+use crate::dialect::{data_url, dropped};
 use crate::error::{Error, Kind};
 
 #[derive(Deserialize)]
@@ -272,48 +272,21 @@ fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>)
             if image.detail.is_some_and(|detail| detail.0 != "auto") {
                 dropped::once(dropped, "messages.content.image_url.detail");
             }
-            let Some(source) = source(image.url.0) else {
+            let Some(source) = data_url::source(image.url.0) else {
                 return Err(wrong(path, ".image_url.url", "must be a URL, or a data URL in base64"));
             };
             Ok(Part::Image { source, cache })
         }
-        "file" => match wire.file.and_then(|file| Some((source(file.file_data?.0)?, file.filename))) {
-            Some((source, title)) => Ok(Part::Document { source, title: title.map(|text| text.0), cache }),
-            None => Err(untranslated(path, ".file", "send it as `file_data`, a data URL in base64")),
-        },
+        "file" => {
+            match wire.file.and_then(|file| Some((data_url::source(file.file_data?.0)?, file.filename))) {
+                Some((source, title)) => {
+                    Ok(Part::Document { source, title: title.map(|text| text.0), cache })
+                }
+                None => Err(untranslated(path, ".file", "send it as `file_data`, a data URL in base64")),
+            }
+        }
         _ => Ok(Part::Unknown { kind: wire.kind.0 }),
     }
-}
-
-/// A URL as it is, or a data URL taken apart (RFC 2397); `None`: a data URL that is not base64.
-fn source(url: Cow<'_, str>) -> Option<Source<'_>> {
-    match url {
-        Cow::Borrowed(url) => {
-            let Some(data_url) = after_scheme(url) else { return Some(Source::Url(Cow::Borrowed(url))) };
-            let (media_type, data) = split(data_url)?;
-            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
-        }
-        Cow::Owned(url) => {
-            let Some(data_url) = after_scheme(&url) else { return Some(Source::Url(Cow::Owned(url))) };
-            let (media_type, data) = split(data_url)?;
-            Some(Source::Base64 {
-                media_type: Cow::Owned(media_type.to_owned()),
-                data: Cow::Owned(data.to_owned()),
-            })
-        }
-    }
-}
-
-fn after_scheme(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_at_checked("data:".len())?;
-    scheme.eq_ignore_ascii_case("data:").then_some(rest)
-}
-
-fn split(data_url: &str) -> Option<(&str, &str)> {
-    let (head, data) = data_url.split_once(',')?;
-    let (head, coding) = head.rsplit_once(';')?;
-    let media_type = head.split(';').next().unwrap_or_default();
-    (coding.eq_ignore_ascii_case("base64") && media_type.contains('/')).then_some((media_type, data))
 }
 
 fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
@@ -375,20 +348,5 @@ mod tests {
             let error = refused(message);
             assert_eq!((error.kind, error.param.as_deref()), (kind, Some(param)), "{message}");
         }
-    }
-
-    #[test]
-    fn data_urls_are_taken_apart_borrowed_or_not() {
-        let expected = |media_type, data| {
-            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
-        };
-        assert_eq!(source(Cow::Borrowed("data:image/png;base64,QUI=")), expected("image/png", "QUI="));
-        assert_eq!(
-            source(Cow::Owned("DATA:image/png;name=a;BASE64,QUI=".into())),
-            expected("image/png", "QUI=")
-        );
-        assert_eq!(source(Cow::Borrowed("data:;base64,QUI=")), None);
-        assert_eq!(source(Cow::Borrowed("data:")), None);
-        assert_eq!(source(Cow::Borrowed("é")), Some(Source::Url("é".into())));
     }
 }

@@ -5,9 +5,9 @@
 use std::fmt;
 
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
-use crate::dialect::Quirks;
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::{self, Array, Object, write_string};
+use crate::dialect::{Quirks, data_url};
 use crate::error::{Error, Kind};
 
 /// What stands before the words of a failed call: OpenAI has no mark for it.
@@ -358,7 +358,9 @@ fn write_url(out: &mut Vec<u8>, source: &Source<'_>) {
     match source {
         Source::Url(url) => write_string(out, url),
         Source::Text(text) => write_string(out, text),
-        Source::Base64 { media_type, data } => write_string(out, &format!("data:{media_type};base64,{data}")),
+        Source::Base64 { media_type, data } => {
+            write_string(out, &data_url::written(media_type, data));
+        }
     }
 }
 
