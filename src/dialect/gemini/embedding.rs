@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::decode::{camel, items, members, number, refused, wrong};
+use super::decode::{camel, items, members};
 use crate::chat::{Raw, Usage};
 use crate::dialect::dropped;
 use crate::dialect::embedding::{Request, Response};
+use crate::dialect::fault::{refused, wrong};
 use crate::dialect::json::{self, Array, Object, Span, Text};
 use crate::error::Error;
 
@@ -79,7 +80,7 @@ fn one<'a>(fields: Fields<'a>, path: &str, request: &mut Request<'a>) -> Result<
 
 fn field<'a>(name: &str, value: Span<'a>, path: &str, request: &mut Request<'a>) -> Result<(), Error> {
     match &*camel(name) {
-        "outputDimensionality" => request.dimensions = Some(number(value, &format!("{path}{name}"))?),
+        "outputDimensionality" => request.dimensions = Some(value.number(&format_args!("{path}{name}"))?),
         "taskType" => dropped::once(&mut request.dropped, "taskType"),
         "title" => dropped::once(&mut request.dropped, "title"),
         _ if request.dropped.iter().any(|one| one == name) => {}

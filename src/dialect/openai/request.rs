@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
 pub(super) use self::tuning::tier_word;
-use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::chat::{Effort, Format, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::dialect::fault::other_tool;
 use crate::dialect::json::{self, Span, Text};
 use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
@@ -54,7 +55,7 @@ fn typed<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> Result<b
         "metadata" if value.first() == b'{' => &mut request.metadata,
         _ => return Ok(worded(request, name, value)),
     };
-    *slot = Some(if name == "metadata" { value.raw() } else { number(value, name)? });
+    *slot = Some(if name == "metadata" { value.raw() } else { value.number(&name)? });
     Ok(true)
 }
 
@@ -134,14 +135,6 @@ fn legacy_functions(name: &str) -> Error {
     Error::new(Kind::UnsupportedParameter, message).with_param(name.to_owned())
 }
 
-fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
-    match value.first() {
-        b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(Error::new(Kind::InvalidRequest, format!("`{path}` must be a number"))
-            .with_param(path.to_owned())),
-    }
-}
-
 fn stop<'a>(value: Span<'a>) -> Result<Vec<Cow<'a, str>>, Error> {
     if value.first() == b'"' {
         return Ok(vec![value.parse::<Text<'a>>(&"stop")?.0]);
@@ -180,9 +173,7 @@ fn tool<'a>(span: Span<'a>, index: usize) -> Result<Tool<'a>, Error> {
     let wire: WireTool<'a> = span.parse(&path)?;
     let kind = wire.kind.map_or(Cow::Borrowed("function"), |kind| kind.0);
     if kind != "function" {
-        let shown = json::bounded(&kind, json::PATH_BYTES_MAX);
-        let message = format!("`{path}` is of type `{shown}`; only `function` tools are translated");
-        return Err(Error::new(Kind::UnsupportedParameter, message).with_param(path + ".type"));
+        return Err(other_tool(path, &kind, "function"));
     }
     let Some(function) = wire.function else {
         let message = format!("`{path}` has no `function`");

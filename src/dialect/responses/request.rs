@@ -13,6 +13,7 @@ pub(in crate::dialect) use self::words::{renamed, renamed_all};
 use super::{item, service_tier};
 use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::dialect::dropped;
+use crate::dialect::fault::{other_tool, wrong};
 use crate::dialect::json::{self, Span, Text};
 use crate::error::{Error, Kind};
 
@@ -55,8 +56,8 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
     match &*name {
         "model" | "stream" | "stream_options" | "fallbacks" => {}
         "max_output_tokens" => request.max_tokens = Some(value.parse(&name)?),
-        "temperature" => request.temperature = Some(number(value, &name)?),
-        "top_p" => request.top_p = Some(number(value, &name)?),
+        "temperature" => request.temperature = Some(value.number(&name)?),
+        "top_p" => request.top_p = Some(value.number(&name)?),
         "user" => request.user = Some(value.parse::<Text<'a>>(&name)?.0),
         "metadata" => request.metadata = Some(object(value, &name)?),
         "tools" => request.tools = tools(value, &mut request.dropped)?,
@@ -97,17 +98,10 @@ fn stateful(name: &str) -> Error {
     Error::new(Kind::UnsupportedParameter, message).with_param(name.to_owned())
 }
 
-fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
-    match value.first() {
-        b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(invalid(path, "must be a number")),
-    }
-}
-
 fn object<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     match value.first() {
         b'{' => Ok(value.raw()),
-        _ => Err(invalid(path, "must be an object")),
+        _ => Err(wrong(path, "must be an object")),
     }
 }
 
@@ -143,12 +137,10 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
     let path = format!("tools[{index}]");
     let WireKind { kind: Text(kind) } = span.parse(&path)?;
     if kind != "function" {
-        let shown = json::bounded(&kind, json::PATH_BYTES_MAX);
-        let message = format!("`{path}` is of type `{shown}`; only `function` tools are translated");
-        return Err(Error::new(Kind::UnsupportedParameter, message).with_param(path + ".type"));
+        return Err(other_tool(path, &kind, "function"));
     }
     let wire: WireTool<'a> = span.parse(&path)?;
-    let Some(Text(name)) = wire.name else { return Err(invalid(&(path + ".name"), "is required")) };
+    let Some(Text(name)) = wire.name else { return Err(wrong(&(path + ".name"), "is required")) };
     if wire.output_schema.is_some() {
         dropped::once(dropped, "tools.output_schema");
     }
@@ -248,7 +240,7 @@ fn format<'a>(value: Span<'a>) -> Result<Format<'a>, Error> {
             schema: Cow::Borrowed(object(schema, "text.format.schema")?.0),
             strict: wire.strict,
         }),
-        _ => Err(invalid(PATH, "must be `text`, `json_object`, or `json_schema` with its `schema`")),
+        _ => Err(wrong(PATH, "must be `text`, `json_object`, or `json_schema` with its `schema`")),
     }
 }
 
@@ -285,7 +277,7 @@ const EFFORTS: [(Effort, &str); 7] = [
 
 fn effort(word: &str) -> Result<Effort, Error> {
     let found = EFFORTS.iter().find(|(_, name)| *name == word).map(|(effort, _)| *effort);
-    found.ok_or_else(|| invalid("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max"))
+    found.ok_or_else(|| wrong("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max"))
 }
 
 fn include<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {
@@ -300,10 +292,6 @@ fn include<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> 
         }
     }
     Ok(())
-}
-
-fn invalid(path: &str, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 
 #[cfg(test)]
