@@ -15,6 +15,7 @@ use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Request, Role, 
 use crate::dialect::dropped;
 use crate::dialect::fault::{other_tool, wrong};
 use crate::dialect::json::{self, Span, Text};
+use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
 
 /// What an `include` may ask for and gets unasked.
@@ -64,7 +65,7 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
         "tool_choice" => request.tool_choice = Some(tool_choice(value)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.parse(&name)?),
         "text" => text(request, value)?,
-        "reasoning" => reasoning(request, value)?,
+        "reasoning" => thinking(request, value)?,
         "service_tier" => {
             request.service_tier = service_tier(&value.parse::<Text<'a>>(&name)?.0);
             if request.service_tier.is_none() {
@@ -254,7 +255,7 @@ struct WireReasoning<'a> {
     generate_summary: Option<Text<'a>>,
 }
 
-fn reasoning<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {
+fn thinking<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {
     let wire: WireReasoning<'a> = value.parse(&"reasoning")?;
     let effort = wire.effort.map(|word| effort(&word.0)).transpose()?;
     let is_shown = wire.summary.or(wire.generate_summary).map(|_| true);
@@ -264,20 +265,9 @@ fn reasoning<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error
     Ok(())
 }
 
-/// Each effort with OpenAI's word.
-const EFFORTS: [(Effort, &str); 7] = [
-    (Effort::None, "none"),
-    (Effort::Minimal, "minimal"),
-    (Effort::Low, "low"),
-    (Effort::Medium, "medium"),
-    (Effort::High, "high"),
-    (Effort::ExtraHigh, "xhigh"),
-    (Effort::Max, "max"),
-];
-
 fn effort(word: &str) -> Result<Effort, Error> {
-    let found = EFFORTS.iter().find(|(_, name)| *name == word).map(|(effort, _)| *effort);
-    found.ok_or_else(|| wrong("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max"))
+    reasoning::effort(word)
+        .ok_or_else(|| wrong("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max"))
 }
 
 fn include<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {

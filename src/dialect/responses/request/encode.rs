@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
-use super::{EFFORTS, INCLUDED};
+use super::INCLUDED;
 use crate::chat::{Effort, Format, Raw, Reasoning, Request, Tool, ToolChoice};
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::{Array, Object, write_string};
+use crate::dialect::reasoning;
 use crate::dialect::responses::{item, service_tier_word};
 use crate::error::{Error, Kind};
 
@@ -162,20 +163,20 @@ fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
 }
 
 /// Whoever has the model think gets its thoughts sealed, too, to send them back.
-fn write_reasoning(body: &mut Object<'_>, reasoning: Option<Reasoning>, dropped: &mut Vec<String>) {
-    let Some(reasoning) = reasoning else { return };
-    if reasoning.budget_tokens.is_some() {
+fn write_reasoning(body: &mut Object<'_>, wanted: Option<Reasoning>, dropped: &mut Vec<String>) {
+    let Some(wanted) = wanted else { return };
+    if wanted.budget_tokens.is_some() {
         named_once(dropped, "thinking.budget_tokens");
     }
     let mut object = Object::begin(body.field("reasoning"));
-    if let Some((_, word)) = EFFORTS.iter().find(|(effort, _)| Some(*effort) == reasoning.effort) {
-        object.text("effort", word);
+    if let Some(effort) = wanted.effort {
+        object.text("effort", reasoning::word(effort));
     }
-    if reasoning.is_shown == Some(true) {
+    if wanted.is_shown == Some(true) {
         object.text("summary", "auto");
     }
     object.end();
-    if reasoning.effort != Some(Effort::None) {
+    if wanted.effort != Some(Effort::None) {
         let mut include = Array::begin(body.field("include"));
         write_string(include.item(), INCLUDED);
         include.end();
