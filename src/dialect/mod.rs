@@ -25,6 +25,7 @@ mod reasoning;
 pub mod response_id;
 mod responses;
 pub mod stream_usage;
+mod tier;
 mod translate;
 
 use serde::{Deserialize, Serialize};

@@ -9,11 +9,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
-pub(super) use self::tuning::tier_word;
 use crate::chat::{Effort, Format, Reasoning, Request, ServiceTier, Tool, ToolChoice};
 use crate::dialect::fault::other_tool;
 use crate::dialect::json::{self, Span, Text};
-use crate::dialect::reasoning;
+use crate::dialect::{reasoning, tier};
 use crate::error::{Error, Kind};
 
 /// Decodes a request body.
@@ -78,7 +77,7 @@ fn worded<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> bool {
 
 /// A tier, of a request or an answer; `None`: one that the neutral model has no word for.
 pub(super) fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
-    tuning::tier(&value.parse::<Text<'_>>(&"service_tier").ok()?.0)
+    tier::read(&value.parse::<Text<'_>>(&"service_tier").ok()?.0)
 }
 
 fn reasoning_effort(value: Span<'_>) -> Option<Reasoning> {

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::usage::WireUsage;
-use super::{finish, item, service_tier, thought};
+use super::{finish, item, thought};
 use crate::chat::{Citation, Finish, Part, Response};
 use crate::dialect::json::{self, Span, Text};
+use crate::dialect::tier;
 
 #[derive(Deserialize)]
 struct WireResponse<'a> {
@@ -119,7 +120,7 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
         finish: said_finish(status, reason.as_ref().map(|reason| &*reason.0), &parts),
         parts,
         usage: wire.usage.map(|usage| usage.usage()).unwrap_or_default(),
-        service_tier: wire.service_tier.and_then(|tier| service_tier(&tier.0)),
+        service_tier: wire.service_tier.and_then(|tier| tier::read(&tier.0)),
     })
 }
 

@@ -10,12 +10,12 @@ use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
 pub(in crate::dialect) use self::words::{renamed, renamed_all};
-use super::{item, service_tier};
+use super::item;
 use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::dialect::dropped;
 use crate::dialect::fault::{other_tool, wrong};
 use crate::dialect::json::{self, Span, Text};
-use crate::dialect::reasoning;
+use crate::dialect::{reasoning, tier};
 use crate::error::{Error, Kind};
 
 /// What an `include` may ask for and gets unasked.
@@ -67,7 +67,7 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
         "text" => text(request, value)?,
         "reasoning" => thinking(request, value)?,
         "service_tier" => {
-            request.service_tier = service_tier(&value.parse::<Text<'a>>(&name)?.0);
+            request.service_tier = tier::read(&value.parse::<Text<'a>>(&name)?.0);
             if request.service_tier.is_none() {
                 dropped::once(&mut request.dropped, "service_tier");
             }

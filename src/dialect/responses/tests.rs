@@ -5,8 +5,8 @@ use fastrand::Rng;
 
 use super::*;
 use crate::chat::{
-    Citation, Effort, Event, Format, Message, Part, Raw, Reasoning, Request, Response, Role, Source, Tool,
-    ToolChoice, Usage,
+    Citation, Effort, Event, Format, Message, Part, Raw, Reasoning, Request, Response, Role, ServiceTier,
+    Source, Tool, ToolChoice, Usage,
 };
 use crate::dialect::StreamOptions;
 

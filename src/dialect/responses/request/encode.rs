@@ -8,8 +8,8 @@ use super::INCLUDED;
 use crate::chat::{Effort, Format, Raw, Reasoning, Request, Tool, ToolChoice};
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::{Array, Object, write_string};
-use crate::dialect::reasoning;
-use crate::dialect::responses::{item, service_tier_word};
+use crate::dialect::responses::item;
+use crate::dialect::{reasoning, tier};
 use crate::error::{Error, Kind};
 
 /// Top-level keys of OpenAI's own that a caller of another dialect may add.
@@ -37,7 +37,7 @@ pub(in crate::dialect) fn encode(
     write_format(&mut body, &request.format);
     write_reasoning(&mut body, request.reasoning, &mut dropped);
     if let Some(tier) = request.service_tier {
-        body.text("service_tier", service_tier_word(tier));
+        body.text("service_tier", tier::word(tier));
     }
     body.raw_if("metadata", request.metadata);
     if let Some(user) = &request.user {
