@@ -22,6 +22,11 @@ pub(super) fn named_once(dropped: &mut Vec<String>, path: &str) {
     }
 }
 
+/// What the decode half left behind, for an encode half to go on.
+pub(super) fn owned(dropped: &[Cow<'_, str>]) -> Vec<String> {
+    dropped.iter().map(|path| path.clone().into_owned()).collect()
+}
+
 /// The names are a caller's own words and go into a header.
 pub(super) fn bounded_names(all: Vec<String>) -> Vec<String> {
     // Several of our names may be one word of the caller's.

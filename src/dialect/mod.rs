@@ -11,6 +11,7 @@ mod counts;
 mod data_url;
 mod dropped;
 mod embedding;
+mod encode;
 mod error_body;
 mod fault;
 mod gemini;

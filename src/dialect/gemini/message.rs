@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::is_signature;
 use crate::chat::{Message, Part, Raw, Role, Source};
+use crate::dialect::encode::{check_turns, name_left};
 use crate::dialect::json::{self, Array, Object, write_string};
 use crate::error::{Error, Kind};
 
@@ -40,15 +41,12 @@ pub(super) fn name_left_out(messages: &[Message<'_>], dropped: &mut Vec<String>)
         Part::ReasoningEncrypted { data } => !is_signature(data),
         _ => false,
     };
-    for (is_left, name) in [
+    let left = [
         (any(has_cache), "messages.content.cache_control"),
         (any(is_titled), "messages.content.file.filename"),
         (any(is_foreign), "messages.reasoning_details"),
-    ] {
-        if is_left {
-            dropped.push(name.to_owned());
-        }
-    }
+    ];
+    name_left(dropped, left);
 }
 
 /// Writes `systemInstruction`, when there is any.
@@ -91,11 +89,7 @@ pub(super) fn write_contents(
         content.end();
     }
     contents.end();
-    if is_empty {
-        let message = "`messages` needs at least one user message with content";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("messages"));
-    }
-    Ok(())
+    check_turns(is_empty)
 }
 
 /// The parts of a message that are worth sending, thoughts first, as Gemini gave them; what only the provider can read

@@ -6,12 +6,10 @@ use std::fmt;
 
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
 use crate::dialect::dropped::named_once;
+use crate::dialect::encode::CALL_FAILED;
 use crate::dialect::json::{self, Array, Object, write_string};
 use crate::dialect::{Quirks, data_url};
 use crate::error::{Error, Kind};
-
-/// What stands before the words of a failed call: OpenAI has no mark for it.
-const FAILED: &str = "The call failed:";
 
 /// A part and where it stands in the caller's request, for errors.
 #[derive(Clone, Copy)]
@@ -258,7 +256,8 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
     let mut message = Object::begin(out);
     message.text("role", "tool");
     message.text("tool_call_id", call_id);
-    let (first, second) = if *is_error { (Some(FAILED), texts.next()) } else { (texts.next(), texts.next()) };
+    let (first, second) =
+        if *is_error { (Some(CALL_FAILED), texts.next()) } else { (texts.next(), texts.next()) };
     if second.is_none() {
         message.text("content", first.unwrap_or_default());
     } else {
