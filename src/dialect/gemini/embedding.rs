@@ -82,8 +82,7 @@ fn field<'a>(name: &str, value: Span<'a>, path: &str, request: &mut Request<'a>)
         "outputDimensionality" => request.dimensions = Some(number(value, &format!("{path}{name}"))?),
         "taskType" => dropped::once(&mut request.dropped, "taskType"),
         "title" => dropped::once(&mut request.dropped, "title"),
-        _ if request.dropped.iter().any(|one| one == name) => {}
-        _ => request.dropped.push(Cow::Owned(name.to_owned())),
+        _ => dropped::once(&mut request.dropped, name.to_owned()),
     }
     Ok(())
 }
@@ -114,7 +113,12 @@ fn text<'a>(content: Span<'a>, path: &str) -> Result<Cow<'a, str>, Error> {
         };
         all = Some(match all {
             None => text,
-            Some(before) => Cow::Owned(format!("{before}\n{text}")),
+            Some(before) => {
+                let mut joined = before.into_owned();
+                joined.push('\n');
+                joined.push_str(&text);
+                Cow::Owned(joined)
+            }
         });
     }
     all.ok_or_else(|| wrong(&path, "is empty; send a text"))
