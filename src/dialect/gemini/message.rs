@@ -16,6 +16,9 @@ use crate::error::{Error, Kind};
 /// hand thoughts back would otherwise have each turn after a call refused.
 const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
 
+/// Longest name of a function that its results repeat, bytes; <https://ai.google.dev/api/caching#FunctionDeclaration> has less.
+const NAME_BYTES_MAX: usize = 256;
+
 /// A part and where it stands in the caller's request, for errors.
 struct Placed<'r, 'a> {
     part: &'r Part<'a>,
@@ -289,6 +292,9 @@ fn write_result(
     names: &Names<'_>,
 ) -> Result<(), Error> {
     let Some(name) = names.get(call_id) else { return Err(placed.unpaired(call_id)) };
+    if name.len() > NAME_BYTES_MAX {
+        return Err(placed.named_too_long());
+    }
     let mut part = Object::begin(out);
     let mut result = Object::begin(part.field("functionResponse"));
     result.text("id", call_id);
@@ -377,6 +383,14 @@ impl Placed<'_, '_> {
         Error::new(Kind::InvalidRequest, message).with_param(path)
     }
 
+    fn named_too_long(&self) -> Error {
+        let path = format!("messages[{}].tool_call_id", self.message_index);
+        let message = format!(
+            "`{path}` names a call of a function whose name is over {NAME_BYTES_MAX} bytes; send a shorter one"
+        );
+        Error::new(Kind::InvalidRequest, message).with_param(path)
+    }
+
     fn bad_arguments(&self, id: &str) -> Error {
         let path = format!("messages[{}].tool_calls", self.message_index);
         let id = json::bounded(id, json::PATH_BYTES_MAX);
@@ -436,6 +450,20 @@ mod tests {
         ));
         let turns = r#"{"role":"model","parts":[{"functionCall":{"id":"a","name":"f_a","args":{}}},{"functionCall":{"id":"b","name":"f_b","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"id":"b","name":"f_b","response":{"n":12345678901234567890123}}},{"functionResponse":{"id":"a","name":"f_a","response":{"output":"plain"}}}]}]}"#;
         assert!(out.ends_with(turns), "{out}");
+    }
+
+    #[test]
+    fn a_function_that_results_repeat_has_no_long_name() {
+        let id = "a".repeat(NAME_BYTES_MAX);
+        let round = |id: &str| {
+            let call = call(id);
+            format!(
+                r#"{USER},{{"role":"assistant","tool_calls":[{call}]}},{{"role":"tool","tool_call_id":"{id}","content":""}}"#
+            )
+        };
+        let param = contents(&round(&id), false).unwrap_err().param;
+        assert_eq!(param.as_deref(), Some("messages[2].tool_call_id"));
+        assert!(contents(&round(&id[2..]), false).is_ok());
     }
 
     #[test]
