@@ -1,7 +1,7 @@
 //! A neutral answer to the bytes of a messages answer (<https://docs.anthropic.com/en/api/messages>). The way back is
 //! `response`'s.
 
-use super::{citation, stop_reason};
+use super::{DIRECT_CALLER, citation, stop_reason};
 use crate::chat::{Part, Raw, Response};
 use crate::dialect::json::{Array, Object};
 
@@ -64,6 +64,7 @@ fn write_block(out: &mut Vec<u8>, part: &Part<'_>, behind: &[Part<'_>]) {
             block.text("id", id);
             block.text("name", name);
             block.raw("input", Raw(if arguments.is_empty() { "{}" } else { arguments }));
+            block.raw("caller", DIRECT_CALLER);
         }
         _ => {}
     }

@@ -3,7 +3,7 @@
 //! the reason and the usage wait for the end, where the usage is known.
 
 use crate::chat::{Event, Finish, Raw, Usage};
-use crate::dialect::anthropic::{citation, stop_reason, usage};
+use crate::dialect::anthropic::{DIRECT_CALLER, citation, stop_reason, usage};
 use crate::dialect::json::{Array, Object};
 use crate::error::{Error, Kind};
 
@@ -70,6 +70,7 @@ impl Encoder {
                 block.text("id", id);
                 block.text("name", name);
                 block.raw("input", Raw("{}"));
+                block.raw("caller", DIRECT_CALLER);
             }),
             Event::ToolArguments { index, json } => {
                 if self.open != Some(Block::Tool(index)) {
