@@ -13,7 +13,7 @@ use crate::error::{Error, Kind};
 /// What Google gives for a call whose signature is not at hand, such as one that another model made
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, its questions and answers). Callers whose SDK does not
 /// hand thoughts back would otherwise have each turn after a call refused.
-const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+pub(in crate::dialect) const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
 
 /// A part and where it stands in the caller's request, for errors.
 struct Placed<'r, 'a> {

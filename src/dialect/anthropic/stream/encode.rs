@@ -5,6 +5,7 @@
 use crate::chat::{Event, Finish, Raw, Usage};
 use crate::dialect::anthropic::{citation, stop_reason, usage};
 use crate::dialect::json::{Array, Object};
+use crate::dialect::origin::UNSIGNED;
 use crate::error::{Error, Kind};
 
 /// State of one stream.
@@ -15,6 +16,8 @@ pub(in crate::dialect) struct Encoder {
     /// Index of the open block, or of the next.
     index: u64,
     finish: Finish,
+    /// Whether the open block has a signature.
+    is_signed: bool,
 }
 
 /// What kind of block is open, and which of its kind.
@@ -28,7 +31,7 @@ enum Block {
 impl Encoder {
     /// A stream that has not begun.
     pub(in crate::dialect) fn new(model: String) -> Self {
-        Self { model, open: None, index: 0, finish: Finish::Stop }
+        Self { model, open: None, index: 0, finish: Finish::Stop, is_signed: false }
     }
 
     /// Appends the events that say `event`; `usage` is what is known by now. Errors: more of a call that was left for
@@ -62,6 +65,7 @@ impl Encoder {
             }
             Event::ReasoningSignature { index, signature } => {
                 self.enter_thought(index, out);
+                self.is_signed = true;
                 self.delta(out, "signature_delta", ["signature", signature]);
             }
             Event::ReasoningEncrypted { data, .. } => self.encrypted(data, out),
@@ -150,7 +154,11 @@ impl Encoder {
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
-        if self.open.take().is_some() {
+        if let Some(block) = self.open.take() {
+            let is_signed = std::mem::take(&mut self.is_signed);
+            if matches!(block, Block::Thinking(_)) && !is_signed {
+                self.delta(out, "signature_delta", ["signature", UNSIGNED]);
+            }
             write_event(out, "content_block_stop", |event| event.number("index", self.index));
             self.index = self.index.saturating_add(1);
         }

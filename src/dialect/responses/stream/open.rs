@@ -274,6 +274,7 @@ impl OpenThought {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let signed = (!self.signature.is_empty()).then(|| thought::signed(&self.signature));
         let encrypted = self.sealed.as_deref().map(thought::redacted).or(signed);
-        output::write_thought(out, &self.id, self.words.as_deref(), encrypted.as_deref());
+        let encrypted = encrypted.as_deref().unwrap_or(thought::UNPROVEN);
+        output::write_thought(out, &self.id, self.words.as_deref(), Some(encrypted));
     }
 }
