@@ -26,6 +26,7 @@ pub mod response_id;
 mod responses;
 pub mod stream_usage;
 mod translate;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 
