@@ -14,7 +14,7 @@ use crate::error::{Error, Kind};
 /// What Google gives for a call whose signature is not at hand, such as one that another model made
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, its questions and answers). Callers whose SDK does not
 /// hand thoughts back would otherwise have each turn after a call refused.
-const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+pub(in crate::dialect) const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
 
 /// Longest name of a function that its results repeat, bytes; <https://ai.google.dev/api/caching#FunctionDeclaration> has less.
 const NAME_BYTES_MAX: usize = 256;

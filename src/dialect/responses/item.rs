@@ -159,6 +159,9 @@ fn reasoning<'a>(
         words = texts(item.content, &format_args!("{path}.content"))?;
     }
     let mut proof = item.encrypted_content.map(|_| text(item.encrypted_content, path, ".encrypted_content"));
+    if matches!(&proof, Some(Ok(content)) if content == thought::UNPROVEN) {
+        proof = None;
+    }
     if let Some(Ok(content)) = &proof
         && matches!(thought::read(Cow::Borrowed(content)), Proof::Own(_))
     {
