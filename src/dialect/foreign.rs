@@ -76,7 +76,7 @@ pub fn find(dialect: Dialect, model: &str, body: &[u8]) -> Foreign {
         Dialect::Responses => responses(&mut walk),
         Dialect::OpenAi => openai(&mut walk),
     };
-    let (mut edits, dropped) = walk.into_parts();
+    let Walk { mut edits, dropped, .. } = walk;
     edits.sort_by_key(|(span, _)| span.start);
     Foreign { edits, dropped: bounded_names(dropped) }
 }
