@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::fault::wrong;
 use crate::chat::Raw;
 use crate::error::{Error, Kind};
 
@@ -35,6 +36,14 @@ impl<'a> Span<'a> {
     /// Reads it as `T`; `path` says where it stands, for the caller, and is written only in an error.
     pub(super) fn parse<T: Deserialize<'a>>(self, path: &dyn fmt::Display) -> Result<T, Error> {
         serde_json::from_str(self.0.get()).map_err(|error| invalid(path, &error))
+    }
+
+    /// A number as it is written.
+    pub(super) fn number(self, path: &dyn fmt::Display) -> Result<Raw<'a>, Error> {
+        match self.first() {
+            b'-' | b'0'..=b'9' => Ok(self.raw()),
+            _ => Err(wrong(path, "must be a number")),
+        }
     }
 }
 

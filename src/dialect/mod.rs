@@ -11,7 +11,10 @@ mod counts;
 mod data_url;
 mod dropped;
 mod embedding;
+mod encode;
 mod error_body;
+mod fault;
+pub mod foreign;
 mod gemini;
 mod json;
 pub mod log_content;
@@ -24,7 +27,9 @@ mod reasoning;
 pub mod response_id;
 mod responses;
 pub mod stream_usage;
+mod tier;
 mod translate;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 

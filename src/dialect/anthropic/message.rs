@@ -7,6 +7,7 @@ pub(super) mod decode;
 use std::borrow::Cow;
 
 use crate::chat::{Message, Part, Raw, Role, Source};
+use crate::dialect::encode::check_turns;
 use crate::dialect::json::{self, Array, Object};
 use crate::error::{Error, Kind};
 
@@ -36,10 +37,7 @@ pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>]) -> Result<Vec<Turn<'r, 
             _ => turns.push(Turn { role: message.role, parts }),
         }
     }
-    if turns.is_empty() {
-        let message = "`messages` needs at least one user message with content";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("messages"));
-    }
+    check_turns(turns.is_empty())?;
     Ok(turns)
 }
 

@@ -1,8 +1,8 @@
 //! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), each half beside its twin.
 
 pub(super) mod answer;
-mod citation;
-mod claude;
+pub(super) mod citation;
+pub(super) mod claude;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;

@@ -7,13 +7,17 @@ use std::collections::{HashMap, VecDeque};
 
 use super::is_signature;
 use crate::chat::{Message, Part, Raw, Role, Source};
+use crate::dialect::encode::{check_turns, name_left};
 use crate::dialect::json::{self, Array, Object, write_string};
 use crate::error::{Error, Kind};
 
 /// What Google gives for a call whose signature is not at hand, such as one that another model made
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, its questions and answers). Callers whose SDK does not
 /// hand thoughts back would otherwise have each turn after a call refused.
-const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+pub(in crate::dialect) const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+
+/// Longest name of a function that its results repeat, bytes; <https://ai.google.dev/api/caching#FunctionDeclaration> has less.
+const NAME_BYTES_MAX: usize = 256;
 
 /// A part and where it stands in the caller's request, for errors.
 struct Placed<'r, 'a> {
@@ -40,15 +44,12 @@ pub(super) fn name_left_out(messages: &[Message<'_>], dropped: &mut Vec<String>)
         Part::ReasoningEncrypted { data } => !is_signature(data),
         _ => false,
     };
-    for (is_left, name) in [
+    let left = [
         (any(has_cache), "messages.content.cache_control"),
         (any(is_titled), "messages.content.file.filename"),
         (any(is_foreign), "messages.reasoning_details"),
-    ] {
-        if is_left {
-            dropped.push(name.to_owned());
-        }
-    }
+    ];
+    name_left(dropped, left);
 }
 
 /// Writes `systemInstruction`, when there is any.
@@ -91,11 +92,7 @@ pub(super) fn write_contents(
         content.end();
     }
     contents.end();
-    if is_empty {
-        let message = "`messages` needs at least one user message with content";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("messages"));
-    }
-    Ok(())
+    check_turns(is_empty)
 }
 
 /// The parts of a message that are worth sending, thoughts first, as Gemini gave them; what only the provider can read
@@ -295,6 +292,9 @@ fn write_result(
     names: &Names<'_>,
 ) -> Result<(), Error> {
     let Some(name) = names.get(call_id) else { return Err(placed.unpaired(call_id)) };
+    if name.len() > NAME_BYTES_MAX {
+        return Err(placed.named_too_long());
+    }
     let mut part = Object::begin(out);
     let mut result = Object::begin(part.field("functionResponse"));
     result.text("id", call_id);
@@ -383,6 +383,14 @@ impl Placed<'_, '_> {
         Error::new(Kind::InvalidRequest, message).with_param(path)
     }
 
+    fn named_too_long(&self) -> Error {
+        let path = format!("messages[{}].tool_call_id", self.message_index);
+        let message = format!(
+            "`{path}` names a call of a function whose name is over {NAME_BYTES_MAX} bytes; send a shorter one"
+        );
+        Error::new(Kind::InvalidRequest, message).with_param(path)
+    }
+
     fn bad_arguments(&self, id: &str) -> Error {
         let path = format!("messages[{}].tool_calls", self.message_index);
         let id = json::bounded(id, json::PATH_BYTES_MAX);
@@ -442,6 +450,20 @@ mod tests {
         ));
         let turns = r#"{"role":"model","parts":[{"functionCall":{"id":"a","name":"f_a","args":{}}},{"functionCall":{"id":"b","name":"f_b","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"id":"b","name":"f_b","response":{"n":12345678901234567890123}}},{"functionResponse":{"id":"a","name":"f_a","response":{"output":"plain"}}}]}]}"#;
         assert!(out.ends_with(turns), "{out}");
+    }
+
+    #[test]
+    fn a_function_that_results_repeat_has_no_long_name() {
+        let id = "a".repeat(NAME_BYTES_MAX);
+        let round = |id: &str| {
+            let call = call(id);
+            format!(
+                r#"{USER},{{"role":"assistant","tool_calls":[{call}]}},{{"role":"tool","tool_call_id":"{id}","content":""}}"#
+            )
+        };
+        let param = contents(&round(&id), false).unwrap_err().param;
+        assert_eq!(param.as_deref(), Some("messages[2].tool_call_id"));
+        assert!(contents(&round(&id[2..]), false).is_ok());
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //! left out and named; what would change the answer's shape is refused.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::message;
 use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::dialect::dropped::owned;
+use crate::dialect::encode::{filled_schema, name_left, offered_tools, refuse_other_shapes};
 use crate::dialect::json::{Array, Object, write_string};
 use crate::dialect::reasoning;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Top-level keys that a caller of another dialect may add, with their places in Gemini's request: keys of other
 /// dialects that mean the same, and keys of Gemini's own. What else is in [`Request::extra`] is dropped.
@@ -21,6 +22,13 @@ const KEYS: [(&str, Place, &str); 8] = [
     ("safety_settings", Place::Body, "safetySettings"),
     ("safetySettings", Place::Body, "safetySettings"),
     ("cachedContent", Place::Body, "cachedContent"),
+];
+
+/// Why other shapes of an answer are refused.
+const OTHER_SHAPES: [&str; 3] = [
+    "one answer of Gemini's is translated per request; leave `n` out or send several requests",
+    "Gemini's token probabilities are not translated; leave `logprobs` out",
+    "Gemini's spoken output is not translated; ask for `[\"text\"]`",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,9 +47,9 @@ pub(in crate::dialect) fn encode(
     model: &str,
     _stream: bool,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
-    let tools = offered_tools(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    refuse_other_shapes(request, OTHER_SHAPES)?;
+    let tools = sent_tools(request)?;
+    let mut dropped = owned(&request.dropped);
     message::name_left_out(&request.messages, &mut dropped);
     let generation = Generation::of(model);
     let config = typed_config(request, generation, &mut dropped);
@@ -49,7 +57,7 @@ pub(in crate::dialect) fn encode(
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     message::write_system(&mut body, &request.messages)?;
-    message::write_contents(&mut body, &request.messages, generation == Generation::Levels)?;
+    message::write_contents(&mut body, &request.messages, needs_signatures(model))?;
     write_tools(&mut body, request, &tools, &mut dropped);
     write_config(&mut body, request, &extra);
     for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Body) {
@@ -60,36 +68,13 @@ pub(in crate::dialect) fn encode(
     Ok((out, dropped))
 }
 
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        let message =
-            "one answer of Gemini's is translated per request; leave `n` out or send several requests";
-        return refused("n", message);
-    }
-    if request.logprobs {
-        return refused("logprobs", "Gemini's token probabilities are not translated; leave `logprobs` out");
-    }
-    if request.audio {
-        return refused("modalities", "Gemini's spoken output is not translated; ask for `[\"text\"]`");
-    }
-    Ok(())
-}
-
 /// The tools to send: an allow list that leaves the model free to call none is expressed by sending no others.
-fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
-    let Some(ToolChoice::Allowed { names, required }) = &request.tool_choice else {
-        return Ok(request.tools.iter().collect());
-    };
-    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-    let is_named = |tool: &&Tool<'_>| names.contains(tool.name.as_ref());
-    if !request.tools.iter().any(|tool| is_named(&tool)) {
-        let message = "`tool_choice.allowed_tools` names no tool of `tools`";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
+fn sent_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
+    let offered = offered_tools(request)?;
+    match request.tool_choice {
+        Some(ToolChoice::Allowed { required: true, .. }) => Ok(request.tools.iter().collect()),
+        _ => Ok(offered),
     }
-    Ok(request.tools.iter().filter(|tool| *required || is_named(tool)).collect())
 }
 
 fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>], dropped: &mut Vec<String>) {
@@ -121,16 +106,8 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
     if let Some(description) = &tool.description {
         object.text("description", description);
     }
-    object.raw_if(
-        "parametersJsonSchema",
-        tool.schema.as_deref().filter(|schema| !is_empty_object(schema)).map(Raw),
-    );
+    object.raw_if("parametersJsonSchema", filled_schema(tool).map(Raw));
     object.end();
-}
-
-fn is_empty_object(raw: &str) -> bool {
-    let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn write_tool_choice(body: &mut Object<'_>, choice: &ToolChoice<'_>) {
@@ -188,7 +165,7 @@ const DESCRIPTION: &str = "response_format.json_schema.description";
 
 /// What of a request's own fields Gemini has no word for.
 fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
-    for (is_left, name) in [
+    let left = [
         (request.user.is_some(), "user"),
         (request.metadata.is_some(), "metadata"),
         (request.service_tier.is_some_and(|tier| tier != ServiceTier::Auto), "service_tier"),
@@ -196,11 +173,8 @@ fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
         (request.tools.iter().any(|tool| tool.cache.is_some()), "tools.cache_control"),
         (request.tools.iter().any(|tool| tool.strict == Some(true)), "tools.function.strict"),
         (matches!(request.format, Format::JsonSchema { description: Some(_), .. }), DESCRIPTION),
-    ] {
-        if is_left {
-            dropped.push(name.to_owned());
-        }
-    }
+    ];
+    name_left(dropped, left);
 }
 
 /// The keys of `generationConfig` that are typed in the neutral model and cross as they stand, or by Gemini's own measure.
@@ -262,6 +236,12 @@ enum Generation {
     Levels,
 }
 
+/// Whether the first call of a turn must have a signature: since Gemini 3
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+pub(in crate::dialect) fn needs_signatures(model: &str) -> bool {
+    Generation::of(model) == Generation::Levels
+}
+
 impl Generation {
     fn of(model: &str) -> Self {
         let Some((_, rest)) = model.split_once("gemini-") else { return Self::Silent };
@@ -321,6 +301,7 @@ mod tests {
     use super::*;
     use crate::dialect::json;
     use crate::dialect::openai::request::decode;
+    use crate::error::Kind;
 
     fn encoded_for(model: &str, fields: &str) -> Result<(String, Vec<String>), Error> {
         let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);

@@ -9,6 +9,7 @@ use super::usage::WireUsage;
 use crate::chat::Raw;
 use crate::dialect::base64;
 use crate::dialect::embedding::{Request, Response};
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Array, Object, Span, Text, write_string};
 use crate::error::{Error, Kind};
 
@@ -68,10 +69,6 @@ fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
 
 fn text<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     if value.first() == b'"' { Ok(value.raw()) } else { Err(wrong(path, "must be a text")) }
-}
-
-fn wrong(path: &str, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 
 /// Encodes a request for `model`; also gives what was left out. The vectors come as numbers, which is the default.

@@ -8,8 +8,10 @@ use serde::Deserialize;
 
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
 use crate::dialect::dropped;
+use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{Span, Text};
-use crate::error::{Error, Kind};
+use crate::dialect::origin::UNSIGNED;
+use crate::error::Error;
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -103,7 +105,7 @@ fn decode<'a>(
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "system" => Role::System,
-        _ => return Err(wrong(path, ".role", "must be user or assistant")),
+        _ => return Err(wrong(format_args!("{path}.role"), "must be user or assistant")),
     };
     Ok(Message { role, parts })
 }
@@ -140,7 +142,7 @@ fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>
         "document" => return document(&wire, path, cache, dropped),
         "thinking" => Part::Reasoning {
             text: required(wire.thinking, path, ".thinking")?.0,
-            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty()),
+            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty() && text != UNSIGNED),
         },
         "redacted_thinking" => Part::ReasoningEncrypted { data: required(wire.data, path, ".data")?.0 },
         "tool_use" => call(wire, path)?,
@@ -157,7 +159,7 @@ fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>
 fn call<'a>(wire: WireBlock<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     let input: Span<'a> = required(wire.input, path, ".input")?;
     if input.first() != b'{' {
-        return Err(wrong(path, ".input", "must be an object"));
+        return Err(wrong(format_args!("{path}.input"), "must be an object"));
     }
     Ok(Part::ToolCall {
         id: required(wire.id, path, ".id")?.0,
@@ -179,7 +181,7 @@ fn result<'a>(
     };
     // One level only: what nests deeper is no result of a tool.
     if parts.iter().any(|part| matches!(part, Part::ToolResult { .. } | Part::ToolCall { .. })) {
-        return Err(wrong(path, ".content", "must hold texts, images and documents"));
+        return Err(wrong(format_args!("{path}.content"), "must hold texts, images and documents"));
     }
     Ok(Part::ToolResult { call_id, parts, is_error: wire.is_error == Some(true) })
 }
@@ -222,28 +224,15 @@ fn source<'a>(wire: WireSource<'a>, path: &dyn Display) -> Result<Source<'a>, Er
             media_type: required(wire.media_type, path, ".source.media_type")?.0,
             data: required(wire.data, path, ".source.data")?.0,
         }),
-        _ => {
-            let path = format!("{path}.source.type");
-            let message = format!("`{path}` is not translated to this provider; send `base64` or `url`");
-            Err(Error::new(Kind::UnsupportedParameter, message).with_param(path))
-        }
+        _ => Err(untranslated(format_args!("{path}.source.type"), "send `base64` or `url`")),
     }
-}
-
-/// A value of a block that its type demands.
-fn required<T>(value: Option<T>, path: &dyn Display, field: &str) -> Result<T, Error> {
-    value.ok_or_else(|| wrong(path, field, "is required"))
-}
-
-fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::anthropic::request::decode;
+    use crate::error::Kind;
 
     fn refused(message: &str) -> Error {
         decode(format!(r#"{{"messages":[{message}]}}"#).as_bytes()).unwrap_err()

@@ -5,13 +5,11 @@
 use std::fmt;
 
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
-use crate::dialect::Quirks;
 use crate::dialect::dropped::named_once;
+use crate::dialect::encode::CALL_FAILED;
 use crate::dialect::json::{self, Array, Object, write_string};
+use crate::dialect::{Quirks, data_url};
 use crate::error::{Error, Kind};
-
-/// What stands before the words of a failed call: OpenAI has no mark for it.
-const FAILED: &str = "The call failed:";
 
 /// A part and where it stands in the caller's request, for errors.
 #[derive(Clone, Copy)]
@@ -258,7 +256,8 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
     let mut message = Object::begin(out);
     message.text("role", "tool");
     message.text("tool_call_id", call_id);
-    let (first, second) = if *is_error { (Some(FAILED), texts.next()) } else { (texts.next(), texts.next()) };
+    let (first, second) =
+        if *is_error { (Some(CALL_FAILED), texts.next()) } else { (texts.next(), texts.next()) };
     if second.is_none() {
         message.text("content", first.unwrap_or_default());
     } else {
@@ -358,7 +357,9 @@ fn write_url(out: &mut Vec<u8>, source: &Source<'_>) {
     match source {
         Source::Url(url) => write_string(out, url),
         Source::Text(text) => write_string(out, text),
-        Source::Base64 { media_type, data } => write_string(out, &format!("data:{media_type};base64,{data}")),
+        Source::Base64 { media_type, data } => {
+            write_string(out, &data_url::written(media_type, data));
+        }
     }
 }
 

@@ -10,13 +10,21 @@ use serde_json::{Map, Value};
 use super::tuning;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
 use crate::dialect::Quirks;
-use crate::dialect::dropped::named_once;
+use crate::dialect::dropped::{named_once, owned};
+use crate::dialect::encode::{SCHEMA_NAME, offered_tools, refuse_other_shapes, write_extra};
 use crate::dialect::json::{Array, Object, write_string};
 use crate::dialect::openai::message::encode as message;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Longest `user` that OpenAI takes, characters; Bifrost leaves out a longer one, too.
 const USER_CHARS_MAX: usize = 64;
+
+/// Why other shapes of an answer are refused.
+const OTHER_SHAPES: [&str; 3] = [
+    "one answer is translated per request; send several requests",
+    "token probabilities are not translated; leave them out",
+    "spoken answers are not translated; ask for text",
+];
 
 /// Most stop texts that OpenAI itself takes.
 const OPENAI_STOPS_MAX: usize = 4;
@@ -28,9 +36,9 @@ pub(in crate::dialect) fn encode(
     stream: bool,
     quirks: Quirks,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
+    refuse_other_shapes(request, OTHER_SHAPES)?;
     let tools = offered_tools(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     body.text("model", model);
@@ -44,7 +52,7 @@ pub(in crate::dialect) fn encode(
     tuning::write(&mut body, request, model, quirks, &mut dropped);
     write_user(&mut body, request.user.as_deref(), quirks, &mut dropped);
     write_format(&mut body, &request.format, &mut dropped);
-    write_extra(&mut body, &request.extra, quirks, &mut dropped);
+    write_extra(&mut body, &request.extra, if quirks.is_openai { &OWN_KEYS } else { &[] }, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
         // Whoever is answered in another dialect is told the usage in it.
@@ -54,37 +62,6 @@ pub(in crate::dialect) fn encode(
     }
     body.end();
     Ok((out, dropped))
-}
-
-/// The neutral answer holds one choice, no probabilities and no sound.
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        return refused("n", "one answer is translated per request; send several requests");
-    }
-    if request.logprobs {
-        return refused("logprobs", "token probabilities are not translated; leave them out");
-    }
-    if request.audio {
-        return refused("modalities", "spoken answers are not translated; ask for text");
-    }
-    Ok(())
-}
-
-/// The tools to send: an allow list is expressed by sending no others, which every provider of this dialect understands.
-fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
-    let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice else {
-        return Ok(request.tools.iter().collect());
-    };
-    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(tool.name.as_ref())).collect();
-    if tools.is_empty() {
-        let message = "the choice of tools names no tool of `tools`";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
-    }
-    Ok(tools)
 }
 
 fn write_tools(
@@ -226,9 +203,6 @@ fn boolean(value: bool) -> Raw<'static> {
     Raw(if value { "true" } else { "false" })
 }
 
-/// What OpenAI calls a schema that its caller gave no name.
-const SCHEMA_NAME: &str = "answer";
-
 fn write_format(body: &mut Object<'_>, format: &Format<'_>, dropped: &mut Vec<String>) {
     match format {
         Format::Text => {}
@@ -263,21 +237,6 @@ const OWN_KEYS: [&str; 8] = [
     "verbosity",
     "web_search_options",
 ];
-
-fn write_extra(
-    body: &mut Object<'_>,
-    extra: &[(Cow<'_, str>, Raw<'_>)],
-    quirks: Quirks,
-    dropped: &mut Vec<String>,
-) {
-    for (name, value) in extra {
-        if quirks.is_openai && OWN_KEYS.contains(&&**name) {
-            body.raw(name, *value);
-        } else {
-            dropped.push(name.clone().into_owned());
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

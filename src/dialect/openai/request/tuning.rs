@@ -4,7 +4,7 @@
 use crate::chat::{Effort, Raw, Reasoning, Request, ServiceTier};
 use crate::dialect::Quirks;
 use crate::dialect::json::Object;
-use crate::dialect::reasoning;
+use crate::dialect::{reasoning, tier};
 
 /// Writes what `request` has of them for `model`.
 pub(super) fn write(
@@ -108,30 +108,9 @@ fn takes_effort(model: &str, quirks: Quirks) -> bool {
 
 fn write_tier(body: &mut Object<'_>, tier: Option<ServiceTier>, quirks: Quirks, dropped: &mut Vec<String>) {
     match tier {
-        Some(tier) if quirks.is_openai => body.text("service_tier", tier_word(tier)),
+        Some(tier) if quirks.is_openai => body.text("service_tier", tier::word(tier)),
         Some(_) => dropped.push("service_tier".to_owned()),
         None => {}
-    }
-}
-
-/// OpenAI's word for a tier, in requests and answers.
-pub(in crate::dialect::openai) fn tier_word(tier: ServiceTier) -> &'static str {
-    match tier {
-        ServiceTier::Auto => "auto",
-        ServiceTier::Standard => "default",
-        ServiceTier::Flex => "flex",
-        ServiceTier::Priority => "priority",
-    }
-}
-
-/// The way back; `None`: one that the neutral model has no word for.
-pub(in crate::dialect::openai) fn tier(word: &str) -> Option<ServiceTier> {
-    match word {
-        "auto" => Some(ServiceTier::Auto),
-        "default" => Some(ServiceTier::Standard),
-        "flex" => Some(ServiceTier::Flex),
-        "priority" | "fast" => Some(ServiceTier::Priority),
-        _ => None,
     }
 }
 

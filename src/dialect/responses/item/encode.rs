@@ -5,13 +5,11 @@ use std::fmt;
 
 use crate::chat::{Message, Part, Request, Role, Source};
 use crate::dialect::dropped::named_once;
+use crate::dialect::encode::CALL_FAILED;
 use crate::dialect::json::{self, Array, Object};
 use crate::dialect::responses::thought;
 use crate::dialect::{data_url, responses::output};
 use crate::error::{Error, Kind};
-
-/// What stands before the words of a failed call: OpenAI has no mark for it.
-const FAILED: &str = "The call failed:";
 
 /// Where a part stands in the caller's request.
 #[derive(Clone, Copy)]
@@ -251,7 +249,7 @@ fn write_result(
         _ => {
             let mut output = Array::begin(item.field("output"));
             if *is_error {
-                let failed = Part::Text { text: FAILED.into(), cache: None };
+                let failed = Part::Text { text: CALL_FAILED.into(), cache: None };
                 write_part(output.item(), place, &failed, dropped)?;
             }
             for part in parts {
