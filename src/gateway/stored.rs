@@ -2,6 +2,12 @@
 //! (<https://platform.openai.com/docs/api-reference/responses/get>). No model is named, so that the id says which provider and
 //! key is asked; where it does not, the caller's header, the path's vendor or the config does, and the provider's keys are
 //! tried while they answer that there is no such response. Attempts are made as for a conversation.
+//!
+//! All of it may be sent again after a failure: GET and DELETE are idempotent (RFC 9110 section 9.2.2; nginx resends them, too),
+//! and so is the cancelling, by OpenAI's word: who cancels twice gets the response once more
+//! (<https://platform.openai.com/docs/guides/background>). A DELETE that did its work, failed to say so and was sent again may
+//! end with the provider's 404, as it does for a caller that repeats it: the answers of repeated requests may differ, and what
+//! is told is true, the response is gone. A success is never made up, since the same 404 is the answer to a wrong id.
 
 use std::rc::Rc;
 
