@@ -22,6 +22,7 @@ mod observe;
 mod openai;
 mod operation;
 mod origin;
+mod place;
 mod reasoning;
 pub mod response_id;
 mod responses;
