@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod base64;
+mod content;
 mod counts;
 mod data_url;
 mod dropped;
