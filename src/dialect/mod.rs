@@ -15,6 +15,7 @@ mod embedding;
 mod encode;
 mod error_body;
 mod fault;
+pub mod foreign;
 mod gemini;
 mod json;
 pub mod log_content;
@@ -30,6 +31,7 @@ mod responses;
 pub mod stream_usage;
 mod tier;
 mod translate;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 

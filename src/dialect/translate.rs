@@ -5,7 +5,7 @@ mod embeddings;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, origin, responses};
+use super::{Dialect, Operation, Quirks, anthropic, gemini, json, openai, origin, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -128,7 +128,7 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
 }
 
 fn unusable(error: &serde_json::Error) -> Error {
-    let reason = super::json::reason(error);
+    let reason = json::reason(error);
     let message = format!("the provider's answer is not what its API promises: {reason}");
     Error::new(Kind::UpstreamInvalidResponse, message)
 }
@@ -286,10 +286,23 @@ struct Told {
 impl Told {
     fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.progress.note(event);
+        let event = bounded(event);
         match self.marker.proof(event) {
             Some(proof) => self.encoder.encode(origin::with_proof(event, &proof), usage, out),
             None => self.encoder.encode(event, usage, out),
         }
+    }
+}
+
+/// Most bytes of an answer's id, and of its model's name, that a stream repeats: some dialects do in each event.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The event with names that may be repeated.
+fn bounded(event: Event<'_>) -> Event<'_> {
+    let short = |name| json::bounded(name, NAME_BYTES_MAX);
+    match event {
+        Event::Start { id, model } => Event::Start { id: short(id), model: short(model) },
+        other => other,
     }
 }
 

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, path_model, place, stored, tag};
+use super::{Core, failure, foreign, path_model, place, stored, tag};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
@@ -100,11 +100,14 @@ async fn make_so(
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     let (outgoing, translation) = if from == to {
+        let asks = (asked, to, attempt.wire_model);
+        let found = foreign::found(core, downstream, request, exchange, asks).await?;
         let body = Body::of(request, exchange);
         let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };
         let tag = (to == Dialect::Responses).then(|| tag::of(provider, key));
-        let translation = Translation { include_usage: usage.is_none(), tag, ..Translation::none(to) };
+        let translation = Translation { include_usage: usage.is_none(), tag, dropped: found.dropped, ..Translation::none(to) };
         let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
+        let further = further.into_iter().chain(found.edits);
         (outgoing::passthrough(head, &body, &edits(asked, attempt, further)), translation)
     } else {
         let asks = (from, to, attempt.wire_model, provider.quirks);
@@ -145,7 +148,7 @@ async fn translated(
 }
 
 /// The model's bytes change, `fallbacks` goes, and the usage may be asked for, or a response named as its provider knows it.
-fn edits(asked: &Asked, attempt: &Attempt<'_>, further: Option<Edit>) -> Vec<Edit> {
+fn edits(asked: &Asked, attempt: &Attempt<'_>, further: impl Iterator<Item = Edit>) -> Vec<Edit> {
     let wire_model = attempt.wire_model;
     let mut edits = Vec::with_capacity(2);
     match &asked.model_place {

@@ -2,6 +2,7 @@
 //! ones. It keeps token counts, which blocks are open and how long the text is, nothing of what was said. The way back is
 //! `encode`'s.
 
+mod calls;
 mod encode;
 
 use serde::Deserialize;

@@ -83,8 +83,7 @@ fn field<'a>(name: &str, value: Span<'a>, path: &str, request: &mut Request<'a>)
         "outputDimensionality" => request.dimensions = Some(value.number(&format_args!("{path}{name}"))?),
         "taskType" => dropped::once(&mut request.dropped, "taskType"),
         "title" => dropped::once(&mut request.dropped, "title"),
-        _ if request.dropped.iter().any(|one| one == name) => {}
-        _ => request.dropped.push(Cow::Owned(name.to_owned())),
+        _ => dropped::once(&mut request.dropped, name.to_owned()),
     }
     Ok(())
 }
@@ -115,7 +114,12 @@ fn text<'a>(content: Span<'a>, path: &str) -> Result<Cow<'a, str>, Error> {
         };
         all = Some(match all {
             None => text,
-            Some(before) => Cow::Owned(format!("{before}\n{text}")),
+            Some(before) => {
+                let mut joined = before.into_owned();
+                joined.push('\n');
+                joined.push_str(&text);
+                Cow::Owned(joined)
+            }
         });
     }
     all.ok_or_else(|| wrong(&path, "is empty; send a text"))

@@ -18,7 +18,10 @@ const VENDOR: &str = "Gemini";
 /// What Google gives for a call whose signature is not at hand, such as one that another model made
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, its questions and answers). Callers whose SDK does not
 /// hand thoughts back would otherwise have each turn after a call refused.
-const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+pub(in crate::dialect) const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+
+/// Longest name of a function that its results repeat, bytes; <https://ai.google.dev/api/caching#FunctionDeclaration> has less.
+const NAME_BYTES_MAX: usize = 256;
 
 /// The function names of the calls so far by their ids: Gemini wants a result to say the name again.
 type Names<'r> = HashMap<&'r str, &'r str>;
@@ -284,6 +287,9 @@ fn write_result(
     names: &Names<'_>,
 ) -> Result<(), Error> {
     let Some(name) = names.get(call_id) else { return Err(unpaired(placed, call_id)) };
+    if name.len() > NAME_BYTES_MAX {
+        return Err(named_too_long(placed));
+    }
     let mut part = Object::begin(out);
     let mut result = Object::begin(part.field("functionResponse"));
     result.text("id", call_id);
@@ -355,6 +361,12 @@ fn unpaired(placed: &Placed<'_, '_>, call_id: &str) -> Error {
     wrong(path, &format!("names call `{id}`, which no message before it makes; send the call, too"))
 }
 
+fn named_too_long(placed: &Placed<'_, '_>) -> Error {
+    let words =
+        format!("names a call of a function whose name is over {NAME_BYTES_MAX} bytes; send a shorter one");
+    wrong(placed.place.field("tool_call_id"), &words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,6 +418,20 @@ mod tests {
         ));
         let turns = r#"{"role":"model","parts":[{"functionCall":{"id":"a","name":"f_a","args":{}}},{"functionCall":{"id":"b","name":"f_b","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"id":"b","name":"f_b","response":{"n":12345678901234567890123}}},{"functionResponse":{"id":"a","name":"f_a","response":{"output":"plain"}}}]}]}"#;
         assert!(out.ends_with(turns), "{out}");
+    }
+
+    #[test]
+    fn a_function_that_results_repeat_has_no_long_name() {
+        let id = "a".repeat(NAME_BYTES_MAX);
+        let round = |id: &str| {
+            let call = call(id);
+            format!(
+                r#"{USER},{{"role":"assistant","tool_calls":[{call}]}},{{"role":"tool","tool_call_id":"{id}","content":""}}"#
+            )
+        };
+        let param = contents(&round(&id), false).unwrap_err().param;
+        assert_eq!(param.as_deref(), Some("messages[2].tool_call_id"));
+        assert!(contents(&round(&id[2..]), false).is_ok());
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(in crate::dialect) fn encode(
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     message::write_system(&mut body, request)?;
-    message::write_contents(&mut body, request, generation == Generation::Levels)?;
+    message::write_contents(&mut body, request, needs_signatures(model))?;
     write_tools(&mut body, request, &tools, &mut dropped);
     write_config(&mut body, request, &extra);
     for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Body) {
@@ -234,6 +234,12 @@ enum Generation {
     Budgets,
     /// By levels, and a call must come back with its signature: 3 and later, and names without a version.
     Levels,
+}
+
+/// Whether the first call of a turn must have a signature: since Gemini 3
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+pub(in crate::dialect) fn needs_signatures(model: &str) -> bool {
+    Generation::of(model) == Generation::Levels
 }
 
 impl Generation {

@@ -256,8 +256,8 @@ mod tests {
         let output = r#"{"type":"reasoning","id":"rs","summary":[],"content":[{"type":"reasoning_text","text":"a"}]},{"type":"reasoning","id":"rs","summary":[{"type":"summary_text","text":"b"},{"type":"summary_text","text":"c"}],"encrypted_content":"gAAAA"},{"type":"reasoning","id":"rs","summary":[],"encrypted_content":"gBBBB"},{"type":"reasoning","id":"rs","summary":[]},{"type":"web_search_call","id":"ws","status":"completed","action":{}}"#;
         let expected = [
             Part::Reasoning { text: "a".into(), signature: None },
-            Part::Reasoning { text: "b\n\nc".into(), signature: Some("openaisealedgAAAA".into()) },
-            Part::ReasoningEncrypted { data: "openaisealedgBBBB".into() },
+            Part::Reasoning { text: "b\n\nc".into(), signature: Some("corelaneResponses000gAAAA".into()) },
+            Part::ReasoningEncrypted { data: "corelaneResponses000gBBBB".into() },
         ];
         assert_eq!(decoded(output, "completed").unwrap().parts, expected);
     }

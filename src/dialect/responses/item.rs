@@ -159,6 +159,9 @@ fn reasoning<'a>(
         words = texts(item.content, &format_args!("{path}.content"))?;
     }
     let mut proof = item.encrypted_content.map(|_| text(item.encrypted_content, path, ".encrypted_content"));
+    if matches!(&proof, Some(Ok(content)) if content == thought::UNPROVEN) {
+        proof = None;
+    }
     if let Some(Ok(content)) = &proof
         && matches!(thought::read(Cow::Borrowed(content)), Proof::Own(_))
     {
@@ -182,7 +185,12 @@ fn texts<'a>(value: Option<Span<'a>>, path: &dyn Display) -> Result<Option<Cow<'
 
 /// Several texts of one thought as one; `None`: there are none.
 pub(super) fn joined<'a>(texts: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
-    texts.reduce(|all, next| Cow::Owned(format!("{all}{}{next}", thought::BETWEEN)))
+    texts.reduce(|all, next| {
+        let mut all = all.into_owned();
+        all.push_str(thought::BETWEEN);
+        all.push_str(&next);
+        Cow::Owned(all)
+    })
 }
 
 fn text<'a>(value: Option<Span<'a>>, path: &dyn Display, field: &str) -> Result<Cow<'a, str>, Error> {
@@ -271,6 +279,13 @@ mod tests {
         let thought = Part::Reasoning { text: "h\n\nm".into(), signature: Some("s".into()) };
         assert_eq!(request.messages[1].parts[0], thought);
         assert!(request.dropped.is_empty(), "{:?}", request.dropped);
+    }
+
+    #[test]
+    fn many_texts_of_one_thought_are_joined_once() {
+        // Joined by copying what stands before each, these would be minutes.
+        let all = joined((0..300_000).map(|_| Cow::Borrowed("x"))).unwrap();
+        assert_eq!((all.len(), &all[..4]), (300_000 + 2 * 299_999, "x\n\nx"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
 use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{Span, Text};
+use crate::dialect::origin::UNSIGNED;
 use crate::dialect::{content, dropped};
 use crate::error::Error;
 
@@ -132,7 +133,7 @@ fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>
         "document" => return document(&wire, path, cache, dropped),
         "thinking" => Part::Reasoning {
             text: required(wire.thinking, path, ".thinking")?.0,
-            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty()),
+            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty() && text != UNSIGNED),
         },
         "redacted_thinking" => Part::ReasoningEncrypted { data: required(wire.data, path, ".data")?.0 },
         "tool_use" => call(wire, path)?,
