@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod base64;
+mod content;
 mod counts;
 mod data_url;
 mod dropped;
@@ -23,6 +24,7 @@ mod observe;
 mod openai;
 mod operation;
 mod origin;
+mod place;
 mod reasoning;
 pub mod response_id;
 mod responses;
