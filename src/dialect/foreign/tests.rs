@@ -1,3 +1,5 @@
+//! What is cut from passed bodies, dialect by dialect; the walk itself is tested beside it.
+
 use super::*;
 
 fn edited(dialect: Dialect, model: &str, body: &str) -> (String, Vec<String>) {
