@@ -7,7 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
+use super::{Core, array, fields, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{self, Dialect, Echo};
@@ -158,6 +158,9 @@ async fn failed(
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
         encode::field(&mut out, "content-type", b"application/json");
+    }
+    if exchange.wants_array {
+        body = array::of_error(body);
     }
     answer.release(core, exchange.now());
     Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }

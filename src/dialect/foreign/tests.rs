@@ -1,4 +1,4 @@
-//! What is cut from passed bodies, dialect by dialect; the walk itself is tested beside it.
+//! What goes out of a body, and what stays: each case with the places marked in it.
 
 use super::*;
 
