@@ -150,6 +150,8 @@ async fn failed(
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
+    // Once more: undone escapes, and texts put together, may spell it anew.
+    let error = masked(error, exchange);
     let delay_s = || dialect::decode_retry_delay_s(answer.translation.from, &body);
     let retry_after = retry_after.or_else(|| delay_s().map(retry_after::of_seconds));
     if !keeps_words {

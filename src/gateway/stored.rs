@@ -18,6 +18,7 @@ use super::outgoing::{self, Caller};
 use super::relay::Translation;
 use super::tag::{self, Origin};
 use super::{Core, attempt, chat, skip_body};
+use crate::api;
 use crate::config::snapshot::{ProviderId, Snapshot};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{Dialect, Operation};
@@ -32,6 +33,20 @@ use crate::routing::target;
 const ID_BYTES_MAX: usize = 1_024;
 /// The header by which a caller says which provider an id is of that does not say so itself.
 const PROVIDER_FIELD: &str = "x-model-provider";
+
+/// Parameters of a query in which some callers send a credential; it goes no further.
+const CREDENTIALS: [&str; 10] = [
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "auth_token",
+    "token",
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+];
 
 /// Serves one request about a stored response.
 pub(super) async fn serve(
@@ -143,8 +158,8 @@ fn with_query(mut target: String, query: Option<&[u8]>) -> String {
     // A target is visible ASCII.
     let query = query.and_then(|query| std::str::from_utf8(query).ok()).unwrap_or_default();
     let is_credential = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        ["key", "api_key", "api-key", "access_token"].iter().any(|one| name.eq_ignore_ascii_case(one))
+        let name = api::unescaped(pair.split('=').next().unwrap_or_default().as_bytes());
+        name.is_none_or(|name| CREDENTIALS.iter().any(|one| name.eq_ignore_ascii_case(one)))
     };
     for pair in query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)) {
         target.push(if target.contains('?') { '&' } else { '?' });
@@ -165,6 +180,8 @@ mod tests {
             ("/a", Some("stream=true&starting_after=3"), "/a?stream=true&starting_after=3"),
             ("/a", Some("key=secret"), "/a"),
             ("/a", Some("limit=2&KEY=secret&api_key=s&after=key"), "/a?limit=2&after=key"),
+            ("/a", Some("k%65y=secret&Token=t&%zz=secret&%61pi%5Fkey=s"), "/a"),
+            ("/a", Some("include%5B%5D=x"), "/a?include%5B%5D=x"),
             ("/a?v=1", Some("include[]=x%20y"), "/a?v=1&include[]=x%20y"),
         ] {
             assert_eq!(with_query(target.to_owned(), query.map(str::as_bytes)), expected);
