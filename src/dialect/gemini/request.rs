@@ -231,15 +231,43 @@ enum Generation {
     /// Not at all: before 2.5, and what is no Gemini.
     Silent,
     /// By tokens: 2.5.
-    Budgets,
+    Budgets(Budgets),
     /// By levels, and a call must come back with its signature: 3 and later, and names without a version.
-    Levels,
+    Levels {
+        /// 3 Pro takes only the lowest and the highest.
+        has_medium: bool,
+    },
+}
+
+/// The budgets that a model takes, tokens (<https://ai.google.dev/gemini-api/docs/thinking#set-budget>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Budgets {
+    /// The least that is not none.
+    tokens_min: u64,
+    tokens_max: u64,
+    /// It can't be told not to think.
+    is_always_on: bool,
+}
+
+impl Budgets {
+    const PRO: Self = Self { tokens_min: 128, tokens_max: 32_768, is_always_on: true };
+    const FLASH: Self = Self { tokens_min: 1, tokens_max: 24_576, is_always_on: false };
+    const FLASH_LITE: Self = Self { tokens_min: 512, ..Self::FLASH };
+
+    /// By what stands behind the version in a model's name.
+    fn of(rest: &str) -> Self {
+        match rest {
+            _ if rest.starts_with("-pro") => Self::PRO,
+            _ if rest.starts_with("-flash-lite") => Self::FLASH_LITE,
+            _ => Self::FLASH,
+        }
+    }
 }
 
 /// Whether the first call of a turn must have a signature: since Gemini 3
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
 pub(in crate::dialect) fn needs_signatures(model: &str) -> bool {
-    Generation::of(model) == Generation::Levels
+    matches!(Generation::of(model), Generation::Levels { .. })
 }
 
 impl Generation {
@@ -247,11 +275,15 @@ impl Generation {
         let Some((_, rest)) = model.split_once("gemini-") else { return Self::Silent };
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let (major, rest) = rest.split_at(digits(rest));
-        let Ok(major) = major.parse::<u32>() else { return Self::Levels };
-        let minor = rest.strip_prefix('.').and_then(|rest| rest.get(..digits(rest))?.parse().ok());
-        match (major, minor.unwrap_or(0_u32)) {
-            (3.., _) => Self::Levels,
-            (2, 5..) => Self::Budgets,
+        let Ok(major) = major.parse::<u32>() else { return Self::Levels { has_medium: true } };
+        let (minor, rest) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(digits(rest)),
+            None => ("", rest),
+        };
+        match (major, minor.parse().unwrap_or(0_u32)) {
+            (3, 0) => Self::Levels { has_medium: !rest.starts_with("-pro") },
+            (3.., _) => Self::Levels { has_medium: true },
+            (2, 5..) => Self::Budgets(Budgets::of(rest)),
             _ => Self::Silent,
         }
     }
@@ -265,20 +297,27 @@ fn thinking(wanted: Reasoning, generation: Generation) -> Option<String> {
     let is_off = wanted.effort == Some(Effort::None) || wanted.budget_tokens == Some(0);
     match (generation, wanted.budget_tokens, wanted.effort) {
         (Generation::Silent, ..) => None,
-        (Generation::Budgets, ..) if is_off => Some(budget(0, false)),
         // None of these can be told not to think.
-        (Generation::Levels, ..) if is_off => None,
-        (_, Some(tokens), _) => Some(budget(tokens, is_shown)),
-        (Generation::Budgets, None, Some(effort)) => {
-            Some(budget(reasoning::tokens(effort).min(BUDGET_TOKENS_MAX), is_shown))
+        (Generation::Levels { .. } | Generation::Budgets(Budgets { is_always_on: true, .. }), ..)
+            if is_off =>
+        {
+            None
         }
-        (Generation::Levels, None, Some(effort)) => Some(level(effort, is_shown)),
+        (Generation::Budgets(_), ..) if is_off => Some(budget(0, false)),
+        (Generation::Budgets(taken), Some(tokens), _) => {
+            Some(budget(tokens.clamp(taken.tokens_min, taken.tokens_max), is_shown))
+        }
+        (Generation::Levels { .. }, Some(tokens), _) => Some(budget(tokens, is_shown)),
+        (Generation::Budgets(_), None, Some(effort)) => {
+            Some(budget(reasoning::tokens(effort).min(EFFORT_TOKENS_MAX), is_shown))
+        }
+        (Generation::Levels { has_medium }, None, Some(effort)) => Some(level(effort, has_medium, is_shown)),
         (_, None, None) => Some(format!(r#"{{"includeThoughts":{is_shown}}}"#)),
     }
 }
 
-/// Most tokens that every model with budgets takes.
-const BUDGET_TOKENS_MAX: u64 = 24_576;
+/// Most tokens that an effort stands for: Google's own, which every model with budgets takes.
+const EFFORT_TOKENS_MAX: u64 = 24_576;
 
 fn budget(tokens: u64, include_thoughts: bool) -> String {
     let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
@@ -286,11 +325,11 @@ fn budget(tokens: u64, include_thoughts: bool) -> String {
 }
 
 /// `MINIMAL` is not taken by every model of these.
-fn level(effort: Effort, include_thoughts: bool) -> String {
+fn level(effort: Effort, has_medium: bool, include_thoughts: bool) -> String {
     let word = match effort {
         Effort::None | Effort::Minimal | Effort::Low => "LOW",
-        Effort::Medium => "MEDIUM",
-        Effort::High | Effort::ExtraHigh | Effort::Max => "HIGH",
+        Effort::Medium if has_medium => "MEDIUM",
+        Effort::Medium | Effort::High | Effort::ExtraHigh | Effort::Max => "HIGH",
     };
     let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
     format!(r#"{{"thinkingLevel":"{word}"{thoughts}}}"#)
@@ -426,7 +465,10 @@ mod tests {
             ("gemma-3-27b-it", r#""reasoning_effort":"low""#, None),
             ("gemini-2.5-pro", r#""reasoning_effort":"a \"new\" one""#, None),
             ("gemini-3-pro", enabled, Some(low)),
-            ("gemini-2.5-pro", r#""thinking":{"type":"disabled"}"#, Some(r#"{"thinkingBudget":0}"#)),
+            ("gemini-2.5-pro", r#""thinking":{"type":"disabled"}"#, None),
+            ("gemini-2.5-pro", r#""reasoning_effort":"none""#, None),
+            ("gemini-2.5-pro-preview-06-05", r#""thinking":{"type":"enabled","budget_tokens":0}"#, None),
+            ("gemini-2.5-flash-lite", r#""reasoning_effort":"none""#, Some(r#"{"thinkingBudget":0}"#)),
             ("gemini-3-pro", r#""thinking":{"type":"disabled"}"#, None),
             ("gemini-3-pro", r#""thinking":{"type":"adaptive"}"#, Some(r#"{"includeThoughts":true}"#)),
             ("m", r#""thinking_config":{"thinkingBudget":-1}"#, Some(r#"{"thinkingBudget":-1}"#)),
@@ -439,7 +481,35 @@ mod tests {
             );
             assert_eq!(dropped.is_empty(), expected.is_some(), "{model} {fields}: {dropped:?}");
         }
+        for (model, word) in [
+            ("gemini-3-pro-preview", "HIGH"),
+            ("models/gemini-3-pro", "HIGH"),
+            ("gemini-3-flash-preview", "MEDIUM"),
+            ("gemini-3.1-pro-preview", "MEDIUM"),
+            ("gemini-flash-latest", "MEDIUM"),
+        ] {
+            let (out, dropped) = encoded_for(model, r#""reasoning_effort":"medium""#).unwrap();
+            assert!(out.contains(&format!(r#""thinkingLevel":"{word}""#)) && dropped.is_empty(), "{out}");
+        }
         let (out, dropped) = encoded(&format!(r#"{enabled},"reasoning_effort":"high""#)).unwrap();
         assert!(out.contains(low) && dropped.is_empty(), "{out} {dropped:?}");
+    }
+
+    #[test]
+    fn a_budget_is_one_that_the_model_takes() {
+        for (model, asked, told) in [
+            ("gemini-2.5-pro", 1, 128),
+            ("gemini-2.5-pro", 32_768, 32_768),
+            ("gemini-2.5-pro", u64::MAX, 32_768),
+            ("gemini-2.5-flash", 1, 1),
+            ("gemini-2.5-flash", 32_000, 24_576),
+            ("google/gemini-2.5-flash-lite-preview-06-17", 1, 512),
+            ("gemini-2.5-flash-lite", 32_000, 24_576),
+        ] {
+            let fields = format!(r#""thinking":{{"type":"enabled","budget_tokens":{asked}}}"#);
+            let (out, dropped) = encoded_for(model, &fields).unwrap();
+            let told = format!(r#"{{"thinkingBudget":{told},"includeThoughts":true}}"#);
+            assert!(out.contains(&told) && dropped.is_empty(), "{model} {asked}: {out} {dropped:?}");
+        }
     }
 }

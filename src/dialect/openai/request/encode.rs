@@ -48,7 +48,7 @@ pub(in crate::dialect) fn encode(
         let name = if quirks.max_completion_tokens { "max_completion_tokens" } else { "max_tokens" };
         body.number(name, max_tokens);
     }
-    write_stop(&mut body, &request.stop, quirks, &mut dropped);
+    write_stop(&mut body, &request.stop, model, quirks, &mut dropped);
     tuning::write(&mut body, request, model, quirks, &mut dropped);
     write_user(&mut body, request.user.as_deref(), quirks, &mut dropped);
     write_format(&mut body, &request.format, &mut dropped);
@@ -127,12 +127,22 @@ fn write_tool_choice(body: &mut Object<'_>, choice: Option<&ToolChoice<'_>>) {
     body.text("tool_choice", word);
 }
 
-fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], quirks: Quirks, dropped: &mut Vec<String>) {
-    let sent_max = if quirks.is_openai { OPENAI_STOPS_MAX } else { usize::MAX };
+fn write_stop(
+    body: &mut Object<'_>,
+    stop: &[Cow<'_, str>],
+    model: &str,
+    quirks: Quirks,
+    dropped: &mut Vec<String>,
+) {
+    let sent_max = match quirks.is_openai {
+        true if tuning::takes_stop(model) => OPENAI_STOPS_MAX,
+        true => 0,
+        false => usize::MAX,
+    };
     if stop.len() > sent_max {
         dropped.push("stop_sequences".to_owned());
     }
-    if stop.is_empty() {
+    if stop.is_empty() || sent_max == 0 {
         return;
     }
     let mut array = Array::begin(body.field("stop"));
@@ -278,6 +288,32 @@ mod tests {
         assert_eq!(out, r#","stop":["1","2","3","4"]}"#);
         assert_eq!(dropped, ["tool_choice", "stop_sequences", "metadata.user_id"]);
         assert!(encoded(&fields, Quirks::COMPATIBLE).unwrap().0.contains(r#""4","5"]"#));
+    }
+
+    #[test]
+    fn a_stop_goes_where_it_is_taken() {
+        let request = decode(br#"{"messages":[{"role":"user","content":"hi"}],"stop_sequences":["x"]}"#);
+        let request = request.unwrap();
+        for (model, quirks, is_taken) in [
+            ("o3", Quirks::OPENAI, false),
+            ("o3-2025-04-16", Quirks::OPENAI, false),
+            ("openai/o4-mini", Quirks::OPENAI, false),
+            ("ft:o4-mini-2025-04-16:x", Quirks::OPENAI, false),
+            ("gpt-5-mini", Quirks::OPENAI, false),
+            ("o1-preview", Quirks::OPENAI, false),
+            ("o3-mini", Quirks::OPENAI, true),
+            ("o1", Quirks::OPENAI, true),
+            ("gpt-5-chat-latest", Quirks::OPENAI, true),
+            ("gpt-5.1", Quirks::OPENAI, true),
+            ("gpt-4o", Quirks::OPENAI, true),
+            ("o3", Quirks::COMPATIBLE, true),
+        ] {
+            let (out, dropped) = encode(&request, model, false, quirks).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(out.contains(r#""stop":["x"]"#), is_taken, "{model}: {out}");
+            let left: &[&str] = if is_taken { &[] } else { &["stop_sequences"] };
+            assert_eq!(dropped, left, "{model}");
+        }
     }
 
     #[test]

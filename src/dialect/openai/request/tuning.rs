@@ -86,10 +86,22 @@ fn takes_sampling(model: &str, quirks: Quirks) -> bool {
 }
 
 fn is_first_thinker(model: &str) -> bool {
+    is_one_of(&["o1", "o3", "o4", "gpt-5"], base(model)) && !base(model).contains("-chat")
+}
+
+/// Whether a model of OpenAI's takes `stop`: `o3` and `o4-mini` do not by its documents
+/// (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>), the others by their answer, a 400.
+pub(super) fn takes_stop(model: &str) -> bool {
     let name = base(model);
+    let is_refused = is_one_of(&["o3", "o4", "gpt-5", "o1-mini", "o1-preview"], name);
+    !is_refused || is_one_of(&["o3-mini"], name) || name.contains("-chat")
+}
+
+/// Whether a model's name is one of these, or begins with one and a dash.
+fn is_one_of(names: &[&str], name: &str) -> bool {
     let is_named =
         |start: &&str| name.strip_prefix(*start).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    ["o1", "o3", "o4", "gpt-5"].iter().any(is_named) && !name.contains("-chat")
+    names.iter().any(is_named)
 }
 
 /// A model's name without its maker's; a tuned one is named `ft:` and its base.
