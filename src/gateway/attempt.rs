@@ -2,6 +2,7 @@
 //! whether another follows, is not said here.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -192,9 +193,12 @@ pub(super) async fn send(
         running.sent(sent);
     }
     let due = Due::of_head(exchange, provider, sent);
-    let answer = until(due.at, client::exchange(&core.net, origin, &mut outgoing, sent));
     let policy = provider.on_client_gone;
-    let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
+    let answered = {
+        // Pinned where it is made, or each wait around it would copy it.
+        let answer = pin!(client::exchange(&core.net, origin, &mut outgoing, sent));
+        attend(downstream, &mut exchange.caller_has_left, policy, until(due.at, answer)).await
+    };
     exchange.attempts += outgoing.sends;
     exchange.waited_since(sent);
     exchange.upstream = Some(exchange.now() - sent);
