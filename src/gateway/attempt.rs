@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
-use crate::net::{Raced, race, until};
+use crate::net::{Raced, race, within};
 use crate::routing::plan::Attempt;
 
 /// Makes the attempt that `exchange` was told of, up to the caller's answer. Where a provider refuses what only we asked for,
@@ -194,11 +194,14 @@ pub(super) async fn send(
     }
     let due = Due::of_head(exchange, provider, sent);
     let policy = provider.on_client_gone;
+    let mut alarm = downstream.lend_alarm();
     let answered = {
         // Pinned where it is made, or each wait around it would copy it.
         let answer = pin!(client::exchange(&core.net, origin, &mut outgoing, sent));
-        attend(downstream, &mut exchange.caller_has_left, policy, until(due.at, answer)).await
+        let answer = within(&mut alarm, due.at, answer);
+        attend(downstream, &mut exchange.caller_has_left, policy, answer).await
     };
+    downstream.take_back(alarm);
     exchange.attempts += outgoing.sends;
     exchange.waited_since(sent);
     exchange.upstream = Some(exchange.now() - sent);
