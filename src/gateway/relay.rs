@@ -16,7 +16,7 @@ use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
 use crate::net::places::Place;
 use crate::net::server::{Downstream, Gone};
-use crate::net::until;
+use crate::net::{until, within};
 
 /// What is read of a provider's error body; the rest is dropped with its connection.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -261,9 +261,11 @@ impl Answer<'_> {
         }
         let before = exchange.now();
         let due = Due::of_answer(exchange, self.provider, self.sent);
-        let reading = until(due.at, read_to(&mut self.upstream, sink, bytes_max));
+        let mut alarm = downstream.lend_alarm();
+        let reading = within(&mut alarm, due.at, read_to(&mut self.upstream, sink, bytes_max));
         let policy = self.provider.on_client_gone;
         let read = attend(downstream, &mut exchange.caller_has_left, policy, reading).await;
+        downstream.take_back(alarm);
         exchange.waited_since(before);
         exchange.upstream = Some(exchange.now() - self.sent);
         read?.unwrap_or_else(|| Err(due.error(exchange, self.provider)))
