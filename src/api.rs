@@ -284,7 +284,7 @@ pub fn is_plain(name: &str) -> bool {
 }
 
 /// Percent-escapes undone, once. `None`: one is cut or holds no digits, or it makes no text.
-fn unescaped(path: &[u8]) -> Option<Cow<'_, str>> {
+pub fn unescaped(path: &[u8]) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'%', path).is_none() {
         return std::str::from_utf8(path).ok().map(Cow::Borrowed);
     }

@@ -29,7 +29,7 @@ const MODELS: [&str; 5] =
 const GROWTH_MAX: usize = 16;
 
 /// One of so many inputs is also stretched.
-pub(crate) const STRETCHED_OF: usize = 4;
+pub(crate) const STRETCHED_OF: usize = 8;
 
 /// A body in OpenAI's chat dialect, or its embeddings'.
 pub fn openai_body(bytes: &[u8]) {

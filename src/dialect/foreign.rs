@@ -22,8 +22,8 @@ use super::dropped::{bounded_names, named_once};
 use super::responses::thought;
 use super::{Dialect, Operation, look, origin};
 
-/// How a text begins that bears our mark.
-const LETTERS: &[u8] = b"\"corelane";
+/// How a text begins that bears our mark. Without the quote, which JSON is full of: with it a search costs two thirds more.
+const LETTERS: &[u8] = b"corelane";
 /// The same through Google's SDKs, as base64 of either alphabet.
 const BASE64: &[u8] = b"\"Y29yZWxhbm";
 /// So many bytes of a piece must be searched again with the next one.
@@ -76,7 +76,7 @@ pub fn find(dialect: Dialect, model: &str, body: &[u8]) -> Foreign {
         Dialect::Responses => responses(&mut walk),
         Dialect::OpenAi => openai(&mut walk),
     };
-    let (mut edits, dropped) = walk.into_parts();
+    let Walk { mut edits, dropped, .. } = walk;
     edits.sort_by_key(|(span, _)| span.start);
     Foreign { edits, dropped: bounded_names(dropped) }
 }

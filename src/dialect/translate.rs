@@ -138,10 +138,6 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
     }
 }
 
-fn no_half(dialect: Dialect) -> Error {
-    Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
-}
-
 fn unusable(error: &serde_json::Error) -> Error {
     let reason = json::reason(error);
     let message = format!("the provider's answer is not what its API promises: {reason}");
@@ -179,9 +175,12 @@ pub fn translate_response(
         Dialect::Gemini => gemini::response::encode(&response, created_s),
         Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
     };
-    // No answer costs nothing: a usage of zeros is one that was not reported.
-    let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
-    Ok(TranslatedResponse { body, usage })
+    Ok(TranslatedResponse { body, usage: reported(response.usage) })
+}
+
+/// No answer costs nothing: a usage of zeros is one that was not reported.
+fn reported(usage: Usage) -> Option<Usage> {
+    Some(usage).filter(|usage| *usage != Usage::default())
 }
 
 /// A dialect's decode half.

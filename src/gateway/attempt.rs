@@ -2,6 +2,7 @@
 //! whether another follows, is not said here.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -24,7 +25,7 @@ use crate::error::Error;
 use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
-use crate::net::{Raced, race, until};
+use crate::net::{Raced, race, within};
 use crate::routing::plan::Attempt;
 
 /// Makes the attempt that `exchange` was told of, up to the caller's answer. Where a provider refuses what only we asked for,
@@ -195,9 +196,15 @@ pub(super) async fn send(
         running.sent(sent);
     }
     let due = Due::of_head(exchange, provider, sent);
-    let answer = until(due.at, client::exchange(&core.net, origin, &mut outgoing, sent));
     let policy = provider.on_client_gone;
-    let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
+    let mut alarm = downstream.lend_alarm();
+    let answered = {
+        // Pinned where it is made, or each wait around it would copy it.
+        let answer = pin!(client::exchange(&core.net, origin, &mut outgoing, sent));
+        let answer = within(&mut alarm, due.at, answer);
+        attend(downstream, &mut exchange.caller_has_left, policy, answer).await
+    };
+    downstream.take_back(alarm);
     exchange.attempts += outgoing.sends;
     exchange.waited_since(sent);
     exchange.upstream = Some(exchange.now() - sent);

@@ -38,7 +38,7 @@ pub(in crate::dialect) fn encode(
     stream: bool,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
     refuse_other_shapes(request, OTHER_SHAPES)?;
-    let turns = message::turns(&request.messages)?;
+    let turns = message::turns(request)?;
     let mut tools = offered_tools(request)?;
     let mut dropped = owned(&request.dropped);
     if message::leaves_thoughts(&request.messages) {
@@ -53,7 +53,7 @@ pub(in crate::dialect) fn encode(
     let mut body = Object::begin(&mut out);
     body.text("model", model);
     plan.write_limit(&mut body);
-    message::write_system(&mut body, &request.messages)?;
+    message::write_system(&mut body, request)?;
     message::write_turns(&mut body, &turns)?;
     write_tools(&mut body, request, &tools, &plan, &mut dropped);
     write_stop(&mut body, &request.stop, &mut dropped);

@@ -11,7 +11,8 @@ use crate::dialect::look::{self, Look, Members};
 /// A body, and what is to be changed in it.
 pub(super) struct Walk<'b> {
     body: &'b [u8],
-    edits: Vec<(Range<usize>, Vec<u8>)>,
+    /// What to put in place of which bytes, apart from each other.
+    pub(super) edits: Vec<(Range<usize>, Vec<u8>)>,
     /// Names of what is left out.
     pub(super) dropped: Vec<String>,
 }
@@ -38,11 +39,6 @@ impl<'b> Walk<'b> {
     /// One that has not begun.
     pub(super) fn new(body: &'b [u8]) -> Self {
         Self { body, edits: Vec::new(), dropped: Vec::new() }
-    }
-
-    /// What came of it.
-    pub(super) fn into_parts(self) -> (Vec<(Range<usize>, Vec<u8>)>, Vec<String>) {
-        (self.edits, self.dropped)
     }
 
     /// The body's own object.

@@ -1,3 +1,5 @@
+//! What goes out of a body, and what stays: each case with the places marked in it.
+
 use super::*;
 
 fn edited(dialect: Dialect, model: &str, body: &str) -> (String, Vec<String>) {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::decode::{camel, items, members};
 use crate::chat::{Raw, Usage};
-use crate::dialect::dropped;
+use crate::dialect::dropped::{self, owned};
 use crate::dialect::embedding::{Request, Response};
 use crate::dialect::fault::{refused, wrong};
 use crate::dialect::json::{self, Array, Object, Span, Text};
@@ -127,7 +127,7 @@ fn text<'a>(content: Span<'a>, path: &str) -> Result<Cow<'a, str>, Error> {
 
 /// Encodes a request for `model` as a batch; also gives what was left out.
 pub(in crate::dialect) fn encode_batch(request: &Request<'_>, model: &str) -> (Vec<u8>, Vec<String>) {
-    let mut dropped: Vec<String> = request.dropped.iter().map(|name| name.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     if request.user.is_some() {
         dropped.push("user".to_owned());
     }

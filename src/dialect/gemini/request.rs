@@ -56,8 +56,8 @@ pub(in crate::dialect) fn encode(
     let extra = sort_extra(request, config, &mut dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
-    message::write_system(&mut body, &request.messages)?;
-    message::write_contents(&mut body, &request.messages, needs_signatures(model))?;
+    message::write_system(&mut body, request)?;
+    message::write_contents(&mut body, request, needs_signatures(model))?;
     write_tools(&mut body, request, &tools, &mut dropped);
     write_config(&mut body, request, &extra);
     for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Body) {

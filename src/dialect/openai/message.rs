@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::chat::{Message, Part, Request, Role};
 use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{Span, Text};
-use crate::dialect::{data_url, dropped};
+use crate::dialect::{content, data_url, dropped};
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -151,7 +151,7 @@ fn decode<'a>(
     if wire.name.is_some() {
         dropped::once(dropped, "messages.name");
     }
-    let content = content(wire.content, path, dropped)?;
+    let content = said(wire.content, path, dropped)?;
     let parts = match role {
         Role::Tool => vec![tool_result(wire.tool_call_id, content, path)?],
         Role::Assistant => assistant(&mut wire, content, path)?,
@@ -236,23 +236,14 @@ fn tool_call<'a>(wire: WireToolCall<'a>, path: &dyn Display) -> Result<Part<'a>,
     Ok(Part::ToolCall { id: wire.id.0, name: function.name.0, arguments })
 }
 
-fn content<'a>(
+fn said<'a>(
     value: Option<Span<'a>>,
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let path = &format_args!("{path}.content");
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| part(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, path, |span, path| part(span, path, dropped))
 }
 
 fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {

@@ -20,6 +20,8 @@ use crate::error::{Error, Kind};
 /// Most bytes of texts, thoughts, arguments and names that are held for one stream. An answer of 128 Ki tokens is a
 /// fourth of it.
 pub(super) const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What an item, a part of a message or an annotation counts beside its words, bytes: its JSON is not much longer.
+const FRAME_BYTES: usize = 256;
 
 /// State of one stream.
 pub(in crate::dialect) struct Encoder {
@@ -34,11 +36,13 @@ pub(in crate::dialect) struct Encoder {
     calls: Vec<(usize, OpenCall)>,
     /// Finished items as JSON; one that is being said is empty.
     output: Vec<Vec<u8>>,
-    /// Bytes said so far.
+    /// Bytes said so far, and [`FRAME_BYTES`] for what is around them.
     held_bytes: usize,
     /// Characters of text in finished parts.
     said_chars: u64,
     is_refused: bool,
+    /// Whether the last words of a message were a refusal's: a message's parts change with them.
+    says_refusal: bool,
     finish: Option<Finish>,
 }
 
@@ -91,6 +95,7 @@ impl Encoder {
             held_bytes: 0,
             said_chars: 0,
             is_refused: false,
+            says_refusal: false,
             finish: None,
         }
     }
@@ -148,11 +153,17 @@ impl Encoder {
             Event::ToolArguments { json, .. } => json.len(),
             Event::Citation(citation) => {
                 let texts = [&citation.url, &citation.title].into_iter().flatten();
-                texts.fold(0, |sum, text| text.len().saturating_add(sum))
+                texts.fold(FRAME_BYTES, |sum, text| text.len().saturating_add(sum))
             }
             Event::Start { .. } | Event::Finish(_) | Event::End => 0,
         };
-        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        let changes_part = match event {
+            Event::Text(_) | Event::Citation(_) => std::mem::replace(&mut self.says_refusal, false),
+            Event::Refusal(_) => !std::mem::replace(&mut self.says_refusal, true),
+            _ => false,
+        };
+        let frame_bytes = if changes_part { FRAME_BYTES } else { 0 };
+        self.held_bytes = self.held_bytes.saturating_add(bytes + frame_bytes);
         if self.held_bytes > OUTPUT_BYTES_MAX { Err(too_long()) } else { Ok(()) }
     }
 
@@ -252,6 +263,7 @@ impl Encoder {
             let (at, call) = self.calls.remove(place);
             self.close_call(at, call, "completed", out);
         }
+        self.held_bytes = self.held_bytes.saturating_add(FRAME_BYTES);
         self.output.push(Vec::new());
         self.output.len() - 1
     }

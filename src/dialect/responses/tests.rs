@@ -282,7 +282,8 @@ fn citation(rng: &mut Rng, (start, end): (u64, u64)) -> Citation<'static> {
 }
 
 fn proof(rng: &mut Rng) -> String {
-    const PROOFS: [&str; 4] = ["EqQB==", "corelaneResponses000gAAAA", "corelane.signature:x", "corelane.redacted:"];
+    const PROOFS: [&str; 4] =
+        ["EqQB==", "corelaneResponses000gAAAA", "corelane.signature:x", "corelane.redacted:"];
     PROOFS[rng.usize(..PROOFS.len())].to_owned()
 }
 

@@ -7,10 +7,10 @@ use std::fmt::Display;
 use serde::Deserialize;
 
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
-use crate::dialect::dropped;
 use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{Span, Text};
 use crate::dialect::origin::UNSIGNED;
+use crate::dialect::{content, dropped};
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -89,7 +89,7 @@ pub(in crate::dialect::anthropic) fn system<'a>(
     value: Span<'a>,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
-    content(value, &"system", dropped)
+    said(value, &"system", dropped)
 }
 
 fn decode<'a>(
@@ -98,7 +98,7 @@ fn decode<'a>(
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Message<'a>, Error> {
     let wire: WireMessage<'a> = span.parse(path)?;
-    let parts = content(wire.content, &format_args!("{path}.content"), dropped)?;
+    let parts = said(wire.content, &format_args!("{path}.content"), dropped)?;
     let is_result = |part: &Part<'_>| matches!(part, Part::ToolResult { .. });
     let role = match &*wire.role.0 {
         "user" if !parts.is_empty() && parts.iter().all(is_result) => Role::Tool,
@@ -110,21 +110,12 @@ fn decode<'a>(
     Ok(Message { role, parts })
 }
 
-fn content<'a>(
+fn said<'a>(
     value: Span<'a>,
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| block(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, path, |span, path| block(span, path, dropped))
 }
 
 fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
@@ -176,7 +167,7 @@ fn result<'a>(
     let call_id = required(wire.tool_use_id, path, ".tool_use_id")?.0;
     let value = wire.content.filter(|value| value.first() != b'n');
     let parts = match value {
-        Some(value) => content(value, &format_args!("{path}.content"), dropped)?,
+        Some(value) => said(value, &format_args!("{path}.content"), dropped)?,
         None => Vec::new(),
     };
     // One level only: what nests deeper is no result of a tool.

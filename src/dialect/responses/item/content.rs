@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::chat::{Part, Raw, Source};
 use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{self, Span, Text};
-use crate::dialect::{data_url, dropped};
+use crate::dialect::{content, data_url, dropped};
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -61,16 +61,7 @@ pub(super) fn decode<'a>(
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| part(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, path, |span, path| part(span, path, dropped))
 }
 
 fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
