@@ -12,6 +12,7 @@ mod data_url;
 mod dropped;
 mod embedding;
 mod error_body;
+pub mod event_stream;
 mod gemini;
 mod json;
 pub mod log_content;
