@@ -72,9 +72,15 @@ pub struct Boundary {
 
 impl Boundary {
     /// Where the last whole frame of `bytes`, the whole buffer, ends; 0: none has. Errors: lengths that are none, or their
-    /// checksum, as soon as they are there, so that nobody waits for what a broken length promises.
+    /// checksum, as soon as they stand first, so that nobody waits for what a broken length promises.
     pub fn last_end(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        while let Some(prelude) = Prelude::of(bytes.get(self.end..).unwrap_or_default())? {
+        loop {
+            let prelude = match Prelude::of(bytes.get(self.end..).unwrap_or_default()) {
+                Ok(Some(prelude)) => prelude,
+                // What stands before it is whole.
+                Err(error) if self.end == 0 => return Err(error),
+                Ok(None) | Err(_) => break,
+            };
             let Some(end) = self.end.checked_add(prelude.whole_bytes).filter(|end| *end <= bytes.len())
             else {
                 break;

@@ -14,11 +14,12 @@ use super::{Dialect, base64};
 use crate::chat::{Event, Part, Request};
 
 /// Who made a proof, by what stands before it. That of Responses stands there in neutral words already.
-const MARKS: [(Dialect, &str); 4] = [
+const MARKS: [(Dialect, &str); 5] = [
     (Dialect::OpenAi, "corelaneOpenAi00"),
     (Dialect::Anthropic, "corelaneAnthropic000"),
     (Dialect::Gemini, "corelaneGemini00"),
     (Dialect::Responses, thought::OWN),
+    (Dialect::Bedrock, "corelaneBedrock0"),
 ];
 
 /// The proof of a provider that speaks `from`, for a caller that speaks `to`.
@@ -132,7 +133,8 @@ fn unwrapped(proof: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const PROVIDERS: [Dialect; 3] = [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
+    const PROVIDERS: [Dialect; 4] =
+        [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Bedrock];
 
     fn given(provider: Dialect, proof: &str) -> String {
         if provider == Dialect::Responses { format!("{}{proof}", thought::OWN) } else { proof.to_owned() }

@@ -4,7 +4,7 @@
 
 /// How a model is told to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thinking {
+pub(in crate::dialect) enum Thinking {
     /// It can't.
     Never,
     /// By a budget of tokens: 3.7 to 4.5.
@@ -17,7 +17,7 @@ pub(super) enum Thinking {
 
 /// The word by which a model does not think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Off {
+pub(in crate::dialect) enum Off {
     /// None is needed.
     Unsaid,
     /// `disabled`.
@@ -30,7 +30,7 @@ pub(super) enum Off {
 
 /// A model, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claude {
+pub(in crate::dialect) struct Claude {
     family: Option<Family>,
     /// Major and minor; `None`: the name tells none, such as `claude-opus-latest`.
     version: Option<(u32, u32)>,
@@ -60,7 +60,7 @@ impl Family {
 impl Claude {
     /// The one that is named so, by whichever cloud: `claude-3-7-sonnet-20250219`, `anthropic.claude-opus-4-7-v1:0`,
     /// `claude-sonnet-4.5@20250929`.
-    pub(super) fn of(model: &str) -> Self {
+    pub(in crate::dialect) fn of(model: &str) -> Self {
         let words: Vec<&str> = match model.split_once("claude-") {
             Some((_, rest)) => rest.split(['-', '.', '@', ':']).collect(),
             None => Vec::new(),
@@ -74,7 +74,7 @@ impl Claude {
     }
 
     /// Its version, where it is one of Anthropic's; what tells none is the latest of its family.
-    pub(super) fn generation(self) -> Option<(u32, u32)> {
+    pub(in crate::dialect) fn generation(self) -> Option<(u32, u32)> {
         self.family.map(|_| self.version())
     }
 
@@ -89,7 +89,7 @@ impl Claude {
     }
 
     /// How it is told to think.
-    pub(super) fn thinking(self) -> Thinking {
+    pub(in crate::dialect) fn thinking(self) -> Thinking {
         match self.version() {
             (0..3, _) | (3, 0..7) => Thinking::Never,
             (3, _) | (4, 0..6) => Thinking::Budget,
@@ -99,7 +99,7 @@ impl Claude {
     }
 
     /// How it is told not to.
-    pub(super) fn off(self) -> Off {
+    pub(in crate::dialect) fn off(self) -> Off {
         match (self.family, self.version()) {
             (Some(Family::Thinker), _) => Off::Never,
             (_, (..5, _)) => Off::Unsaid,
@@ -110,22 +110,22 @@ impl Claude {
     }
 
     /// Whether `temperature`, `top_p` and `top_k` may be told; the later ones refuse all but their defaults.
-    pub(super) fn takes_sampling(self) -> bool {
+    pub(in crate::dialect) fn takes_sampling(self) -> bool {
         self.thinking() != Thinking::Adaptive
     }
 
     /// Whether `temperature` and `top_p` may stand together.
-    pub(super) fn takes_both_samplings(self) -> bool {
+    pub(in crate::dialect) fn takes_both_samplings(self) -> bool {
         self.version() < (4, 1)
     }
 
     /// Whether it may be told that it must call a tool.
-    pub(super) fn takes_forced_tools(self) -> bool {
+    pub(in crate::dialect) fn takes_forced_tools(self) -> bool {
         self.version() <= (5, 0)
     }
 
     /// Whether a tool may be `strict` (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>).
-    pub(super) fn takes_strict_tools(self) -> bool {
+    pub(in crate::dialect) fn takes_strict_tools(self) -> bool {
         self.version() >= (4, 5)
     }
 }

@@ -2,7 +2,7 @@
 
 pub(super) mod answer;
 mod citation;
-mod claude;
+pub(super) mod claude;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;

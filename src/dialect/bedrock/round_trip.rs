@@ -1,0 +1,1 @@
+//! What Converse can say comes back as it was.
