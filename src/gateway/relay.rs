@@ -127,6 +127,7 @@ async fn failed(
 ) -> Failure {
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
+        && (exchange.error_shape() == dialect::ErrorShape::Bedrock) == (answer.translation.from == Dialect::Bedrock)
         && !answer.head.is_coded
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
@@ -151,8 +152,8 @@ async fn failed(
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let mut error = dialect::decode_error(answer.translation.from, status, &body);
-    if let Some(kind) = named.filter(|_| answer.translation.from == Dialect::Bedrock) {
-        dialect::name_error(&mut error, &kind);
+    if let Some(kind) = named.as_ref().filter(|_| answer.translation.from == Dialect::Bedrock) {
+        dialect::name_error(&mut error, kind);
     }
     let error = Error::upstream(error);
     let delay_s = || dialect::decode_retry_delay_s(answer.translation.from, &body);
@@ -161,7 +162,9 @@ async fn failed(
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
         encode::field(&mut out, "content-type", b"application/json");
-        reply::error_header(&mut out, shape, &error);
+        if named.is_none() {
+            reply::error_header(&mut out, shape, &error);
+        }
     }
     answer.release(core, exchange.now());
     Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
