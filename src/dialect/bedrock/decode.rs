@@ -15,11 +15,12 @@ use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
 
 /// What a target names by OpenAI's words, in those of a caller of this dialect.
-const NAMES: [(&str, &str); 20] = [
+const NAMES: [(&str, &str); 22] = [
     ("frequency_penalty", "additionalModelRequestFields.frequency_penalty"),
     ("max_tokens", "inferenceConfig.maxTokens"),
     ("messages.content.cache_control", "messages.content.cachePoint"),
     ("messages.content.file.filename", "messages.content.document.name"),
+    ("messages.content.title", "messages.content.document.name"),
     ("messages.reasoning_details", "messages.content.reasoningContent"),
     ("metadata", "requestMetadata"),
     ("presence_penalty", "additionalModelRequestFields.presence_penalty"),
@@ -30,6 +31,7 @@ const NAMES: [(&str, &str); 20] = [
     ("response_format.json_schema.strict", "outputConfig.textFormat"),
     ("service_tier", "serviceTier"),
     ("stop", "inferenceConfig.stopSequences"),
+    ("system.cache_control", "system.cachePoint"),
     ("temperature", "inferenceConfig.temperature"),
     ("thinking", "additionalModelRequestFields.thinking"),
     ("tool_choice", "toolConfig.toolChoice"),

@@ -213,7 +213,10 @@ fn block<'a>(
         "json" => text(Cow::Borrowed(value.raw().0)),
         "image" => {
             let file: WireFile<'a> = value.parse(path)?;
-            Part::Image { source: source(file, path, Media::Image)?, cache: None }
+            match source(file, path, Media::Image)? {
+                Source::Url(_) => in_s3(),
+                source => Part::Image { source, cache: None },
+            }
         }
         "document" => document(value, path, dropped)?,
         "audio" => sound(value, path)?,
@@ -288,7 +291,7 @@ fn sound<'a>(value: Span<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     let file: WireFile<'a> = value.parse(path)?;
     match source(file, path, Media::Sound)? {
         Source::Base64 { media_type, data } => Ok(Part::Audio { media_type, data }),
-        _ => Ok(Part::Unknown { kind: Cow::Borrowed("audio by a place in S3") }),
+        _ => Ok(in_s3()),
     }
 }
 
@@ -303,8 +306,15 @@ fn document<'a>(value: Span<'a>, path: &dyn Display, dropped: Dropped<'_, 'a>) -
         }
     }
     let title = file.name.take().map(|name| name.0);
-    let source = source(file, path, Media::Document)?;
-    Ok(Part::Document { source: as_text(source), title, cache: None })
+    match source(file, path, Media::Document)? {
+        Source::Url(_) => Ok(in_s3()),
+        source => Ok(Part::Document { source: as_text(source), title, cache: None }),
+    }
+}
+
+/// What stands in S3 only AWS can read.
+fn in_s3<'a>() -> Part<'a> {
+    Part::Unknown { kind: Cow::Borrowed("s3Location") }
 }
 
 /// A plain text as such: not every target takes it as bytes.
