@@ -524,8 +524,16 @@ mod tests {
         let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-x-v1:0";
         let spelled = arn.replace(':', "%3A").replace('/', "%2F");
         for (path, endpoint, model) in [
-            ("/bedrock/model/anthropic.claude-x-v1%3A0/converse", amazon(Operation::Chat), "anthropic.claude-x-v1:0"),
-            ("/litellm/bedrock/model/openai/gpt-4o/converse-stream", amazon(Operation::ChatStream), "openai/gpt-4o"),
+            (
+                "/bedrock/model/anthropic.claude-x-v1%3A0/converse",
+                amazon(Operation::Chat),
+                "anthropic.claude-x-v1:0",
+            ),
+            (
+                "/litellm/bedrock/model/openai/gpt-4o/converse-stream",
+                amazon(Operation::ChatStream),
+                "openai/gpt-4o",
+            ),
             (&*format!("/bedrock/model/{spelled}/invoke"), claude(Operation::Chat), arn),
             (
                 &*format!("/langchain/bedrock/model/{arn}/invoke-with-response-stream"),
@@ -535,7 +543,12 @@ mod tests {
         ] {
             assert_eq!(found(path), Some((endpoint, model.to_owned())), "{path}");
         }
-        for none in ["/bedrock/model//converse", "/bedrock/model/m", "/bedrock/model/m/count-tokens", "/bedrock/model/converse"] {
+        for none in [
+            "/bedrock/model//converse",
+            "/bedrock/model/m",
+            "/bedrock/model/m/count-tokens",
+            "/bedrock/model/converse",
+        ] {
             assert_eq!(find(none.as_bytes()), None, "{none}");
             assert_eq!(surface_of(none.as_bytes()), Surface::Bedrock);
         }

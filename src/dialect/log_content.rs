@@ -147,7 +147,9 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
     };
     content.tools = members.find("tools").map(json_text);
     content.input_history = members.find("messages").map(|messages| match members.find("system") {
-        Some(system) if matches!(dialect, Dialect::Anthropic | Dialect::Bedrock) => with_system(system, messages),
+        Some(system) if matches!(dialect, Dialect::Anthropic | Dialect::Bedrock) => {
+            with_system(system, messages)
+        }
         _ => json_text(messages),
     });
     if dialect == Dialect::Responses {

@@ -221,7 +221,9 @@ pub struct ModelEntry {
 pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error> {
     let names = match dialect {
         // Anthropic's, too, has each model's `id` in `data`; Bedrock's stands elsewhere and is not asked for.
-        Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic | Dialect::Bedrock => openai::models::decode(body),
+        Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic | Dialect::Bedrock => {
+            openai::models::decode(body)
+        }
         Dialect::Gemini => gemini::models::decode(body),
     };
     names.map_err(|error| {

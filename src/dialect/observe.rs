@@ -4,8 +4,8 @@
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use super::json;
 use super::event_stream::Frame;
+use super::json;
 use super::{Dialect, anthropic, bedrock, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
@@ -180,7 +180,8 @@ impl StreamObserver {
                 self.is_ended = true;
             }
             b"metadata" => {
-                let found = self.usage_finder.find(payload).and_then(|at| object_at(payload, at + USAGE.len()));
+                let found =
+                    self.usage_finder.find(payload).and_then(|at| object_at(payload, at + USAGE.len()));
                 self.bedrock_usage = found.or(self.bedrock_usage);
             }
             _ => {}

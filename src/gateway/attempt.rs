@@ -166,7 +166,8 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, further: Option<Edit>) -> Vec<Edi
         }
         ModelPlace::Invoked { at, has_others } => {
             let stream = asked.operation.is_stream();
-            let wrap = dialect::invoke::unwrapping(at.saturating_sub(1), *has_others, &[], (wire_model, stream));
+            let wrap =
+                dialect::invoke::unwrapping(at.saturating_sub(1), *has_others, &[], (wire_model, stream));
             edits.extend(wrap.into_iter().map(|change| Edit { span: change.span, bytes: change.bytes }));
         }
         // The default stays the provider's to know, unless the config or a fallback means another model.

@@ -150,7 +150,9 @@ mod tests {
         let before = text.clone();
         rewrite(&mut text, |_| ());
         assert_eq!(text, before);
-        rewrite(&mut text, |bytes| bytes.iter_mut().filter(|byte| **byte == b's').for_each(|byte| *byte = b'*'));
+        rewrite(&mut text, |bytes| {
+            bytes.iter_mut().filter(|byte| **byte == b's').for_each(|byte| *byte = b'*')
+        });
         let all: Vec<_> = frames(&text).map(Result::unwrap).collect();
         assert_eq!((all[0].payload, all[0].text("a")), (&b"a *ecret"[..], Some("b")));
         assert_eq!(all[1].payload, b"none");

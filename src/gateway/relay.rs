@@ -127,7 +127,8 @@ async fn failed(
 ) -> Failure {
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
-        && (exchange.error_shape() == dialect::ErrorShape::Bedrock) == (answer.translation.from == Dialect::Bedrock)
+        && (exchange.error_shape() == dialect::ErrorShape::Bedrock)
+            == (answer.translation.from == Dialect::Bedrock)
         && !answer.head.is_coded
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);

@@ -42,7 +42,8 @@ impl<'a> WireCitation<'a> {
     pub(super) fn citation(self) -> Citation<'a> {
         let mut texts = self.source_content.unwrap_or_default().into_iter().filter_map(|one| one.text);
         let first = texts.next().map(|text| text.0);
-        let cited_text = texts.fold(first, |all, text| all.map(|all| Cow::Owned(all.into_owned() + &*text.0)));
+        let cited_text =
+            texts.fold(first, |all, text| all.map(|all| Cow::Owned(all.into_owned() + &*text.0)));
         Citation {
             url: self.location.and_then(|place| place.web).and_then(|web| web.url).map(|url| url.0),
             title: self.title.map(|title| title.0),

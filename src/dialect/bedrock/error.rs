@@ -77,7 +77,8 @@ pub(in crate::dialect) fn write_frame(error: &Error, out: &mut Vec<u8>) {
         408 => 424,
         status => status,
     };
-    let kind = IN_STREAMS.iter().find(|(one, _)| *one == status).map_or("internalServerException", |(_, name)| name);
+    let kind =
+        IN_STREAMS.iter().find(|(one, _)| *one == status).map_or("internalServerException", |(_, name)| name);
     let headers =
         [(":exception-type", kind), (":content-type", "application/json"), (":message-type", "exception")];
     event_stream::write(out, &headers, |out| {
@@ -113,8 +114,10 @@ pub(in crate::dialect) fn of_frame(frame: &Frame<'_>) -> Option<UpstreamError> {
     let (kind, message) = match frame.text(":message-type") {
         Some("exception") => {
             let value: Value = serde_json::from_slice(frame.payload).unwrap_or_default();
-            let said = ["originalMessage", "message", "Message"].iter().find_map(|key| value.get(*key)?.as_str());
-            let text = said.map_or_else(|| String::from_utf8_lossy(frame.payload).into_owned(), str::to_owned);
+            let said =
+                ["originalMessage", "message", "Message"].iter().find_map(|key| value.get(*key)?.as_str());
+            let text =
+                said.map_or_else(|| String::from_utf8_lossy(frame.payload).into_owned(), str::to_owned);
             (frame.text(":exception-type"), text)
         }
         Some("error") => {
@@ -156,7 +159,8 @@ mod tests {
             assert_eq!((error.status, &*error.message), (status, "slow down"), "{name}");
             assert!(error.kind.eq_ignore_ascii_case(name));
         }
-        let headers = [(":message-type", "error"), (":error-code", "InternalFailure"), (":error-message", "m")];
+        let headers =
+            [(":message-type", "error"), (":error-code", "InternalFailure"), (":error-message", "m")];
         let error = frame(&headers, "").unwrap();
         assert_eq!((error.status, &*error.kind, &*error.message), (500, "InternalFailure", "m"));
         assert_eq!(frame(&[(":message-type", "event")], ""), None);
@@ -188,7 +192,8 @@ mod tests {
             (502, "InternalServerException", "internalServerException"),
             (529, "ServiceUnavailableException", "serviceUnavailableException"),
         ] {
-            let error = Error::upstream(UpstreamError { status, message: "m".into(), ..UpstreamError::default() });
+            let error =
+                Error::upstream(UpstreamError { status, message: "m".into(), ..UpstreamError::default() });
             let (mut out, mut body) = (Vec::new(), Vec::new());
             write_frame(&error, &mut out);
             encode(&error, &mut body);

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::error;
 use crate::dialect::event_stream::{self, Frame};
 use crate::dialect::json::{Object, Text, write_string};
-use crate::dialect::{base64, decode_error};
 use crate::dialect::{Dialect, anthropic};
+use crate::dialect::{base64, decode_error};
 use crate::error::Error;
 
 /// The value of `anthropic_version`.
@@ -75,7 +75,8 @@ fn changed((at, bytes): (usize, Vec<u8>), cuts: &[Range<usize>]) -> Vec<Change> 
 /// The betas that a body's `anthropic_beta` names, as one value of the header; `None`: it is no list of names.
 pub fn beta_header(value: &[u8]) -> Option<String> {
     let names: Vec<Text<'_>> = serde_json::from_slice(value).ok()?;
-    let is_token = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+    let is_token =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     let names: Vec<&str> = names.iter().map(|name| &*name.0).collect();
     (!names.is_empty() && names.iter().all(|name| is_token(name))).then(|| names.join(","))
 }
@@ -207,7 +208,9 @@ mod tests {
         let error = unwrap_event(&frame, &mut Vec::new()).unwrap_err();
         assert_eq!((error.status(), &*error.message), (503, "later"));
         let mut bad = Vec::new();
-        event_stream::write(&mut bad, &[(":event-type", "chunk")], |out| out.extend_from_slice(b"{\"bytes\":\"?\"}"));
+        event_stream::write(&mut bad, &[(":event-type", "chunk")], |out| {
+            out.extend_from_slice(b"{\"bytes\":\"?\"}")
+        });
         assert!(unwrap_event(&frames(&bad).next().unwrap().unwrap(), &mut Vec::new()).is_err());
     }
 }

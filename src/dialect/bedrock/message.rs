@@ -2,9 +2,9 @@
 //! results of one round become one user turn, thoughts stand first in an assistant's, and blank texts, which Converse
 //! refuses, are left out. A mark of the cache is a block behind what it marks.
 
+use super::call_id;
 use super::media::Media;
 use super::model::Family;
-use super::call_id;
 use crate::chat::{Message, Part, Raw, Role, Source};
 use crate::dialect::base64;
 use crate::dialect::json::{self, Array, Object};
@@ -31,10 +31,7 @@ pub(super) struct Writer {
 }
 
 /// Groups the messages into turns. A turn with nothing to say is left out.
-pub(super) fn turns<'r, 'a>(
-    messages: &'r [Message<'a>],
-    family: Family,
-) -> Result<Vec<Turn<'r, 'a>>, Error> {
+pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>], family: Family) -> Result<Vec<Turn<'r, 'a>>, Error> {
     let mut turns: Vec<Turn<'r, 'a>> = Vec::with_capacity(messages.len());
     for (message_index, message) in messages.iter().enumerate().filter(|(_, one)| !one.role.is_system()) {
         let mut parts = placed(message, message_index, family);
@@ -85,7 +82,9 @@ fn is_unsigned(part: &Part<'_>) -> bool {
 pub(super) fn name_left_out(messages: &[Message<'_>], family: Family, dropped: &mut Vec<String>) {
     let parts = || messages.iter().flat_map(|message| &message.parts);
     let has_cache = |part: &Part<'_>| match part {
-        Part::Text { cache, .. } | Part::Image { cache, .. } | Part::Document { cache, .. } => cache.is_some(),
+        Part::Text { cache, .. } | Part::Image { cache, .. } | Part::Document { cache, .. } => {
+            cache.is_some()
+        }
         _ => false,
     };
     if parts().any(|part| is_unsigned(part) && !is_sent(part, family)) {
@@ -142,7 +141,9 @@ impl Writer {
         let mut block = Object::begin(array.item());
         let mut point = Object::begin(block.field("cachePoint"));
         point.text("type", "default");
-        if let Some(lifetime) = ["5m", "1h"].into_iter().find(|lifetime| mark.contains(&format!("\"{lifetime}\""))) {
+        if let Some(lifetime) =
+            ["5m", "1h"].into_iter().find(|lifetime| mark.contains(&format!("\"{lifetime}\"")))
+        {
             point.text("ttl", lifetime);
         }
         point.end();
@@ -199,11 +200,11 @@ impl Writer {
     ) -> Result<(), Error> {
         let format = match source {
             Source::Text(_) => Some("txt"),
-            Source::Base64 { media_type, .. } => {
-                Some(Media::Document.format(media_type).ok_or_else(|| {
-                    placed.refused("pdf, csv, doc, docx, xls, xlsx, html, txt and md")
-                })?)
-            }
+            Source::Base64 { media_type, .. } => Some(
+                Media::Document
+                    .format(media_type)
+                    .ok_or_else(|| placed.refused("pdf, csv, doc, docx, xls, xlsx, html, txt and md"))?,
+            ),
             Source::Url(url) => of_name(url, Media::Document),
         };
         let mut block = Object::begin(out);
@@ -285,7 +286,9 @@ fn write_image(out: &mut Vec<u8>, placed: &Placed<'_, '_>, source: &Source<'_>) 
         Source::Text(_) => None,
     };
     let format = match (format, source) {
-        (None, Source::Base64 { .. } | Source::Text(_)) => return Err(placed.refused("png, jpeg, gif and webp")),
+        (None, Source::Base64 { .. } | Source::Text(_)) => {
+            return Err(placed.refused("png, jpeg, gif and webp"));
+        }
         (format, _) => format.unwrap_or("png"),
     };
     let mut block = Object::begin(out);
@@ -350,7 +353,11 @@ pub(super) fn write_reasoning(out: &mut Vec<u8>, text: &str, signature: Option<&
     block.end();
 }
 
-fn write_call(out: &mut Vec<u8>, placed: &Placed<'_, '_>, [id, name, arguments]: [&str; 3]) -> Result<(), Error> {
+fn write_call(
+    out: &mut Vec<u8>,
+    placed: &Placed<'_, '_>,
+    [id, name, arguments]: [&str; 3],
+) -> Result<(), Error> {
     let arguments = arguments.trim();
     let input = if arguments.is_empty() { "{}" } else { arguments };
     if !json::is_object(input) {

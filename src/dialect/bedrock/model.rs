@@ -25,7 +25,8 @@ pub(super) enum Family {
 
 /// Makers of models of [`Family::Structured`]
 /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>).
-const STRUCTURED: [&str; 7] = ["deepseek.", "google.", "minimax.", "moonshot.", "moonshotai.", "nvidia.", "qwen."];
+const STRUCTURED: [&str; 7] =
+    ["deepseek.", "google.", "minimax.", "moonshot.", "moonshotai.", "nvidia.", "qwen."];
 
 impl Family {
     /// That of the model of this name, by whichever profile.

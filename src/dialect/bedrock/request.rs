@@ -86,7 +86,9 @@ fn write_output(
     dropped: &mut Vec<String>,
 ) {
     let schema = match &request.format {
-        Format::JsonSchema { name, description, schema, .. } if takes_schemas => Some((name, description, schema)),
+        Format::JsonSchema { name, description, schema, .. } if takes_schemas => {
+            Some((name, description, schema))
+        }
         // The mode asks that the conversation itself speak of JSON, and so the model is told.
         Format::JsonObject => {
             named_once(dropped, "response_format");

@@ -48,7 +48,8 @@ fn each_family_is_tuned_in_its_words() {
     ] {
         assert_eq!(told(model, USER, fields), (format!("{{{HI},{expected}}}"), strings(left)), "{model}");
     }
-    let high = told("amazon.nova-2-lite-v1:0", USER, r#","max_tokens":9,"top_p":0.5,"reasoning_effort":"high""#);
+    let high =
+        told("amazon.nova-2-lite-v1:0", USER, r#","max_tokens":9,"top_p":0.5,"reasoning_effort":"high""#);
     assert_eq!(high.1, ["max_tokens", "top_p"]);
 }
 
@@ -127,7 +128,8 @@ fn what_bedrock_cannot_take_is_a_400_that_names_its_place() {
         r#"{"type":"file","file":{"file_data":"data:application/zip;base64,QQ=="}}"#,
         r#"{"type":"video_url","video_url":{}}"#,
     ] {
-        let body = format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"x"}},{part}]}}]}}"#);
+        let body =
+            format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"x"}},{part}]}}]}}"#);
         let error = request::encode(&asked(body.as_bytes()).unwrap(), SONNET, false).unwrap_err();
         assert_eq!(
             (error.kind, error.param.as_deref()),
@@ -140,15 +142,18 @@ fn what_bedrock_cannot_take_is_a_400_that_names_its_place() {
         r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"s3://b/a.jpg"}},{"type":"file","file":{"filename":"a_b.pdf","file_data":"data:application/pdf;base64,QQ=="}},{"type":"file","file":{"filename":"a b.pdf","file_data":"data:application/pdf;base64,QQ=="}}]}"#,
         "",
     );
-    assert!(out.contains(r#"{"image":{"format":"jpeg","source":{"s3Location":{"uri":"s3://b/a.jpg"}}}}"#), "{out}");
+    assert!(
+        out.contains(r#"{"image":{"format":"jpeg","source":{"s3Location":{"uri":"s3://b/a.jpg"}}}}"#),
+        "{out}"
+    );
     assert!(out.contains(r#""name":"a b pdf""#) && out.contains(r#""name":"a b pdf (2)""#), "{out}");
 }
 
 #[test]
 fn notes_and_the_user_are_metadata_where_aws_takes_them() {
-    let (out, dropped) = told(SONNET, USER, r#","metadata":{"b":"2","a":"1"},"user":"u@x","service_tier":"flex""#);
-    let expected =
-        r#""requestMetadata":{"a":"1","b":"2","user":"u@x"},"serviceTier":{"type":"flex"}"#;
+    let (out, dropped) =
+        told(SONNET, USER, r#","metadata":{"b":"2","a":"1"},"user":"u@x","service_tier":"flex""#);
+    let expected = r#""requestMetadata":{"a":"1","b":"2","user":"u@x"},"serviceTier":{"type":"flex"}"#;
     assert_eq!((out, dropped), (format!("{{{HI},{expected}}}"), Vec::new()));
     let (_, dropped) = told(SONNET, USER, r#","metadata":{"a":"ü"},"user":"ü","seed":1,"stop":["\n"]"#);
     assert_eq!(dropped, ["stop", "metadata", "user", "seed"]);

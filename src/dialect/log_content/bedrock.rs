@@ -56,7 +56,8 @@ struct Call<'a> {
 pub(super) fn answer(body: &str, content: &mut RowContent) {
     let answer = serde_json::from_str::<Answer<'_>>(body).ok();
     let Some(message) = answer.and_then(|answer| answer.output).and_then(|output| output.message) else {
-        let is_error = serde_json::from_str::<Members<'_>>(body).is_ok_and(|all| all.find("message").is_some());
+        let is_error =
+            serde_json::from_str::<Members<'_>>(body).is_ok_and(|all| all.find("message").is_some());
         let column = if is_error { &mut content.error_details } else { &mut content.output_message };
         *column = Some(json_text(body));
         return;
@@ -210,7 +211,8 @@ mod tests {
             Some(br#"{"output":{"message":{"role":"assistant","content":[{"toolUse":{"toolUseId":"c","name":"f","input":{"a":1}}}]}},"stopReason":"tool_use"}"#),
             false,
         );
-        let history = r#"[{"role":"system","content":[{"text":"s"}]},{"role":"user","content":[{"text":"hi"}]}]"#;
+        let history =
+            r#"[{"role":"system","content":[{"text":"s"}]},{"role":"user","content":[{"text":"hi"}]}]"#;
         assert_eq!(content.input_history.as_deref(), Some(history));
         assert_eq!(content.params.as_deref(), Some(r#"{"inferenceConfig":{"topP":0.50}}"#));
         assert_eq!(content.tools.as_deref(), Some(r#"[{"toolSpec":{"name":"f"}}]"#));
@@ -227,8 +229,16 @@ mod tests {
             written("event", "messageStart", r#"{"role":"assistant"}"#),
             written("event", "contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"He"}}"#),
             written("event", "contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"y"}}"#),
-            written("event", "contentBlockStart", r#"{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"c","name":"f"}}}"#),
-            written("event", "contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\": 1}"}}}"#),
+            written(
+                "event",
+                "contentBlockStart",
+                r#"{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"c","name":"f"}}}"#,
+            ),
+            written(
+                "event",
+                "contentBlockDelta",
+                r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\": 1}"}}}"#,
+            ),
             written("exception", "", r#"{"message":"m"}"#),
         ]
         .concat();

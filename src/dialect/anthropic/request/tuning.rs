@@ -150,7 +150,12 @@ impl Plan {
     }
 
     /// Writes the rest, and names what can't be told.
-    pub(in crate::dialect) fn write(&self, body: &mut Object<'_>, request: &Request<'_>, dropped: &mut Vec<String>) {
+    pub(in crate::dialect) fn write(
+        &self,
+        body: &mut Object<'_>,
+        request: &Request<'_>,
+        dropped: &mut Vec<String>,
+    ) {
         self.write_thinking(body);
         self.write_sampling(body, request, dropped);
         match request.service_tier {

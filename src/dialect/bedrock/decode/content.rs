@@ -149,11 +149,7 @@ pub(super) fn system<'a>(value: Span<'a>, dropped: Dropped<'_, 'a>) -> Result<Ve
     blocks(value, &"system", dropped)
 }
 
-fn blocks<'a>(
-    value: Span<'a>,
-    path: &dyn Display,
-    dropped: Dropped<'_, 'a>,
-) -> Result<Vec<Part<'a>>, Error> {
+fn blocks<'a>(value: Span<'a>, path: &dyn Display, dropped: Dropped<'_, 'a>) -> Result<Vec<Part<'a>>, Error> {
     let spans: Vec<Span<'a>> = value.parse(path)?;
     let mut parts: Vec<Part<'a>> = Vec::with_capacity(spans.len());
     for (index, span) in spans.into_iter().enumerate() {

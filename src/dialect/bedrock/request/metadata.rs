@@ -54,11 +54,14 @@ fn name_rest(request: &Request<'_>, dropped: &mut Vec<String>) {
 }
 
 fn is_fit(notes: &BTreeMap<String, String>) -> bool {
-    notes.len() <= ENTRIES_MAX && notes.iter().all(|(name, value)| !name.is_empty() && is_text(name) && is_text(value))
+    notes.len() <= ENTRIES_MAX
+        && notes.iter().all(|(name, value)| !name.is_empty() && is_text(name) && is_text(value))
 }
 
 /// AWS's pattern of both.
 fn is_text(text: &str) -> bool {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b":_@$#=/+,-.".contains(&byte);
+    let is_fit = |byte: u8| {
+        byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b":_@$#=/+,-.".contains(&byte)
+    };
     text.len() <= TEXT_BYTES_MAX && text.bytes().all(is_fit)
 }

@@ -4,10 +4,10 @@
 
 use std::collections::HashSet;
 
-use crate::dialect::bedrock::message::Writer;
 use crate::chat::{Format, Part, Raw, Request, Tool, ToolChoice};
 use crate::dialect::anthropic::claude::Claude;
 use crate::dialect::bedrock::ANSWER_TOOL;
+use crate::dialect::bedrock::message::Writer;
 use crate::dialect::bedrock::model::Family;
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::{Array, Object};
@@ -34,7 +34,11 @@ enum Choice<'r> {
 
 impl<'r, 'a> Tools<'r, 'a> {
     /// Decides for `model`.
-    pub(super) fn of(request: &'r Request<'a>, model: &str, dropped: &mut Vec<String>) -> Result<Self, Error> {
+    pub(super) fn of(
+        request: &'r Request<'a>,
+        model: &str,
+        dropped: &mut Vec<String>,
+    ) -> Result<Self, Error> {
         let family = Family::of(model);
         let answer = match &request.format {
             Format::JsonSchema { schema, description, strict, .. } if !family.takes_schemas(model) => {
@@ -81,7 +85,8 @@ impl<'r, 'a> Tools<'r, 'a> {
             let is_alone = self.offered.is_empty() && self.recalled.is_empty();
             self.choice = if is_alone { Choice::Named(ANSWER_TOOL) } else { Choice::Any };
         }
-        let is_refused = matches!(Family::of(model), Family::Claude) && !Claude::of(model).takes_forced_tools();
+        let is_refused =
+            matches!(Family::of(model), Family::Claude) && !Claude::of(model).takes_forced_tools();
         if is_refused && self.is_forced() {
             if let Choice::Named(name) = self.choice {
                 // As near as such a model comes to one by name: no other is there to be called.

@@ -33,27 +33,14 @@ enum Told {
 
 impl Tuning {
     /// Decides for `model`; `is_forced`: it must call a tool.
-    pub(super) fn of(
-        request: &Request<'_>,
-        model: &str,
-        is_forced: bool,
-        dropped: &mut Vec<String>,
-    ) -> Self {
+    pub(super) fn of(request: &Request<'_>, model: &str, is_forced: bool, dropped: &mut Vec<String>) -> Self {
         let family = Family::of(model);
         let owned = |value: Option<Raw<'_>>| value.map(|Raw(number)| number.to_owned());
         if family == Family::Claude {
             let plan = Plan::forced(request, model, is_forced, dropped);
             let [temperature, top_p, top_k] = plan.sampling(request, dropped).map(owned);
             let limit = plan.limit(request.max_tokens);
-            return Self {
-                family,
-                claude: Some(plan),
-                reasoning: None,
-                limit,
-                temperature,
-                top_p,
-                top_k,
-            };
+            return Self { family, claude: Some(plan), reasoning: None, limit, temperature, top_p, top_k };
         }
         let reasoning = request.reasoning.and_then(|wanted| told(family, wanted));
         let is_said = request.reasoning.is_some_and(|wanted| wanted.effort == Some(Effort::None));
