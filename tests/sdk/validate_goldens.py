@@ -8,6 +8,7 @@ import re
 import sys
 import typing
 
+import bedrock_shapes
 import pydantic
 import pydantic_core
 from anthropic.types import Message, RawMessageStreamEvent
@@ -80,6 +81,8 @@ KNOWN = json.loads((pathlib.Path(__file__).parent / "beyond_types.json").read_te
 
 def faults(dialect, kind, document):
     """What the vendor's types say against it, as `place: reason`."""
+    if dialect == "bedrock":
+        return bedrock_shapes.faults(kind, document)
     if (dialect, kind) == ("gemini", "request"):
         return gemini_request_faults(document)
     key = (dialect, kind)
@@ -152,9 +155,12 @@ def documents(path):
         return
     dialect, kind = outcome
     if path.suffix == ".expected" and kind == "request":
-        heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses"}
+        heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses", "Bedrock": "bedrock"}
         for head, body in re.findall(r"^# (\w+).*\n(\{.*)$", text, re.MULTILINE):
             yield heads[head], kind, json.loads(body)
+    elif path.suffix == ".frames":
+        for name, data in re.findall(r"^(\w+) (\{.*)$", text, re.MULTILINE):
+            yield dialect, kind, {name: json.loads(data)}
     elif path.suffix == ".sse" or (path.suffix == ".expected" and kind == "event"):
         for data in re.findall(r"^data: (\{.*)$", text, re.MULTILINE):
             yield shape(json.loads(data), dialect), "event", json.loads(data)
@@ -181,10 +187,13 @@ def output(path):
     folder = path.parent.as_posix().split("tests/dialect/")[-1]
     words = path.name.split(".")[1:-1]
     last = words[-1] if words else None
-    kind = "request" if folder.endswith(("requests", "asked")) else "event" if path.suffix == ".sse" else "answer"
+    is_event = path.suffix in (".sse", ".frames")
+    kind = "request" if folder.endswith(("requests", "asked")) else "event" if is_event else "answer"
     if folder.startswith("behaviour/"):
         kind = {"requests": "request", "responses": "answer", "streams": "event"}[folder.split("/")[1]]
         return (None, kind) if path.suffix == ".expected" else None
+    if folder.startswith("bedrock/"):
+        return ("bedrock", kind)
     if folder.startswith("gemini/embeddings"):
         return (last, f"embedding {kind}") if len(words) == 2 else None
     if folder == "gemini/told":
@@ -209,7 +218,7 @@ def output(path):
 def main(folder):
     seen, found, used = 0, {}, set()
     for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.suffix not in (".json", ".sse", ".expected"):
+        if path.suffix not in (".json", ".sse", ".expected", ".frames"):
             continue
         for dialect, kind, document in documents(path):
             seen += 1
