@@ -370,8 +370,8 @@ static NETWORK: &[Key] = &[
 ];
 
 const OTHER_PROVIDER: &str = "it belongs to another provider";
-const BEDROCK_KEY: &str =
-    "Bedrock is served with a key of its own as `value`, and its region by `network_config.base_url`";
+const BEDROCK_KEY: &str = "AWS's signatures are not served yet: a key of Bedrock's own goes into `value`, another region than \
+     us-east-1 into `network_config.base_url`";
 
 static PROVIDER_KEY: &[Key] = &[
     honoured("id", Kind::Text),
