@@ -22,6 +22,10 @@ const MARKS: [(Dialect, &str); 5] = [
     (Dialect::Bedrock, "corelaneBedrock0"),
 ];
 
+/// In place of a proof where there is none, for callers whose provider would refuse a thought without: the mark tells that it
+/// was not theirs.
+pub(super) const UNSIGNED: &str = "corelaneUnsigned";
+
 /// The proof of a provider that speaks `from`, for a caller that speaks `to`.
 pub(super) fn marked(from: Dialect, to: Dialect, proof: &str) -> String {
     let mark = MARKS.iter().find(|(one, _)| *one == from).map_or("", |(_, mark)| *mark);
@@ -37,7 +41,7 @@ pub(super) fn marked(from: Dialect, to: Dialect, proof: &str) -> String {
 }
 
 /// Whether SDKs of this dialect take a proof for base64, and so would spoil a text.
-fn recodes(caller: Dialect) -> bool {
+pub(super) fn recodes(caller: Dialect) -> bool {
     matches!(caller, Dialect::Gemini | Dialect::Bedrock)
 }
 
@@ -118,7 +122,7 @@ pub(super) fn sort(from: Dialect, to: Dialect, request: &mut Request<'_>) {
 }
 
 /// The proof as the provider gave it; `None`: another made it.
-fn own(from: Dialect, to: Dialect, proof: &str) -> Option<String> {
+pub(super) fn own(from: Dialect, to: Dialect, proof: &str) -> Option<String> {
     let unwrapped = if recodes(from) { unwrapped(proof) } else { None };
     let proof = unwrapped.as_deref().unwrap_or(proof);
     let marked = MARKS.iter().find_map(|(origin, mark)| Some((*origin, proof.strip_prefix(*mark)?)));

@@ -7,7 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, fields, frames, mask, relay_stream, relay_whole, reply, retry_after};
+use super::{Core, array, fields, frames, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{self, Dialect, Echo};
@@ -16,7 +16,7 @@ use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
 use crate::net::places::Place;
 use crate::net::server::{Downstream, Gone};
-use crate::net::until;
+use crate::net::{until, within};
 
 /// What is read of a provider's error body; the rest is dropped with its connection.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -156,7 +156,8 @@ async fn failed(
     if let Some(kind) = named.as_ref().filter(|_| answer.translation.from == Dialect::Bedrock) {
         dialect::name_error(&mut error, kind);
     }
-    let error = Error::upstream(error);
+    // Once more: undone escapes, and texts put together, may spell it anew.
+    let error = masked(Error::upstream(error), exchange);
     let delay_s = || dialect::decode_retry_delay_s(answer.translation.from, &body);
     let retry_after = retry_after.or_else(|| delay_s().map(retry_after::of_seconds));
     if !keeps_words {
@@ -166,6 +167,9 @@ async fn failed(
         if named.is_none() {
             reply::error_header(&mut out, shape, &error);
         }
+    }
+    if exchange.wants_array {
+        body = array::of_error(body);
     }
     answer.release(core, exchange.now());
     Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
@@ -266,9 +270,11 @@ impl Answer<'_> {
         }
         let before = exchange.now();
         let due = Due::of_answer(exchange, self.provider, self.sent);
-        let reading = until(due.at, read_to(&mut self.upstream, sink, bytes_max));
+        let mut alarm = downstream.lend_alarm();
+        let reading = within(&mut alarm, due.at, read_to(&mut self.upstream, sink, bytes_max));
         let policy = self.provider.on_client_gone;
         let read = attend(downstream, &mut exchange.caller_has_left, policy, reading).await;
+        downstream.take_back(alarm);
         exchange.waited_since(before);
         exchange.upstream = Some(exchange.now() - self.sent);
         read?.unwrap_or_else(|| Err(due.error(exchange, self.provider)))
