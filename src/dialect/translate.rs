@@ -6,7 +6,9 @@ use std::borrow::Cow;
 
 use super::dropped::bounded_names;
 use super::event_stream::Frame;
-use super::{Dialect, Operation, Quirks, anthropic, bedrock, gemini, json, openai, origin, responses};
+use super::{
+    CallIds, Dialect, Operation, Quirks, anthropic, bedrock, call_id, gemini, json, openai, origin, responses,
+};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -101,6 +103,7 @@ pub fn translate_request(
         Dialect::Bedrock => bedrock::decode::decode(body)?,
     };
     origin::sort(from, to, &mut request);
+    call_id::spell(&mut request.messages, call_ids(to, quirks));
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
@@ -126,6 +129,17 @@ pub fn translate_request(
         Dialect::OpenAi => (dropped, Echo::default()),
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
+}
+
+/// Which ids of calls are taken there; Gemini says nothing of them.
+fn call_ids(to: Dialect, quirks: Quirks) -> CallIds {
+    match to {
+        Dialect::OpenAi => quirks.call_ids,
+        Dialect::Anthropic => CallIds::ANTHROPIC,
+        // Bedrock's half spells them itself, on the way back, too.
+        Dialect::Gemini | Dialect::Bedrock => CallIds::ANY,
+        Dialect::Responses => CallIds::RESPONSES,
+    }
 }
 
 /// An encode half names fields in its own words or in neutral ones; some callers have others.
