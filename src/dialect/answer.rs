@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
 use super::observe::{responses as watched, value_at};
-use super::{Dialect, anthropic, decode_error, gemini, openai, responses};
+use super::{Dialect, anthropic, bedrock, decode_error, gemini, openai, responses};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
@@ -16,6 +16,8 @@ use crate::error::{Error, Kind};
 const KEYS: [&str; 4] = ["usage", "error", "choices", "content"];
 /// The same of Gemini's.
 const GEMINI_KEYS: [&str; KEYS.len()] = ["usageMetadata", "error", "candidates", "promptFeedback"];
+/// The same of Bedrock's.
+const BEDROCK_KEYS: [&str; KEYS.len()] = ["usage", "error", "output", "stopReason"];
 const USAGE: usize = 0;
 const ERROR: usize = 1;
 /// An answer with any of these, be it empty, is one, whatever stands beside them.
@@ -102,7 +104,11 @@ impl AnswerLook {
 }
 
 fn keys(dialect: Dialect) -> &'static [&'static str; KEYS.len()] {
-    if dialect == Dialect::Gemini { &GEMINI_KEYS } else { &KEYS }
+    match dialect {
+        Dialect::Gemini => &GEMINI_KEYS,
+        Dialect::Bedrock => &BEDROCK_KEYS,
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => &KEYS,
+    }
 }
 
 /// [`AnswerLook`] over an answer that is here as a whole. One that `is_framed`, so that its bytes are known to be all that were
@@ -138,7 +144,7 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
         Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
         Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
         // A call's arguments are no text there: where they were cut, a `usageMetadata` of theirs would pass for the answer's.
-        Dialect::Gemini => None,
+        Dialect::Gemini | Dialect::Bedrock => None,
         // Each has an `error`, which is null as a rule; one that failed is looked at.
         Dialect::Responses if memmem::find(body, FAILED).is_some() => None,
         Dialect::Responses => read_at_end::<responses::usage::WireUsage>(body).map(|wire| wire.usage()),
@@ -193,6 +199,7 @@ fn error_of(dialect: Dialect, body: &[u8]) -> Error {
         Dialect::OpenAi => openai::error::status(&error),
         Dialect::Anthropic => anthropic::error::status(&error.kind),
         Dialect::Gemini => gemini::error::status(&error.kind),
+        Dialect::Bedrock => 500,
     };
     Error::upstream(error)
 }
@@ -203,6 +210,7 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
         Dialect::Anthropic => read::<anthropic::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Gemini => read::<gemini::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Responses => read::<responses::usage::WireUsage>(value).map(|wire| wire.usage()),
+        Dialect::Bedrock => read::<bedrock::usage::WireUsage>(value).map(|wire| wire.usage()),
     }
 }
 

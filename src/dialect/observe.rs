@@ -4,8 +4,9 @@
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
+use super::event_stream::Frame;
 use super::json;
-use super::{Dialect, anthropic, decode_error, openai};
+use super::{Dialect, anthropic, bedrock, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
 
@@ -25,6 +26,7 @@ pub struct StreamObserver {
     responses: responses::Seen,
     is_stored: bool,
     gemini_usage: Option<super::gemini::usage::WireUsage>,
+    bedrock_usage: Option<bedrock::usage::WireUsage>,
     has_content: bool,
     has_stopped: bool,
     is_ended: bool,
@@ -44,6 +46,7 @@ impl StreamObserver {
             responses: responses::Seen::default(),
             is_stored: false,
             gemini_usage: None,
+            bedrock_usage: None,
             has_content: false,
             has_stopped: false,
             is_ended: false,
@@ -65,6 +68,16 @@ impl StreamObserver {
             Dialect::Anthropic => self.observe_anthropic(name, data),
             Dialect::Gemini => self.observe_gemini(data),
             Dialect::Responses => self.observe_responses(name, data),
+            Dialect::Bedrock => self.observe_bedrock(name.unwrap_or_default(), data),
+        }
+    }
+
+    /// The same of a frame, where the provider is Bedrock.
+    pub fn observe_frame(&mut self, frame: &Frame<'_>) {
+        match bedrock::error::of_frame(frame) {
+            Some(fault) if self.error.is_none() => self.fail(fault),
+            Some(_) => {}
+            None => self.observe(frame.text(":event-type").map(str::as_bytes), frame.payload),
         }
     }
 
@@ -75,6 +88,7 @@ impl StreamObserver {
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
             Dialect::Gemini => self.gemini_usage.map(|wire| wire.usage()),
             Dialect::Responses => self.responses.usage().filter(|_| !self.is_stored),
+            Dialect::Bedrock => self.bedrock_usage.map(|wire| wire.usage()),
         }
     }
 
@@ -94,7 +108,7 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`; of Gemini, which has none, a
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`, `messageStop`; of Gemini, which has none, a
     /// reason to stop).
     pub fn is_ended(&self) -> bool {
         self.is_ended
@@ -151,6 +165,26 @@ impl StreamObserver {
         if let Some(stops) = seen.stops {
             self.has_stopped |= stops && !self.has_content;
             self.is_ended = stops;
+        }
+    }
+
+    /// A text's block has no start; one of a call has its name.
+    fn observe_bedrock(&mut self, kind: &[u8], payload: &[u8]) {
+        match kind {
+            b"contentBlockDelta" => self.has_content = true,
+            b"contentBlockStart" if !self.has_content => {
+                self.has_content = says_any(payload, &[b"\"start\""]);
+            }
+            b"messageStop" => {
+                self.has_stopped |= !self.has_content;
+                self.is_ended = true;
+            }
+            b"metadata" => {
+                let found =
+                    self.usage_finder.find(payload).and_then(|at| object_at(payload, at + USAGE.len()));
+                self.bedrock_usage = found.or(self.bedrock_usage);
+            }
+            _ => {}
         }
     }
 

@@ -5,7 +5,10 @@ mod embeddings;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{CallIds, Dialect, Operation, Quirks, anthropic, call_id, gemini, json, openai, origin, responses};
+use super::event_stream::Frame;
+use super::{
+    CallIds, Dialect, Operation, Quirks, anthropic, bedrock, call_id, gemini, json, openai, origin, responses,
+};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -38,6 +41,8 @@ pub struct AnswerOptions {
     pub operation: Operation,
     /// When the request began, seconds since the epoch.
     pub created_s: u64,
+    /// The answer's id when the provider gives none.
+    pub id: String,
     /// The model's name when the provider gives none.
     pub model: String,
     /// Of the request that is answered.
@@ -47,7 +52,8 @@ pub struct AnswerOptions {
 impl Default for AnswerOptions {
     /// Of a conversation.
     fn default() -> Self {
-        Self { operation: Operation::Chat, created_s: 0, model: String::new(), echo: Echo::default() }
+        let operation = Operation::Chat;
+        Self { operation, created_s: 0, id: String::new(), model: String::new(), echo: Echo::default() }
     }
 }
 
@@ -94,6 +100,7 @@ pub fn translate_request(
         Dialect::Anthropic => anthropic::request::decode(body)?,
         Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
+        Dialect::Bedrock => bedrock::decode::decode(body)?,
     };
     origin::sort(from, to, &mut request);
     call_id::spell(&mut request.messages, call_ids(to, quirks));
@@ -102,6 +109,7 @@ pub fn translate_request(
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
         Dialect::Responses => responses::request::encode(&request, wire_model, stream),
+        Dialect::Bedrock => bedrock::request::encode(&request, wire_model, stream),
     };
     let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
     let (dropped, echo) = match from {
@@ -114,6 +122,10 @@ pub fn translate_request(
             let words = |name: String| anthropic::request::caller_name(&name).to_owned();
             (dropped.into_iter().map(words).collect(), Echo::default())
         }
+        Dialect::Bedrock => {
+            let words = |name: String| bedrock::decode::caller_name(&name).to_owned();
+            (dropped.into_iter().map(words).collect(), Echo::default())
+        }
         Dialect::OpenAi => (dropped, Echo::default()),
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
@@ -124,7 +136,8 @@ fn call_ids(to: Dialect, quirks: Quirks) -> CallIds {
     match to {
         Dialect::OpenAi => quirks.call_ids,
         Dialect::Anthropic => CallIds::ANTHROPIC,
-        Dialect::Gemini => CallIds::ANY,
+        // Bedrock's half spells them itself, on the way back, too.
+        Dialect::Gemini | Dialect::Bedrock => CallIds::ANY,
         Dialect::Responses => CallIds::RESPONSES,
     }
 }
@@ -134,7 +147,7 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
     match from {
         Dialect::Gemini => gemini::decode::in_caller_words(error),
         Dialect::Responses => responses::request::renamed(error, body),
-        Dialect::OpenAi | Dialect::Anthropic => error,
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Bedrock => error,
     }
 }
 
@@ -163,8 +176,12 @@ pub fn translate_response(
             Some(error) => return Err(error),
             None => responses::answer::decode(body),
         },
+        Dialect::Bedrock => bedrock::response::decode(body),
     };
     let mut response = decoded.map_err(|error| unusable(&error))?;
+    if response.id.is_empty() {
+        response.id = Cow::Borrowed(&options.id);
+    }
     if response.model.is_empty() {
         response.model = Cow::Borrowed(&options.model);
     }
@@ -174,6 +191,7 @@ pub fn translate_response(
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
         Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
+        Dialect::Bedrock => bedrock::answer::encode(&response),
     };
     Ok(TranslatedResponse { body, usage: reported(response.usage) })
 }
@@ -193,6 +211,7 @@ enum Decoder {
     },
     Gemini(gemini::stream::Decoder),
     Responses(responses::stream::Decoder),
+    Bedrock(bedrock::stream::Decoder),
 }
 
 impl Decoder {
@@ -204,10 +223,12 @@ impl Decoder {
             }
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
             Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
+            Dialect::Bedrock => Self::Bedrock(bedrock::stream::Decoder::default()),
         }
     }
 
-    fn decode(&mut self, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
+    /// Of all dialects only Bedrock's needs an event's name.
+    fn decode(&mut self, name: Option<&[u8]>, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::OpenAi(decoder) => decoder.decode(data, sink),
             Self::Anthropic { decoder, event } => {
@@ -217,6 +238,7 @@ impl Decoder {
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
             Self::Responses(decoder) => decoder.decode(data, sink),
+            Self::Bedrock(decoder) => decoder.decode(name, data, sink),
         }
     }
 
@@ -224,6 +246,7 @@ impl Decoder {
     fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
+            Self::Bedrock(decoder) => decoder.finish(sink),
             Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) => Ok(()),
         }
     }
@@ -234,6 +257,7 @@ impl Decoder {
             Self::Anthropic { decoder, .. } => decoder.usage(),
             Self::Gemini(decoder) => decoder.usage(),
             Self::Responses(decoder) => decoder.usage(),
+            Self::Bedrock(decoder) => decoder.usage(),
         }
     }
 }
@@ -245,6 +269,7 @@ enum Encoder {
     Gemini(gemini::stream::Encoder),
     /// It keeps the whole answer, so it is by far the largest.
     Responses(Box<responses::stream::Encoder>),
+    Bedrock(bedrock::stream::Encoder),
 }
 
 impl Encoder {
@@ -254,6 +279,7 @@ impl Encoder {
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
             Dialect::Responses => Self::Responses(Box::new(responses::stream::Encoder::new(options))),
+            Dialect::Bedrock => Self::Bedrock(bedrock::stream::Encoder::default()),
         }
     }
 
@@ -269,13 +295,14 @@ impl Encoder {
                 Ok(())
             }
             Self::Responses(encoder) => encoder.encode(event, usage, out),
+            Self::Bedrock(encoder) => encoder.encode(event, usage, out),
         }
     }
 
     fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Responses(encoder) => encoder.fail(error, out),
-            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => return false,
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Bedrock(_) => return false,
         }
         true
     }
@@ -290,6 +317,8 @@ pub struct StreamTranslator {
 /// The caller's side of a stream.
 struct Told {
     encoder: Encoder,
+    /// The answer's id when the provider gives none.
+    id: String,
     marker: origin::Marker,
     progress: Progress,
 }
@@ -297,7 +326,10 @@ struct Told {
 impl Told {
     fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.progress.note(event);
-        let event = bounded(event);
+        let event = match bounded(event) {
+            Event::Start { id: "", model } => Event::Start { id: &self.id, model },
+            event => event,
+        };
         match self.marker.proof(event) {
             Some(proof) => self.encoder.encode(origin::with_proof(event, &proof), usage, out),
             None => self.encoder.encode(event, usage, out),
@@ -343,6 +375,7 @@ impl StreamTranslator {
             decoder: Decoder::new(from),
             told: Told {
                 encoder: Encoder::new(to, options),
+                id: String::new(),
                 marker: origin::Marker::new(from, to),
                 progress: Progress::default(),
             },
@@ -358,14 +391,29 @@ impl StreamTranslator {
         self
     }
 
+    /// Has the answer this id when the provider gives none.
+    #[must_use]
+    pub fn identified(mut self, id: String) -> Self {
+        self.told.id = id;
+        self
+    }
+
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
-    /// is not needed, its data says it again. After an error, or after the end, nothing more comes of it.
-    pub fn push(&mut self, _name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    /// is needed of Bedrock's alone, the others' data say it again. After an error, or after the end, nothing more comes of it.
+    pub fn push(&mut self, name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if self.told.progress.is_ended || data.is_empty() {
             return Ok(());
         }
         let Self { decoder, told } = self;
-        decoder.decode(data, &mut |event, usage| told.take(event, usage, out))
+        decoder.decode(name, data, &mut |event, usage| told.take(event, usage, out))
+    }
+
+    /// The same of a frame, where the provider is Bedrock. One that says that something failed is an [`Error::upstream`].
+    pub fn push_frame(&mut self, frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        match bedrock::error::of_frame(frame).filter(|_| !self.told.progress.is_ended) {
+            Some(fault) => Err(Error::upstream(fault)),
+            None => self.push(frame.text(":event-type").map(str::as_bytes), frame.payload, out),
+        }
     }
 
     /// The provider's bytes have ended. An answer that was not said to be whole is an error; a whole one is already
@@ -393,9 +441,10 @@ impl StreamTranslator {
         self.decoder.usage()
     }
 
-    /// Whether the caller's readers pass over a comment between events. Google's own SDK takes it for data and fails.
+    /// Whether the caller's readers pass over a comment between events. Google's own SDK takes it for data and fails, and
+    /// between frames there is none.
     pub fn takes_comments(&self) -> bool {
-        !matches!(self.told.encoder, Encoder::Gemini(_))
+        !matches!(self.told.encoder, Encoder::Gemini(_) | Encoder::Bedrock(_))
     }
 
     /// Whether anything of the answer itself has come.

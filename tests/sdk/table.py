@@ -3,7 +3,7 @@
 import sys
 
 import cases
-from harness import CLAUDE, GEMINI, GPT, SPEAKS
+from harness import CLAUDE, GEMINI, GPT, ON_BEDROCK, SPEAKS
 
 SDK = sys.argv[4]
 
@@ -19,6 +19,10 @@ def adapters():
         return [of.Anthropic()]
     if SDK == "genai":
         return [of.Genai()]
+    if SDK == "boto3":
+        import bedrock
+
+        return [bedrock.Converse(signed) for signed in (False, True)] + [bedrock.Invoke()]
     import libraries
 
     if SDK == "langchain":
@@ -27,5 +31,5 @@ def adapters():
     return found + ([libraries.LiteLlm("gemini", "/litellm/genai/v1beta")] if "gemini" in SPEAKS else [])
 
 
-models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else [])
+models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else []) + ([ON_BEDROCK] if "bedrock" in SPEAKS else [])
 sys.exit(1 if cases.run(adapters(), models) else 0)

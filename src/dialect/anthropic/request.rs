@@ -2,7 +2,7 @@
 //! left out and named; what would change the answer's shape is refused.
 
 mod decode;
-mod tuning;
+pub(in crate::dialect) mod tuning;
 
 use std::borrow::Cow;
 

@@ -22,12 +22,12 @@ pub(super) fn request(
         (Dialect::OpenAi, _) => openai::embedding::decode_request(body)?,
         (Dialect::Gemini, Operation::EmbeddingBatch) => gemini::embedding::decode_batch(body)?,
         (Dialect::Gemini, _) => gemini::embedding::decode_request(body)?,
-        (Dialect::Anthropic | Dialect::Responses, _) => return Err(no_half(from)),
+        (Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock, _) => return Err(no_half(from)),
     };
     let (body, dropped) = match to {
         Dialect::OpenAi => openai::embedding::encode_request(&request, wire_model),
         Dialect::Gemini => gemini::embedding::encode_batch(&request, wire_model),
-        Dialect::Anthropic | Dialect::Responses => return Err(no_half(to)),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(to)),
     };
     let echo = Echo { is_base64: request.is_base64, ..Echo::default() };
     Ok(Encoded { body, dropped: bounded_names(dropped), echo })
@@ -43,7 +43,7 @@ pub(super) fn response(
     let decoded = match from {
         Dialect::OpenAi => openai::embedding::decode_response(body),
         Dialect::Gemini => gemini::embedding::decode_response(body),
-        Dialect::Anthropic | Dialect::Responses => return Err(no_half(from)),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(from)),
     };
     let response = decoded.map_err(|error| unusable(&error))?;
     let body = match to {
@@ -55,7 +55,7 @@ pub(super) fn response(
         Dialect::Gemini => {
             gemini::embedding::encode_response(&response, options.operation == Operation::EmbeddingBatch)
         }
-        Dialect::Anthropic | Dialect::Responses => return Err(no_half(to)),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(to)),
     };
     Ok(TranslatedResponse { body, usage: reported(response.usage) })
 }
