@@ -5,7 +5,10 @@ mod embeddings;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{CallIds, Dialect, Operation, Quirks, anthropic, call_id, gemini, json, openai, origin, responses};
+use super::{
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, call_id, gemini, json, openai, origin,
+    responses,
+};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -29,6 +32,8 @@ pub struct Echo {
     pub(super) is_base64: bool,
     /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
     pub(super) settings: Vec<u8>,
+    /// The tool whose call is the answer's text, for a model that follows a schema in no other way; empty: none.
+    pub(super) answer_tool: String,
 }
 
 /// What a whole answer's translation needs to know beside the provider's bytes.
@@ -97,6 +102,10 @@ pub fn translate_request(
     };
     origin::sort(from, to, &mut request);
     call_id::spell(&mut request.messages, call_ids(to, quirks));
+    let answer_tool = match to {
+        Dialect::Anthropic => anthropic::request::answer_tool(&request, wire_model),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses => String::new(),
+    };
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
@@ -104,17 +113,16 @@ pub fn translate_request(
         Dialect::Responses => responses::request::encode(&request, wire_model, stream),
     };
     let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
-    let (dropped, echo) = match from {
-        Dialect::Gemini => (gemini::decode::caller_names(dropped), Echo::default()),
-        Dialect::Responses => {
-            let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
-            (responses::request::renamed_all(dropped), echo)
-        }
+    let settings = if from == Dialect::Responses { responses::echo::read(body) } else { Vec::new() };
+    let echo = Echo { settings, answer_tool, ..Echo::default() };
+    let dropped = match from {
+        Dialect::Gemini => gemini::decode::caller_names(dropped),
+        Dialect::Responses => responses::request::renamed_all(dropped),
         Dialect::Anthropic => {
             let words = |name: String| anthropic::request::caller_name(&name).to_owned();
-            (dropped.into_iter().map(words).collect(), Echo::default())
+            dropped.into_iter().map(words).collect()
         }
-        Dialect::OpenAi => (dropped, Echo::default()),
+        Dialect::OpenAi => dropped,
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
 }
@@ -168,6 +176,7 @@ pub fn translate_response(
     if response.model.is_empty() {
         response.model = Cow::Borrowed(&options.model);
     }
+    answer_tool::turn(&options.echo.answer_tool, &mut response);
     origin::mark_parts(from, to, &mut response.parts);
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
@@ -290,12 +299,14 @@ pub struct StreamTranslator {
 /// The caller's side of a stream.
 struct Told {
     encoder: Encoder,
+    turner: answer_tool::Turner,
     marker: origin::Marker,
     progress: Progress,
 }
 
 impl Told {
     fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Some(event) = self.turner.turn(event) else { return Ok(()) };
         self.progress.note(event);
         let event = bounded(event);
         match self.marker.proof(event) {
@@ -343,6 +354,7 @@ impl StreamTranslator {
             decoder: Decoder::new(from),
             told: Told {
                 encoder: Encoder::new(to, options),
+                turner: answer_tool::Turner::default(),
                 marker: origin::Marker::new(from, to),
                 progress: Progress::default(),
             },
@@ -352,6 +364,7 @@ impl StreamTranslator {
     /// Has the answer repeat what its request said of it.
     #[must_use]
     pub fn echoing(mut self, echo: Echo) -> Self {
+        self.told.turner = answer_tool::Turner::new(echo.answer_tool);
         if let Encoder::Responses(encoder) = &mut self.told.encoder {
             encoder.echo(echo.settings);
         }

@@ -2,6 +2,7 @@
 //! each other; which of two gives way is decided here, once per request, and what gives way is named.
 
 use super::super::claude::{Claude, Off, Thinking};
+use super::answer_tool::Form;
 use crate::chat::{Effort, Message, Part, Raw, Reasoning, Request, Role, ServiceTier, ToolChoice};
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::Object;
@@ -27,22 +28,25 @@ enum Told {
 }
 
 /// What was decided.
-pub(super) struct Plan {
+pub(super) struct Plan<'r> {
     claude: Claude,
     max_tokens: u64,
     told: Told,
     is_shown: Option<bool>,
     /// `output_config.effort`.
     pub(super) effort: Option<&'static str>,
+    /// How the answer's format is asked for.
+    pub(super) form: Form<'r>,
 }
 
-impl Plan {
+impl<'r> Plan<'r> {
     /// Decides for `model`.
-    pub(super) fn of(request: &Request<'_>, model: &str, dropped: &mut Vec<String>) -> Self {
+    pub(super) fn of(request: &'r Request<'_>, model: &str, dropped: &mut Vec<String>) -> Self {
         let claude = Claude::of(model);
         let max_tokens = request.max_tokens.unwrap_or_else(|| default_tokens(claude));
         let is_shown = request.reasoning.and_then(|wanted| wanted.is_shown);
-        let mut plan = Self { claude, max_tokens, told: Told::Nothing, is_shown, effort: None };
+        let form = Form::of(request, claude);
+        let mut plan = Self { claude, max_tokens, told: Told::Nothing, is_shown, effort: None, form };
         if let Some(wanted) = request.reasoning {
             let is_told = plan.think(request, wanted);
             if !is_told {
@@ -89,7 +93,8 @@ impl Plan {
     /// that was begun without thoughts, or whose thoughts the caller does not hand back
     /// (<https://platform.claude.com/docs/en/build-with-claude/extended-thinking>).
     fn think_by_budget(&mut self, request: &Request<'_>, wanted: Reasoning) -> bool {
-        if is_forced(request.tool_choice.as_ref()) || !may_begin_thinking(&request.messages) {
+        let is_forced = self.form.tool().is_some() || is_forced(request.tool_choice.as_ref());
+        if is_forced || !may_begin_thinking(&request.messages) {
             return false;
         }
         let asked = wanted.budget_tokens.map(|tokens| tokens.max(BUDGET_TOKENS_MIN));
@@ -221,7 +226,8 @@ fn share_of(max_tokens: u64, effort: Effort) -> u64 {
     BUDGET_TOKENS_MIN.saturating_add(u64::try_from(share).unwrap_or(above))
 }
 
-fn is_forced(choice: Option<&ToolChoice<'_>>) -> bool {
+/// Whether a call is demanded.
+pub(super) fn is_forced(choice: Option<&ToolChoice<'_>>) -> bool {
     use ToolChoice::{Allowed, Named, Required};
     matches!(choice, Some(Required | Named(_) | Allowed { required: true, .. }))
 }
