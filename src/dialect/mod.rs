@@ -5,6 +5,7 @@
 //! in its own dialect is only watched (`answer`, `observe`), but for usage that we asked for (`stream_usage`).
 
 mod answer;
+mod answer_tool;
 mod anthropic;
 mod base64;
 mod bedrock;

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use super::dropped::bounded_names;
 use super::event_stream::Frame;
 use super::{
-    CallIds, Dialect, Operation, Quirks, anthropic, bedrock, call_id, gemini, json, openai, origin, responses,
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, gemini, json, openai, origin,
+    responses,
 };
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
@@ -32,6 +33,8 @@ pub struct Echo {
     pub(super) is_base64: bool,
     /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
     pub(super) settings: Vec<u8>,
+    /// The tool whose call is the answer's text, for a model that follows a schema in no other way; empty: none.
+    pub(super) answer_tool: String,
 }
 
 /// What a whole answer's translation needs to know beside the provider's bytes.
@@ -104,6 +107,10 @@ pub fn translate_request(
     };
     origin::sort(from, to, &mut request);
     call_id::spell(&mut request.messages, call_ids(to, quirks));
+    let answer_tool = match to {
+        Dialect::Anthropic => anthropic::request::answer_tool(&request, wire_model),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses => String::new(),
+    };
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
@@ -112,21 +119,20 @@ pub fn translate_request(
         Dialect::Bedrock => bedrock::request::encode(&request, wire_model, stream),
     };
     let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
-    let (dropped, echo) = match from {
-        Dialect::Gemini => (gemini::decode::caller_names(dropped), Echo::default()),
-        Dialect::Responses => {
-            let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
-            (responses::request::renamed_all(dropped), echo)
-        }
+    let settings = if from == Dialect::Responses { responses::echo::read(body) } else { Vec::new() };
+    let echo = Echo { settings, answer_tool, ..Echo::default() };
+    let dropped = match from {
+        Dialect::Gemini => gemini::decode::caller_names(dropped),
+        Dialect::Responses => responses::request::renamed_all(dropped),
         Dialect::Anthropic => {
             let words = |name: String| anthropic::request::caller_name(&name).to_owned();
-            (dropped.into_iter().map(words).collect(), Echo::default())
+            dropped.into_iter().map(words).collect()
         }
         Dialect::Bedrock => {
             let words = |name: String| bedrock::decode::caller_name(&name).to_owned();
-            (dropped.into_iter().map(words).collect(), Echo::default())
+            dropped.into_iter().map(words).collect()
         }
-        Dialect::OpenAi => (dropped, Echo::default()),
+        Dialect::OpenAi => dropped,
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
 }
@@ -185,6 +191,7 @@ pub fn translate_response(
     if response.model.is_empty() {
         response.model = Cow::Borrowed(&options.model);
     }
+    answer_tool::turn(&options.echo.answer_tool, &mut response);
     origin::mark_parts(from, to, &mut response.parts);
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
@@ -319,12 +326,14 @@ struct Told {
     encoder: Encoder,
     /// The answer's id when the provider gives none.
     id: String,
+    turner: answer_tool::Turner,
     marker: origin::Marker,
     progress: Progress,
 }
 
 impl Told {
     fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Some(event) = self.turner.turn(event) else { return Ok(()) };
         self.progress.note(event);
         let event = match bounded(event) {
             Event::Start { id: "", model } => Event::Start { id: &self.id, model },
@@ -376,6 +385,7 @@ impl StreamTranslator {
             told: Told {
                 encoder: Encoder::new(to, options),
                 id: String::new(),
+                turner: answer_tool::Turner::default(),
                 marker: origin::Marker::new(from, to),
                 progress: Progress::default(),
             },
@@ -385,6 +395,7 @@ impl StreamTranslator {
     /// Has the answer repeat what its request said of it.
     #[must_use]
     pub fn echoing(mut self, echo: Echo) -> Self {
+        self.told.turner = answer_tool::Turner::new(echo.answer_tool);
         if let Encoder::Responses(encoder) = &mut self.told.encoder {
             encoder.echo(echo.settings);
         }

@@ -128,6 +128,12 @@ impl Claude {
     pub(in crate::dialect) fn takes_strict_tools(self) -> bool {
         self.version() >= (4, 5)
     }
+
+    /// Whether its answer may be told to follow a schema (the same document); what is none of Anthropic's, or tells no
+    /// version, says so itself.
+    pub(super) fn takes_schemas(self) -> bool {
+        self.generation().is_none_or(|version| version >= (4, 5))
+    }
 }
 
 #[cfg(test)]
@@ -167,5 +173,7 @@ mod tests {
         assert!(!new.takes_sampling() && new.takes_forced_tools());
         assert!(!newest.takes_forced_tools());
         assert!(Claude::of("m").takes_both_samplings() && !Claude::of("m").takes_strict_tools());
+        assert!(old.takes_schemas() && Claude::of("m").takes_schemas());
+        assert!(!Claude::of("claude-sonnet-4-20250514").takes_schemas());
     }
 }

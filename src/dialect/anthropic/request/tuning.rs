@@ -2,6 +2,7 @@
 //! each other; which of two gives way is decided here, once per request, and what gives way is named.
 
 use super::super::claude::{Claude, Off, Thinking};
+use super::answer_tool::Form;
 use crate::chat::{Effort, Message, Part, Raw, Reasoning, Request, Role, ServiceTier, ToolChoice};
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::Object;
@@ -27,22 +28,26 @@ enum Told {
 }
 
 /// What was decided.
-pub(in crate::dialect) struct Plan {
+pub(in crate::dialect) struct Plan<'r> {
     claude: Claude,
     max_tokens: u64,
     told: Told,
     is_shown: Option<bool>,
     /// `output_config.effort`.
     pub(in crate::dialect) effort: Option<&'static str>,
+    /// How the answer's format is asked for.
+    pub(super) form: Form<'r>,
 }
 
-impl Plan {
+impl<'r> Plan<'r> {
     /// Decides for `model`.
-    pub(in crate::dialect) fn of(request: &Request<'_>, model: &str, dropped: &mut Vec<String>) -> Self {
-        Self::forced(request, model, is_forced(request.tool_choice.as_ref()), dropped)
+    pub(super) fn of(request: &'r Request<'_>, model: &str, dropped: &mut Vec<String>) -> Self {
+        let form = Form::of(request, Claude::of(model));
+        let is_forced = form.tool().is_some() || is_forced(request.tool_choice.as_ref());
+        Self { form, ..Self::forced(request, model, is_forced, dropped) }
     }
 
-    /// The same of a request that forces a tool, or does not, whatever its own words are.
+    /// The same of a request that forces a tool, or does not, whatever its own words are; the answer's format is not looked at.
     pub(in crate::dialect) fn forced(
         request: &Request<'_>,
         model: &str,
@@ -52,7 +57,8 @@ impl Plan {
         let claude = Claude::of(model);
         let max_tokens = request.max_tokens.unwrap_or_else(|| default_tokens(claude));
         let is_shown = request.reasoning.and_then(|wanted| wanted.is_shown);
-        let mut plan = Self { claude, max_tokens, told: Told::Nothing, is_shown, effort: None };
+        let form = Form::Native;
+        let mut plan = Self { claude, max_tokens, told: Told::Nothing, is_shown, effort: None, form };
         if let Some(wanted) = request.reasoning {
             let is_told = plan.think(request, wanted, is_forced);
             if !is_told {
