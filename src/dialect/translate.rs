@@ -109,7 +109,8 @@ pub fn translate_request(
     call_id::spell(&mut request.messages, call_ids(to, quirks));
     let answer_tool = match to {
         Dialect::Anthropic => anthropic::request::answer_tool(&request, wire_model),
-        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses => String::new(),
+        // Bedrock's own halves know their tool by its name.
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses | Dialect::Bedrock => String::new(),
     };
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),

@@ -14,7 +14,7 @@ use crate::dialect::reasoning;
 /// What was decided.
 pub(super) struct Tuning {
     family: Family,
-    claude: Option<Plan>,
+    claude: Option<Plan<'static>>,
     reasoning: Option<Told>,
     limit: Option<u64>,
     temperature: Option<String>,
