@@ -14,6 +14,8 @@ use corelane::dialect::{
 
 #[path = "dialect/bedrock.rs"]
 mod bedrock;
+#[path = "dialect/answer_tool.rs"]
+mod answer_tool;
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
 #[path = "dialect/gemini.rs"]
