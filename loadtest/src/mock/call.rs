@@ -202,7 +202,9 @@ const BEFORE_SCHEMAS: [&str; 7] = [
 /// What Anthropic refuses for the model's sake, or beside each other.
 fn check_claude(body: &Value, model: &str) -> Result<(), Refusal> {
     let is_old = BEFORE_SCHEMAS.iter().any(|start| model.starts_with(start));
-    if is_old && body.pointer("/output_config/format").is_some_and(|format| !format.is_null()) {
+    // The second is its name from the beta, which some still say.
+    let format = body.pointer("/output_config/format").or(body.get("output_format"));
+    if is_old && format.is_some_and(|format| !format.is_null()) {
         let message = format!("output_config.format: '{model}' does not support output format.");
         return Err(Refusal::invalid("output_config", message));
     }
@@ -217,7 +219,8 @@ fn check_claude(body: &Value, model: &str) -> Result<(), Refusal> {
     for schema in tools.filter_map(|tool| tool.get("input_schema")) {
         let mixed = ["oneOf", "allOf", "anyOf"].iter().any(|key| schema.get(key).is_some());
         if mixed || schema.get("type").and_then(Value::as_str) != Some("object") {
-            let message = "input_schema must be of type object, without oneOf, allOf, or anyOf at the top level";
+            let message =
+                "input_schema must be of type object, without oneOf, allOf, or anyOf at the top level";
             return Err(Refusal::invalid("tools", message));
         }
     }
@@ -249,7 +252,8 @@ pub(super) fn answer_text(script: &Script, prompt: &str, results: &[String]) -> 
 
 /// What the schema that the answer must follow asks for, as text.
 fn wanted(body: &Value) -> Option<String> {
-    let places = ["/response_format/json_schema/schema", "/output_config/format/schema"];
+    let places =
+        ["/response_format/json_schema/schema", "/output_config/format/schema", "/output_format/schema"];
     places.iter().find_map(|place| body.pointer(place)).map(|schema| sample(schema).to_string())
 }
 
@@ -394,7 +398,8 @@ mod tests {
     fn an_old_claude_answers_by_a_forced_tool_and_refuses_a_schema() {
         let schema = json!({"type":"object","properties":{"city":{"type":"string"}}});
         let body = |model: &str, more: Value| {
-            let mut body = json!({"model":model,"max_tokens":5000,"messages":[{"role":"user","content":"x"}]});
+            let mut body =
+                json!({"model":model,"max_tokens":5000,"messages":[{"role":"user","content":"x"}]});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             Call::read(Dialect::Anthropic, body.to_string().as_bytes(), &Script::default())
         };
