@@ -12,10 +12,10 @@ use corelane::dialect::{
     decode_error, translate_request, translate_response,
 };
 
-#[path = "dialect/bedrock.rs"]
-mod bedrock;
 #[path = "dialect/answer_tool.rs"]
 mod answer_tool;
+#[path = "dialect/bedrock.rs"]
+mod bedrock;
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
 #[path = "dialect/gemini.rs"]

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use super::dropped::bounded_names;
 use super::event_stream::Frame;
 use super::{
-    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, gemini, json, openai, origin,
-    responses,
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, gemini, json, openai,
+    origin, responses,
 };
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
