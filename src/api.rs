@@ -33,6 +33,8 @@ pub enum Surface {
     Anthropic,
     /// `/genai/*`, likewise.
     Gemini,
+    /// `/cohere/*`, likewise.
+    Cohere,
 }
 
 /// One row of the table.
@@ -59,6 +61,7 @@ pub const MODEL: &str = "{model}";
 const OPENAI: Option<&str> = Some("openai");
 const ANTHROPIC: Option<&str> = Some("anthropic");
 const GEMINI: Option<&str> = Some("gemini");
+const COHERE: Option<&str> = Some("cohere");
 
 /// Where the braces of a path begin and end.
 const fn parameter_in(path: &str) -> (usize, usize) {
@@ -117,6 +120,15 @@ macro_rules! gemini {
     };
 }
 
+/// The same for Cohere's; the version is a part of each path.
+macro_rules! cohere {
+    ($method:ident, $path:literal, $endpoint:expr) => {
+        openai!($method, $path, $endpoint,
+            "/cohere" Cohere COHERE, "/litellm/cohere" Cohere COHERE,
+            "/langchain/cohere" Cohere COHERE, "/pydanticai/cohere" Cohere COHERE)
+    };
+}
+
 const fn open_ai(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::OpenAi)
 }
@@ -127,6 +139,10 @@ const fn claude(operation: Operation) -> Endpoint {
 
 const fn google(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::Gemini)
+}
+
+const fn command(operation: Operation) -> Endpoint {
+    Endpoint::Inference(operation, Dialect::Cohere)
 }
 
 const fn response(operation: Operation) -> Endpoint {
@@ -148,9 +164,15 @@ static EXACT: &[&[Route]] = &[
     openai!(Post, "/moderations", open_ai(Operation::Moderation)),
     anthropic!(Post, "/messages/count_tokens", claude(Operation::CountTokens)),
     openai!(Post, "/responses/input_tokens", response(Operation::CountTokens)),
+    openai!(Post, "/rerank", open_ai(Operation::Rerank)),
+    cohere!(Post, "/v2/chat", command(Operation::Chat)),
+    cohere!(Post, "/v2/embed", command(Operation::Embedding)),
+    cohere!(Post, "/v2/rerank", command(Operation::Rerank)),
+    cohere!(Post, "/v1/tokenize", command(Operation::CountTokens)),
     openai!(Get, "/models", Endpoint::Models(Dialect::OpenAi)),
     anthropic!(Get, "/models", Endpoint::Models(Dialect::Anthropic)),
     gemini!(Get, "/models", Endpoint::Models(Dialect::Gemini)),
+    cohere!(Get, "/v1/models", Endpoint::Models(Dialect::Cohere)),
     &[own("/health", Endpoint::Health), own("/metrics", Endpoint::Metrics)],
 ];
 
@@ -169,6 +191,7 @@ static OPEN: &[&[Route]] = &[
     openai!(Get, "/models/{model}", Endpoint::Model(Dialect::OpenAi)),
     anthropic!(Get, "/models/{model}", Endpoint::Model(Dialect::Anthropic)),
     gemini!(Get, "/models/{model}", Endpoint::Model(Dialect::Gemini)),
+    cohere!(Get, "/v1/models/{model}", Endpoint::Model(Dialect::Cohere)),
 ];
 
 /// All of them.
@@ -204,6 +227,8 @@ pub fn surface_of(path: &[u8]) -> Surface {
         Surface::Anthropic
     } else if rest.starts_with(b"/genai/") {
         Surface::Gemini
+    } else if rest.starts_with(b"/cohere/") {
+        Surface::Cohere
     } else if behind.is_some() || path.starts_with(b"/openai/") {
         Surface::OpenAi
     } else {

@@ -11,9 +11,8 @@ use crate::dialect::Operation;
 use crate::provider::RESPONSE_ID;
 
 /// Those beside the ones that this version serves: a config may name them, and nothing here asks for them.
-const UNSERVED: [&str; 47] = [
+const UNSERVED: [&str; 46] = [
     "compaction",
-    "rerank",
     "ocr",
     "speech",
     "speech_stream",

@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod base64;
+mod cohere;
 mod counts;
 mod data_url;
 mod dropped;
@@ -50,10 +51,12 @@ pub enum Dialect {
     /// OpenAI's responses (<https://platform.openai.com/docs/api-reference/responses>); a provider that speaks it speaks
     /// [`Dialect::OpenAi`], too, and is listed so.
     Responses,
+    /// Cohere's second API (<https://docs.cohere.com/reference/chat>).
+    Cohere,
 }
 
 impl Dialect {
-    const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses];
+    const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses, Self::Cohere];
 
     /// Its name in records.
     pub const fn name(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Dialect {
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
             Self::Responses => "responses",
+            Self::Cohere => "cohere",
         }
     }
 
@@ -89,6 +93,8 @@ pub struct Quirks {
     pub cache_control: bool,
     /// It has `/responses`.
     pub responses: bool,
+    /// It has `/rerank`, of which OpenAI has none.
+    pub rerank: bool,
 }
 
 impl Quirks {
@@ -104,6 +110,7 @@ impl Quirks {
         user: true,
         cache_control: false,
         responses: false,
+        rerank: false,
     };
     /// The same, with usage told unasked.
     pub const TELLING: Self = Self { tells_usage: true, ..Self::COMPATIBLE };
@@ -122,6 +129,8 @@ pub enum ErrorShape {
     Anthropic,
     /// `/genai/*`: Google's own.
     Gemini,
+    /// `/cohere/*`: Cohere's own.
+    Cohere,
 }
 
 /// What an error's body says beside the error.
@@ -146,6 +155,9 @@ pub fn encode_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>
 
 /// Appends an error in the middle of a stream, as one whole server-sent event.
 pub fn encode_error_event(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {
+    if shape == ErrorShape::Cohere {
+        return cohere::error::encode_event(error, out);
+    }
     let start: &[u8] = if shape == ErrorShape::Anthropic { b"event: error\ndata: " } else { b"data: " };
     out.extend_from_slice(start);
     write_error(shape, error, context, out);
@@ -164,6 +176,7 @@ fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out
         ErrorShape::OpenAi => openai::error::encode(error, out),
         ErrorShape::Anthropic => anthropic::error::encode(error, context, out),
         ErrorShape::Gemini => gemini::error::encode(error, out),
+        ErrorShape::Cohere => cohere::error::encode(error, context, out),
     }
 }
 
@@ -171,7 +184,9 @@ fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out
 pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> UpstreamError {
     match dialect {
         // They word it alike enough for one reader.
-        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => error_body::decode(status, body),
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses | Dialect::Cohere => {
+            error_body::decode(status, body)
+        }
         Dialect::Gemini => gemini::error::decode(status, body),
     }
 }
@@ -198,6 +213,7 @@ pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error
         // Anthropic's, too, has each model's `id` in `data`.
         Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic => openai::models::decode(body),
         Dialect::Gemini => gemini::models::decode(body),
+        Dialect::Cohere => cohere::models::decode(body),
     };
     names.map_err(|error| {
         let reason = json::reason(&error);
@@ -212,6 +228,7 @@ pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
         Dialect::OpenAi | Dialect::Responses => openai::models::encode(models),
         Dialect::Anthropic => anthropic::models::encode(models),
         Dialect::Gemini => gemini::models::encode(models),
+        Dialect::Cohere => cohere::models::encode(models),
     }
 }
 
@@ -222,6 +239,7 @@ pub fn encode_model(shape: Dialect, model: &ModelEntry) -> Vec<u8> {
         Dialect::OpenAi | Dialect::Responses => openai::models::write(&mut out, model),
         Dialect::Anthropic => anthropic::models::write(&mut out, model),
         Dialect::Gemini => gemini::models::write(&mut out, model),
+        Dialect::Cohere => cohere::models::write(&mut out, model),
     }
     out
 }

@@ -1,11 +1,12 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
 mod embeddings;
+mod rerank;
 
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, gemini, openai, origin, responses};
+use super::{Dialect, Operation, Quirks, anthropic, cohere, gemini, openai, origin, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -27,7 +28,10 @@ pub struct Encoded {
 pub struct Echo {
     /// Vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
     pub(super) is_base64: bool,
-    /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
+    /// And as numbers, too; of Cohere's callers.
+    pub(super) is_float: bool,
+    /// The settings that a response repeats, as its fields in JSON; empty: the defaults. Of a reranking: the documents that are
+    /// wanted back.
     pub(super) settings: Vec<u8>,
 }
 
@@ -88,12 +92,16 @@ pub fn translate_request(
     if embeddings::is_asked(operation) {
         return embeddings::request(from, to, operation, body, wire_model);
     }
+    if operation == Operation::Rerank {
+        return rerank::request(to, body, wire_model);
+    }
     let stream = operation.is_stream();
     let mut request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
         Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
+        Dialect::Cohere => cohere::request::decode(body)?,
     };
     origin::sort(from, to, &mut request);
     let encoded = match to {
@@ -101,6 +109,7 @@ pub fn translate_request(
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
         Dialect::Responses => responses::request::encode(&request, wire_model, stream),
+        Dialect::Cohere => cohere::request::encode(&request, wire_model, stream),
     };
     let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
     let (dropped, echo) = match from {
@@ -113,6 +122,10 @@ pub fn translate_request(
             let words = |name: String| anthropic::request::caller_name(&name).to_owned();
             (dropped.into_iter().map(words).collect(), Echo::default())
         }
+        Dialect::Cohere => {
+            let words = |name: String| cohere::request::caller_name(&name).to_owned();
+            (dropped.into_iter().map(words).collect(), Echo::default())
+        }
         Dialect::OpenAi => (dropped, Echo::default()),
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
@@ -123,6 +136,7 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
     match from {
         Dialect::Gemini => gemini::decode::in_caller_words(error),
         Dialect::Responses => responses::request::renamed(error, body),
+        Dialect::Cohere => cohere::request::in_caller_words(error),
         Dialect::OpenAi | Dialect::Anthropic => error,
     }
 }
@@ -147,6 +161,9 @@ pub fn translate_response(
     if embeddings::is_asked(options.operation) {
         return embeddings::response(from, to, body, options);
     }
+    if options.operation == Operation::Rerank {
+        return rerank::response(to, body, options);
+    }
     let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
@@ -155,6 +172,10 @@ pub fn translate_response(
         Dialect::Responses => match responses::error::of_failed(body) {
             Some(error) => return Err(error),
             None => responses::answer::decode(body),
+        },
+        Dialect::Cohere => match cohere::answer::failure(body) {
+            Some(error) => return Err(Error::upstream(error)),
+            None => cohere::answer::decode(body),
         },
     };
     let mut response = decoded.map_err(|error| unusable(&error))?;
@@ -167,6 +188,7 @@ pub fn translate_response(
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
         Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
+        Dialect::Cohere => cohere::response::encode(&response),
     };
     // No answer costs nothing: a usage of zeros is one that was not reported.
     let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
@@ -183,6 +205,7 @@ enum Decoder {
     },
     Gemini(gemini::stream::Decoder),
     Responses(responses::stream::Decoder),
+    Cohere(Box<cohere::stream::Decoder>),
 }
 
 impl Decoder {
@@ -194,6 +217,7 @@ impl Decoder {
             }
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
             Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
+            Dialect::Cohere => Self::Cohere(Box::default()),
         }
     }
 
@@ -207,6 +231,7 @@ impl Decoder {
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
             Self::Responses(decoder) => decoder.decode(data, sink),
+            Self::Cohere(decoder) => decoder.decode(data, sink),
         }
     }
 
@@ -214,7 +239,7 @@ impl Decoder {
     fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
-            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) => Ok(()),
+            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) | Self::Cohere(_) => Ok(()),
         }
     }
 
@@ -224,6 +249,7 @@ impl Decoder {
             Self::Anthropic { decoder, .. } => decoder.usage(),
             Self::Gemini(decoder) => decoder.usage(),
             Self::Responses(decoder) => decoder.usage(),
+            Self::Cohere(decoder) => decoder.usage(),
         }
     }
 }
@@ -235,6 +261,7 @@ enum Encoder {
     Gemini(gemini::stream::Encoder),
     /// It keeps the whole answer, so it is by far the largest.
     Responses(Box<responses::stream::Encoder>),
+    Cohere(Box<cohere::stream::Encoder>),
 }
 
 impl Encoder {
@@ -244,6 +271,7 @@ impl Encoder {
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
             Dialect::Responses => Self::Responses(Box::new(responses::stream::Encoder::new(options))),
+            Dialect::Cohere => Self::Cohere(Box::new(cohere::stream::Encoder::new())),
         }
     }
 
@@ -259,13 +287,14 @@ impl Encoder {
                 Ok(())
             }
             Self::Responses(encoder) => encoder.encode(event, usage, out),
+            Self::Cohere(encoder) => encoder.encode(event, usage, out),
         }
     }
 
     fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Responses(encoder) => encoder.fail(error, out),
-            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => return false,
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Cohere(_) => return false,
         }
         true
     }
