@@ -379,7 +379,7 @@ mod tests {
         let count = paths.len();
         paths.sort_unstable_by_key(|(path, method)| (*path, method.name()));
         paths.dedup();
-        assert_eq!((paths.len(), count), (9 * 12 + 4 * 4 + 8 * 7 + 2, paths.len()));
+        assert_eq!((paths.len(), count), (9 * 13 + 4 * 4 + 8 * 7 + 4 * 6 + 2, paths.len()));
         for route in routes() {
             let is_open = OPEN.iter().copied().flatten().any(|open| open == route);
             assert_eq!(route.path.contains('{'), is_open, "{route:?}");
@@ -423,12 +423,22 @@ mod tests {
         }
         assert_eq!(of("/v1/chat/completions"), Some((chat, Surface::Native, None)));
         assert_eq!(of("/openai/chat/completions"), Some((chat, Surface::OpenAi, OPENAI)));
+        for (path, operation) in [
+            ("/cohere/v2/chat", Operation::Chat),
+            ("/litellm/cohere/v2/embed", Operation::Embedding),
+            ("/langchain/cohere/v2/rerank", Operation::Rerank),
+            ("/pydanticai/cohere/v1/tokenize", Operation::CountTokens),
+        ] {
+            assert_eq!(of(path), Some((command(operation), Surface::Cohere, COHERE)), "{path}");
+        }
+        assert_eq!(of("/v1/rerank"), Some((open_ai(Operation::Rerank), Surface::Native, None)));
+        assert_eq!(surface_of(b"/cohere/v1/chat"), Surface::Cohere);
         let count = claude(Operation::CountTokens);
         for path in ["/anthropic/v1/messages/count_tokens", "/pydanticai/anthropic/v1/messages/count_tokens"]
         {
             assert_eq!(of(path), Some((count, Surface::Anthropic, ANTHROPIC)), "{path}");
         }
-        for path in ["/litellm/openai/v1/chat/completions", "/anthropic/messages", "/v1/messages"] {
+        for path in ["/litellm/openai/v1/chat/completions", "/anthropic/messages", "/v1/messages", "/cohere/chat"] {
             assert_eq!(of(path), None, "{path}");
         }
     }

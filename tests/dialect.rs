@@ -14,6 +14,8 @@ use corelane::dialect::{
 
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
+#[path = "dialect/cohere.rs"]
+mod cohere;
 #[path = "dialect/gemini.rs"]
 mod gemini;
 #[path = "dialect/messages.rs"]

@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(allowed(r#"{"allowed_requests": null}"#), (all, 0));
         assert_eq!(allowed(r#"{"allowed_requests": {}}"#), (none, 1));
         let lists = none.with(Operation::ListModels);
-        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": true, "rerank": true}}"#), (lists, 1));
+        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": true, "ocr": true}}"#), (lists, 1));
         let embeds = none.with(Operation::Embedding);
         assert_eq!(
             allowed(r#"{"allowed_requests": {"list_models": false, "embedding": true}}"#),

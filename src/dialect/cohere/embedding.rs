@@ -167,7 +167,11 @@ pub(in crate::dialect) fn decode_response(body: &[u8]) -> Result<Response<'_>, s
     if vectors.is_empty() || wire.embeddings.float.iter().any(|one| one.first() != b'[') {
         return Err(serde_json::Error::custom("`embeddings.float` holds no lists of numbers"));
     }
-    Ok(Response { vectors, usage: wire.meta.map(|meta| meta.usage()).unwrap_or_default(), ..Response::default() })
+    Ok(Response {
+        vectors,
+        usage: wire.meta.map(|meta| meta.usage()).unwrap_or_default(),
+        ..Response::default()
+    })
 }
 
 /// Encodes an answer made at `created_s`, seconds since the epoch, in the types that were asked for.
@@ -178,7 +182,7 @@ pub(in crate::dialect) fn encode_response(
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
-    // Others name no embeddings.
+    // Others name no answer of embeddings, and Cohere each.
     body.text("id", &format!("embed-{created_s}"));
     body.text("response_type", "embeddings_by_type");
     let mut embeddings = Object::begin(body.field("embeddings"));

@@ -16,13 +16,13 @@ pub(super) mod usage;
 use crate::chat::Finish;
 
 /// Cohere's word for a reason (<https://docs.cohere.com/reference/chat#response.body.finish_reason>). It has none for an
-/// answer that the provider would not give: that is not complete, so it is an error.
+/// answer that the provider would not give; that of its first API is taken.
 fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "COMPLETE",
         Finish::Length => "MAX_TOKENS",
         Finish::ToolCalls => "TOOL_CALL",
-        Finish::ContentFilter => "ERROR",
+        Finish::ContentFilter => "ERROR_TOXIC",
     }
 }
 

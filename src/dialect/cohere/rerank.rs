@@ -25,7 +25,8 @@ pub(in crate::dialect) struct Asked {
 
 /// Translates a request for `model` of a provider that speaks `to`.
 pub(in crate::dialect) fn request(to: Dialect, body: &[u8], model: &str) -> Result<Asked, Error> {
-    let mut asked = Asked { body: Vec::with_capacity(body.len() + 16), dropped: Vec::new(), documents: Vec::new() };
+    let mut asked =
+        Asked { body: Vec::with_capacity(body.len() + 16), dropped: Vec::new(), documents: Vec::new() };
     let mut out = Object::begin(&mut asked.body);
     out.text("model", model);
     let (mut has_query, mut documents, mut are_wanted) = (false, None, false);
@@ -122,7 +123,8 @@ pub(in crate::dialect) fn response(
     documents: &[u8],
 ) -> Result<(Vec<u8>, Usage), serde_json::Error> {
     let wire: WireAnswer<'_> = serde_json::from_slice(body)?;
-    let sent: Vec<Span<'_>> = if documents.is_empty() { Vec::new() } else { serde_json::from_slice(documents)? };
+    let sent: Vec<Span<'_>> =
+        if documents.is_empty() { Vec::new() } else { serde_json::from_slice(documents)? };
     let billed = wire.meta.and_then(|meta| meta.parse::<WireUsage>(&"meta").ok()).map(|meta| meta.usage());
     let usage = wire.usage.map(|usage| usage.usage()).or(billed).unwrap_or_default();
     let mut out = Vec::with_capacity(body.len() + documents.len() + 64);
@@ -144,7 +146,7 @@ pub(in crate::dialect) fn response(
         None if to == Dialect::Cohere => usage::write_meta(answer.field("meta"), &usage),
         None => {}
     }
-    if to != Dialect::Cohere {
+    if to != Dialect::Cohere && usage != Usage::default() {
         let mut tokens = Object::begin(answer.field("usage"));
         tokens.number("prompt_tokens", usage.prompt_tokens);
         tokens.number("completion_tokens", usage.completion_tokens);

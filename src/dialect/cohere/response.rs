@@ -116,10 +116,7 @@ fn write_citations(message: &mut Object<'_>, parts: &[Part<'_>]) {
 
 fn write_citation(out: &mut Vec<u8>, cited: &Citation<'_>, block: Block<'_>) {
     let inner = |at: u64| at.saturating_sub(block.start);
-    let local = Citation {
-        span: cited.span.map(|(start, end)| (inner(start), inner(end))),
-        ..cited.clone()
-    };
+    let local = Citation { span: cited.span.map(|(start, end)| (inner(start), inner(end))), ..cited.clone() };
     let words = |(start, end): (u64, u64)| {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let words: String =

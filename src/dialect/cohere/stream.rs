@@ -125,10 +125,8 @@ impl Encoder {
     /// What was cited here stands in the text that was sent; it is not kept to be said again.
     fn cite(&mut self, cited: &Citation<'_>, out: &mut Vec<u8>) {
         let inner = |at: u64| at.saturating_sub(self.text_base);
-        let local = Citation {
-            span: cited.span.map(|(start, end)| (inner(start), inner(end))),
-            ..cited.clone()
-        };
+        let local =
+            Citation { span: cited.span.map(|(start, end)| (inner(start), inner(end))), ..cited.clone() };
         write_event(out, "citation-start", Some(self.citations), |message| {
             let whole = (0, self.text_chars);
             citation::write(message.field("citations"), &local, whole, |_| None, self.text_index);

@@ -102,18 +102,23 @@ mod tests {
     #[test]
     fn what_is_used_counts_before_what_is_billed() {
         for (text, expected) in [
-            (r#"{"billed_units":{"input_tokens":5,"output_tokens":6},"tokens":{"input_tokens":71,"output_tokens":9},"cached_tokens":64}"#, (71, 9, 64)),
+            (
+                r#"{"billed_units":{"input_tokens":5,"output_tokens":6},"tokens":{"input_tokens":71,"output_tokens":9},"cached_tokens":64}"#,
+                (71, 9, 64),
+            ),
             (r#"{"billed_units":{"input_tokens":5,"output_tokens":6,"search_units":1}}"#, (5, 6, 0)),
             (r#"{"tokens":{"input_tokens":7},"billed_units":{"output_tokens":6}}"#, (7, 6, 0)),
             (r#"{"tokens":null,"api_version":{"version":"2"}}"#, (0, 0, 0)),
         ] {
-            let seen = |usage: Usage| (usage.prompt_tokens, usage.completion_tokens, usage.cached_read_tokens);
+            let seen =
+                |usage: Usage| (usage.prompt_tokens, usage.completion_tokens, usage.cached_read_tokens);
             let typed: WireUsage = serde_json::from_str(text).unwrap();
             assert_eq!(seen(typed.usage()), expected, "{text}");
             let (counted, _) = counts::read::<WireUsage>(text.as_bytes()).unwrap();
             assert_eq!(seen(counted.usage()), expected, "{text}");
         }
-        let floats: WireUsage = serde_json::from_str(r#"{"tokens":{"input_tokens":7.0,"output_tokens":-1}}"#).unwrap();
+        let floats: WireUsage =
+            serde_json::from_str(r#"{"tokens":{"input_tokens":7.0,"output_tokens":-1}}"#).unwrap();
         assert_eq!((floats.usage().prompt_tokens, floats.usage().completion_tokens), (7, 0));
     }
 }

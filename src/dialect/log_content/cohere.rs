@@ -236,7 +236,8 @@ mod tests {
         let content = whole(r#"{"model":"m","texts":["a"]}"#, r#"{"id":"i","message":"too long"}"#);
         assert_eq!(content.input_history.as_deref(), Some(r#"[{"role":"user","content":["a"]}]"#));
         assert!(content.error_details.is_some() && content.output_message.is_none());
-        let message = r#"{"role":"assistant","content":[{"type":"text","text":"x"}],"tool_calls":[{"id":"c"}]}"#;
+        let message =
+            r#"{"role":"assistant","content":[{"type":"text","text":"x"}],"tool_calls":[{"id":"c"}]}"#;
         let content = whole("{}", &format!(r#"{{"id":"i","message":{message}}}"#));
         assert_eq!(content.output_message.as_deref(), Some(message));
         assert_eq!(content.tool_calls.as_deref(), Some(r#"[{"id":"c"}]"#));

@@ -50,9 +50,8 @@ pub(super) fn look(name: Option<&[u8]>, data: &[u8]) -> Seen {
     let said = name.is_none().then(|| serde_json::from_slice::<WireEvent<'_>>(data).ok()).flatten();
     let kind = name.or(said.as_ref().map(|event| event.kind.0.as_bytes())).unwrap_or_default();
     match kind {
-        b"content-delta" | b"tool-plan-delta" | b"tool-call-start" | b"tool-call-delta" | b"citation-start" => {
-            Seen { has_content: true, ..Seen::default() }
-        }
+        b"content-delta" | b"tool-plan-delta" | b"tool-call-start" | b"tool-call-delta"
+        | b"citation-start" => Seen { has_content: true, ..Seen::default() },
         b"message-end" => Seen {
             usage: memmem::find(data, USAGE).and_then(|at| object_at(data, at + USAGE.len())),
             is_end: true,
@@ -82,10 +81,20 @@ mod tests {
         observer
     }
 
-    const START: (&str, &str) = ("message-start", r#"{"id":"i","type":"message-start","delta":{"message":{"role":"assistant","content":[]}}}"#);
-    const HELLO: (&str, &str) = ("content-delta", r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"Hi"}}}}"#);
-    const END: (&str, &str) = ("message-end", r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":1,"output_tokens":2},"tokens":{"input_tokens":70,"output_tokens":2},"cached_tokens":64}}}"#);
-    const FAILED: (&str, &str) = ("message-end", r#"{"type":"message-end","delta":{"error":"overloaded","finish_reason":"ERROR"}}"#);
+    const START: (&str, &str) = (
+        "message-start",
+        r#"{"id":"i","type":"message-start","delta":{"message":{"role":"assistant","content":[]}}}"#,
+    );
+    const HELLO: (&str, &str) = (
+        "content-delta",
+        r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"Hi"}}}}"#,
+    );
+    const END: (&str, &str) = (
+        "message-end",
+        r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":1,"output_tokens":2},"tokens":{"input_tokens":70,"output_tokens":2},"cached_tokens":64}}}"#,
+    );
+    const FAILED: (&str, &str) =
+        ("message-end", r#"{"type":"message-end","delta":{"error":"overloaded","finish_reason":"ERROR"}}"#);
 
     #[test]
     fn an_answer_ends_with_its_last_event() {

@@ -14,7 +14,11 @@ pub(super) fn request(to: Dialect, body: &[u8], wire_model: &str) -> Result<Enco
 }
 
 /// Translates a provider's answer.
-pub(super) fn response(to: Dialect, body: &[u8], options: &AnswerOptions) -> Result<TranslatedResponse, Error> {
+pub(super) fn response(
+    to: Dialect,
+    body: &[u8],
+    options: &AnswerOptions,
+) -> Result<TranslatedResponse, Error> {
     let documents = &options.echo.settings;
     let answer = cohere::rerank::response(to, body, &options.model, documents);
     let (body, usage) = answer.map_err(|error| unusable(&error))?;

@@ -182,11 +182,7 @@ fn write_turn(
 }
 
 /// What the tools showed, then what the user says; nothing of both is no message.
-fn write_user(
-    array: &mut Array<'_>,
-    held: &[Held<'_, '_>],
-    parts: &[Placed<'_, '_>],
-) -> Result<(), Error> {
+fn write_user(array: &mut Array<'_>, held: &[Held<'_, '_>], parts: &[Placed<'_, '_>]) -> Result<(), Error> {
     if held.is_empty() && parts.is_empty() {
         return Ok(());
     }
@@ -242,7 +238,9 @@ fn write_assistant(array: &mut Array<'_>, parts: &[Placed<'_, '_>], thinks: bool
     let is_call = |placed: &Placed<'_, '_>| matches!(placed.part, Part::ToolCall { .. });
     let (calls, said): (Vec<_>, Vec<_>) = parts.iter().copied().partition(is_call);
     let is_plan = |placed: &Placed<'_, '_>| !thinks && matches!(placed.part, Part::Reasoning { .. });
-    let (plans, said): (Vec<_>, Vec<_>) = said.into_iter().partition(is_plan);
+    let (plans, mut said): (Vec<_>, Vec<_>) = said.into_iter().partition(is_plan);
+    // Some callers send what was thought behind what was said.
+    said.sort_by_key(|placed| !matches!(placed.part, Part::Reasoning { .. }));
     if calls.is_empty() && said.is_empty() {
         return Ok(());
     }
@@ -272,7 +270,8 @@ fn write_assistant(array: &mut Array<'_>, parts: &[Placed<'_, '_>], thinks: bool
 fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Option<Held<'r, 'a>>, Error> {
     let Part::ToolResult { call_id, parts, is_error } = placed.part else { return Ok(None) };
     let inner = |(at, part)| Placed { part, place: Place { inner: Some(at), ..placed.place } };
-    let is_told = |one: &Placed<'_, '_>| matches!(one.part, Part::Text { .. }) || document(one.part).is_some();
+    let is_told =
+        |one: &Placed<'_, '_>| matches!(one.part, Part::Text { .. }) || document(one.part).is_some();
     let (told, shown): (Vec<_>, Vec<_>) = parts.iter().enumerate().map(inner).partition(is_told);
     if let Some(other) = shown.iter().find(|one| !matches!(one.part, Part::Image { .. })) {
         return Err(other.refused("a text, a document in text or an image"));

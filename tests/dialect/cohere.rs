@@ -1,0 +1,262 @@
+//! Goldens around Cohere: what its callers are told of every other provider's answers, what every other caller is told of its own,
+//! streams cut at each byte, embeddings and rerankings both ways. Written from <https://docs.cohere.com/reference/chat>,
+//! <https://docs.cohere.com/reference/chat-stream>, <https://docs.cohere.com/reference/embed> and
+//! <https://docs.cohere.com/reference/rerank>. Its callers' requests are among those of `behaviour`.
+
+use corelane::dialect::Encoded;
+use corelane::error::Error;
+use corelane::http::sse;
+use serde_json::Value;
+
+use super::behaviour::{data, fixture, keeps_pairs, keeps_texts};
+use super::*;
+
+const CALLERS: [Dialect; 4] = [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::OpenAi];
+
+/// Each way between Cohere and another that a fixture of `from` can go.
+fn ways(from: Dialect) -> Vec<Dialect> {
+    if from == Dialect::Cohere { CALLERS.to_vec() } else { vec![Dialect::Cohere] }
+}
+
+#[test]
+fn answers() {
+    for (case, file) in inputs("behaviour/responses", ".json") {
+        let fixture = fixture(&case, &file);
+        let body = fixture.body.unwrap().get();
+        for to in ways(fixture.from) {
+            let told = translate_response(fixture.from, to, body.as_bytes(), &answer_options())
+                .unwrap_or_else(|error| panic!("{case}: {error}"));
+            check("cohere/answers", &format!("{case}.{}.json", to.name()), &pretty(&told.body));
+            keeps_texts(&case, body, &told.body);
+            if to == Dialect::Cohere {
+                keeps_pairs(&case, body, &told.body);
+                let seen = check_answer(to, &told.body, true).unwrap().unwrap();
+                let usage = told.usage.unwrap();
+                assert_eq!(
+                    (seen.prompt_tokens, seen.completion_tokens),
+                    (usage.prompt_tokens, usage.completion_tokens),
+                    "{case}"
+                );
+                assert_eq!(seen.cached_read_tokens, usage.cached_read_tokens, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_cut_at_each_byte() {
+    for (case, file) in inputs("behaviour/streams", ".json") {
+        let fixture = fixture(&case, &file);
+        let mut input = String::new();
+        fixture.events.iter().for_each(|event| input.push_str(&format!("data: {}\n\n", data(event))));
+        for to in ways(fixture.from) {
+            let ways = (fixture.from, to);
+            let whole = streamed(ways, &[input.as_bytes()]);
+            let shown = std::str::from_utf8(&whole).unwrap();
+            check("cohere/streams", &format!("{case}.{}.sse", to.name()), shown);
+            if to == Dialect::Cohere || case.ends_with("calls") {
+                for at in 0..=input.len() {
+                    let (first, second) = input.as_bytes().split_at(at);
+                    assert!(streamed(ways, &[first, second]) == whole, "{case} cut at {at}");
+                }
+            }
+            watched(&case, to, &whole);
+        }
+    }
+}
+
+/// Whatever came of it, a watcher of the caller's side sees that it is whole, or that it is not.
+fn watched(case: &str, to: Dialect, told: &[u8]) {
+    let mut observer = StreamObserver::new(to);
+    sse::events(told).for_each(|event| observer.observe(event.name, &event.data));
+    assert_eq!(observer.is_ended(), !case.ends_with("error"), "{case} for {to:?}");
+    assert!(observer.error().is_none(), "{case} for {to:?}");
+}
+
+fn streamed((from, to): (Dialect, Dialect), pieces: &[&[u8]]) -> Vec<u8> {
+    let options =
+        StreamOptions { created_s: CREATED_S, include_usage: true, model: "fallback-model".to_owned() };
+    let mut translator = StreamTranslator::new(from, to, options);
+    let mut boundary = sse::Boundary::new();
+    let (mut buffer, mut out) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        let end = boundary.last_end(&buffer);
+        let is_told = sse::events(&buffer[..end])
+            .try_for_each(|event| translator.push(event.name, &event.data, &mut out))
+            .is_ok();
+        if !is_told {
+            return out;
+        }
+        buffer.drain(..end);
+        boundary.consumed(end);
+    }
+    let _ = translator.finish(&mut out);
+    out
+}
+
+/// What was sent, or why not, and what was left out.
+fn shown(encoded: Result<Encoded, Error>) -> String {
+    match encoded {
+        Err(error) => format!("refused {}: {}\n", error.param.as_deref().unwrap_or("-"), error.message),
+        Ok(encoded) => {
+            let dropped = encoded.dropped.iter().map(|name| format!("dropped: {name}\n"));
+            pretty(&encoded.body) + &dropped.collect::<String>()
+        }
+    }
+}
+
+fn asked(from: Dialect, to: Dialect, operation: Operation, body: &str) -> Result<Encoded, Error> {
+    translate_request(from, to, operation, body.as_bytes(), "embed-1", Quirks::COMPATIBLE)
+}
+
+#[test]
+fn embeddings() {
+    for (name, from, tos, body) in [
+        (
+            "openai",
+            Dialect::OpenAi,
+            &[Dialect::Cohere][..],
+            r#"{"input":["a","b\n"],"dimensions":256,"user":"u","input_type":"search_query","encoding_format":"base64","made_up":1}"#,
+        ),
+        ("openai_text", Dialect::OpenAi, &[Dialect::Cohere], r#"{"input":"a"}"#),
+        (
+            "gemini",
+            Dialect::Gemini,
+            &[Dialect::Cohere],
+            r#"{"content":{"parts":[{"text":"a"}]},"taskType":"FACT_VERIFICATION","title":"t","outputDimensionality":64}"#,
+        ),
+        (
+            "cohere",
+            Dialect::Cohere,
+            &[Dialect::OpenAi, Dialect::Gemini],
+            r#"{"model":"m","texts":["a","b"],"input_type":"search_query","output_dimension":64,"embedding_types":["float","base64"],"truncate":"END"}"#,
+        ),
+        (
+            "cohere_inputs",
+            Dialect::Cohere,
+            &[Dialect::OpenAi],
+            r#"{"inputs":[{"content":[{"type":"text","text":"a"}]}],"input_type":"image"}"#,
+        ),
+        (
+            "cohere_images",
+            Dialect::Cohere,
+            &[Dialect::OpenAi],
+            r#"{"images":["data:image/png;base64,QQ=="],"input_type":"image"}"#,
+        ),
+        ("cohere_int8", Dialect::Cohere, &[Dialect::OpenAi], r#"{"texts":["a"],"embedding_types":["int8"]}"#),
+    ] {
+        for to in tos {
+            let text = shown(asked(from, *to, Operation::Embedding, body));
+            check("cohere/embeddings", &format!("{name}.{}.request", to.name()), &text);
+        }
+    }
+}
+
+#[test]
+fn embeddings_answered() {
+    const COHERE: &str = r#"{"id":"i","embeddings":{"float":[[0.50,-1e-3],[1,2]]},"texts":["a","b"],"meta":{"api_version":{"version":"2"},"billed_units":{"input_tokens":7}},"response_type":"embeddings_by_type"}"#;
+    const OPENAI: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.50,-1e-3]}],"model":"m","usage":{"prompt_tokens":7,"total_tokens":7}}"#;
+    let options = |types: &str| {
+        let body = format!(r#"{{"texts":["a"],"embedding_types":[{types}]}}"#);
+        let echo = asked(Dialect::Cohere, Dialect::OpenAi, Operation::Embedding, &body).unwrap().echo;
+        let model = "embed-1".to_owned();
+        AnswerOptions { operation: Operation::Embedding, created_s: CREATED_S, echo, model }
+    };
+    for to in [Dialect::OpenAi, Dialect::Gemini] {
+        let told = translate_response(Dialect::Cohere, to, COHERE.as_bytes(), &options("")).unwrap();
+        check("cohere/embeddings", &format!("answer.{}.json", to.name()), &pretty(&told.body));
+        assert_eq!(told.usage.unwrap().prompt_tokens, 7);
+    }
+    for (types, name) in [("", "default"), (r#""base64""#, "base64"), (r#""base64","float""#, "both")] {
+        let told =
+            translate_response(Dialect::OpenAi, Dialect::Cohere, OPENAI.as_bytes(), &options(types)).unwrap();
+        check("cohere/embeddings", &format!("{name}.cohere.json"), &pretty(&told.body));
+        assert_eq!(check_answer(Dialect::Cohere, &told.body, true).unwrap(), told.usage);
+    }
+}
+
+#[test]
+fn rerankings() {
+    const ANSWER: &str = r#"{"id":"i","results":[{"index":1,"relevance_score":0.990},{"index":0,"relevance_score":1e-3}],"meta":{"api_version":{"version":"2"},"billed_units":{"search_units":1}}}"#;
+    const VLLM: &str = r#"{"id":"rerank-1","model":"m","usage":{"total_tokens":56,"prompt_tokens":56},"results":[{"index":0,"document":{"text":"a"},"relevance_score":0.99}]}"#;
+    for (name, from, to, body, answer) in [
+        (
+            "objects",
+            Dialect::OpenAi,
+            Dialect::Cohere,
+            r#"{"query":"q","documents":[{"text":"a","id":"1"},"b"],"return_documents":true,"top_n":2,"priority":1,"made_up":1}"#,
+            ANSWER,
+        ),
+        (
+            "texts",
+            Dialect::OpenAi,
+            Dialect::Cohere,
+            r#"{"query":"q","documents":["a","b"],"max_tokens_per_doc":9}"#,
+            ANSWER,
+        ),
+        (
+            "vllm",
+            Dialect::Cohere,
+            Dialect::OpenAi,
+            r#"{"query":"q","documents":["a"],"top_n":1,"priority":1}"#,
+            VLLM,
+        ),
+        ("nothing", Dialect::OpenAi, Dialect::Cohere, r#"{"query":"q"}"#, ANSWER),
+        (
+            "no_text",
+            Dialect::OpenAi,
+            Dialect::Cohere,
+            r#"{"query":"q","documents":["a",{"id":"1"}]}"#,
+            ANSWER,
+        ),
+    ] {
+        let asked = asked(from, to, Operation::Rerank, body);
+        let echo = asked.as_ref().map(|asked| asked.echo.clone()).unwrap_or_default();
+        let mut text = shown(asked);
+        let options = AnswerOptions {
+            operation: Operation::Rerank,
+            model: "rerank-1".into(),
+            echo,
+            ..AnswerOptions::default()
+        };
+        let told = translate_response(to, from, answer.as_bytes(), &options).unwrap();
+        text.push_str(&pretty(&told.body));
+        check("cohere/rerankings", &format!("{name}.expected"), &text);
+        assert_eq!(told.usage.map(|usage| usage.prompt_tokens), (name == "vllm").then_some(56));
+        let _: Value = serde_json::from_slice(&told.body).unwrap();
+    }
+}
+
+#[test]
+fn broken_inputs_never_panic() {
+    let sent = |encoded: Result<Encoded, Error>| assert!(encoded.is_err() || is_json(&encoded.unwrap().body));
+    let ours = |(case, _): &(String, Vec<u8>)| case.starts_with("cohere");
+    for (case, file) in inputs("behaviour/requests", ".json").into_iter().filter(ours) {
+        let body = fixture(&case, &file).body.unwrap().get();
+        broken(body.as_bytes(), |input| {
+            let to = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini][input.len() % 3];
+            sent(translate_request(Dialect::Cohere, to, Operation::Chat, input, "m", Quirks::OPENAI));
+        });
+    }
+    for (case, file) in inputs("behaviour/responses", ".json").into_iter().filter(ours) {
+        let body = fixture(&case, &file).body.unwrap().get();
+        broken(body.as_bytes(), |input| {
+            let _ = check_answer(Dialect::Cohere, input, true);
+            let told = translate_response(Dialect::Cohere, Dialect::OpenAi, input, &answer_options());
+            assert!(told.is_err() || is_json(&told.unwrap().body), "{case}");
+        });
+    }
+    for (case, file) in inputs("behaviour/streams", ".json").into_iter().filter(ours) {
+        for event in fixture(&case, &file).events {
+            broken(data(event).as_bytes(), |input| {
+                let mut translator =
+                    StreamTranslator::new(Dialect::Cohere, Dialect::Anthropic, StreamOptions::default());
+                let mut out = Vec::new();
+                let _ = translator.push(None, input, &mut out);
+                assert!(events(&out).iter().all(|(_, data)| is_json(data)), "{case}");
+                StreamObserver::new(Dialect::Cohere).observe(None, input);
+            });
+        }
+    }
+}
