@@ -19,7 +19,8 @@ use corelane::provider::{self, Entry};
 /// Prefixes behind which the same paths stand once more.
 const LIBRARIES: [&str; 3] = ["/litellm/", "/langchain/", "/pydanticai/"];
 
-const CALLERS: [Dialect; 4] = [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini];
+const CALLERS: [Dialect; 5] =
+    [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere];
 
 const INTRODUCTION: &str = "\
 # Dialects
@@ -58,8 +59,9 @@ fn the_page_is_what_the_tables_say() {
 
 #[test]
 fn each_dialect_is_native_somewhere_and_reaches_the_others() {
-    for (caller, provider) in
-        CALLERS.into_iter().flat_map(|caller| ["openai", "anthropic", "gemini"].map(|name| (caller, name)))
+    for (caller, provider) in CALLERS
+        .into_iter()
+        .flat_map(|caller| ["openai", "anthropic", "gemini", "cohere"].map(|name| (caller, name)))
     {
         let entry = provider::find(provider).unwrap();
         let chat = if caller == Dialect::Responses { Operation::Responses } else { Operation::Chat };
@@ -67,7 +69,7 @@ fn each_dialect_is_native_somewhere_and_reaches_the_others() {
             (Dialect::OpenAi, "openai") | (Dialect::Anthropic, "anthropic") | (Dialect::Gemini, "gemini") => {
                 "native"
             }
-            (Dialect::Responses, "openai") => "native",
+            (Dialect::Responses, "openai") | (Dialect::Cohere, "cohere") => "native",
             _ => "→ `chat_completion`",
         };
         assert_eq!(way(caller, chat, entry), expected, "{caller:?} at {provider}");
@@ -97,6 +99,7 @@ fn title(dialect: Dialect) -> &'static str {
         Dialect::Responses => "OpenAI's responses",
         Dialect::Anthropic => "Anthropic's messages",
         Dialect::Gemini => "Gemini's generateContent",
+        Dialect::Cohere => "Cohere's chat, embed and rerank",
     }
 }
 

@@ -38,9 +38,14 @@ fn the_openai_npm_package() {
 
 #[test]
 fn the_table_of_python_packages() {
-    for sdk in ["openai", "responses", "anthropic", "genai", "langchain", "litellm"] {
+    for sdk in ["openai", "responses", "anthropic", "genai", "cohere", "langchain", "litellm"] {
         in_the_table(&Sdks::python, "table.py", sdk);
     }
+}
+
+#[test]
+fn the_cohere_python_package() {
+    in_the_table(&Sdks::python, "cohere_client.py", "");
 }
 
 #[test]
@@ -82,14 +87,18 @@ fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str
     }
 }
 
-const TABLE_KEYS: [(&str, &str); 3] =
-    [("OPENAI_API_KEY", "sk-openai"), ("ANTHROPIC_API_KEY", "sk-ant"), ("GEMINI_API_KEY", "gemini-key")];
+const TABLE_KEYS: [(&str, &str); 4] = [
+    ("OPENAI_API_KEY", "sk-openai"),
+    ("ANTHROPIC_API_KEY", "sk-ant"),
+    ("GEMINI_API_KEY", "gemini-key"),
+    ("COHERE_API_KEY", "co-key"),
+];
 
 /// The dialects in which corelane is asked; one more than there are vendors.
-const SPEAKS: &str = "openai,responses,anthropic,gemini";
+const SPEAKS: &str = "openai,responses,anthropic,gemini,cohere";
 
 /// The vendors whose APIs the mock speaks.
-const VENDORS: [&str; 3] = ["openai", "anthropic", "gemini"];
+const VENDORS: [&str; 4] = ["openai", "anthropic", "gemini", "cohere"];
 
 /// Each vendor with one key for the models that the programs ask for.
 fn table_config(mock: &Mock) -> Value {
@@ -100,6 +109,7 @@ fn table_config(mock: &Mock) -> Value {
                 &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]
             }
             "anthropic" => &["claude-sonnet-4-20250514"],
+            "cohere" => &["command-a-03-2025", "embed-v4.0", "rerank-v3.5"],
             _ => &["gemini-2.5-flash", "gemini-embedding-001"],
         };
         let value = format!("env.{}_API_KEY", name.to_ascii_uppercase());

@@ -14,6 +14,7 @@ SPEAKS = sys.argv[3].split(",") if len(sys.argv) > 3 else []
 GPT = "openai/gpt-4o-mini"
 CLAUDE = "anthropic/claude-sonnet-4-20250514"
 GEMINI = "gemini/gemini-2.5-flash"
+COMMAND = "cohere/command-a-03-2025"
 
 HELLO = "Hello from the mock provider."
 # The mock counts words.

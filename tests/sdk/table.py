@@ -3,7 +3,7 @@
 import sys
 
 import cases
-from harness import CLAUDE, GEMINI, GPT, SPEAKS
+from harness import CLAUDE, COMMAND, GEMINI, GPT, SPEAKS
 
 SDK = sys.argv[4]
 
@@ -19,6 +19,8 @@ def adapters():
         return [of.Anthropic()]
     if SDK == "genai":
         return [of.Genai()]
+    if SDK == "cohere":
+        return [of.Cohere(base) for base in ("/cohere", "/litellm/cohere")]
     import libraries
 
     if SDK == "langchain":
@@ -27,5 +29,5 @@ def adapters():
     return found + ([libraries.LiteLlm("gemini", "/litellm/genai/v1beta")] if "gemini" in SPEAKS else [])
 
 
-models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else [])
+models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else []) + ([COMMAND] if "cohere" in SPEAKS else [])
 sys.exit(1 if cases.run(adapters(), models) else 0)

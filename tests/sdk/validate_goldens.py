@@ -2,6 +2,7 @@
 and events by the models, strictly (no wrong type, nothing missing, nothing that the vendor does not have).
 `validate_goldens.py FOLDER`."""
 
+import inspect
 import json
 import pathlib
 import re
@@ -12,6 +13,9 @@ import pydantic
 import pydantic_core
 from anthropic.types import Message, RawMessageStreamEvent
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
+from cohere import EmbedByTypeResponse
+from cohere.v2 import client as cohere
+from cohere.v2.types import V2ChatResponse, V2ChatStreamResponse, V2RerankResponse
 from google.genai import types as genai
 from openai.types import CreateEmbeddingResponse
 from openai.types import embedding_create_params as embedding
@@ -19,6 +23,16 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat import completion_create_params as chat
 from openai.types.responses import Response, ResponseStreamEvent
 from openai.types.responses import response_create_params as responses
+
+
+def parameters(method, **more):
+    """cohere types the parameters of its methods, not a request."""
+    hints = typing.get_type_hints(method, include_extras=True)
+    known = inspect.signature(method).parameters.items()
+    taken = [(name, one.default is one.empty) for name, one in known if name not in ("self", "request_options")]
+    fields = {name: (hints[name], ... if is_required else None) for name, is_required in taken}
+    return pydantic.create_model(method.__name__, **fields, **more)
+
 
 TYPES = {
     ("openai", "request"): chat.CompletionCreateParamsNonStreaming,
@@ -35,6 +49,13 @@ TYPES = {
     ("responses", "request"): responses.ResponseCreateParamsNonStreaming,
     ("responses", "streamed request"): responses.ResponseCreateParamsStreaming,
     ("responses", "answer"): Response,
+    ("cohere", "request"): parameters(cohere.V2Client.chat),
+    ("cohere", "streamed request"): parameters(cohere.V2Client.chat_stream, stream=(bool, ...)),
+    ("cohere", "answer"): V2ChatResponse,
+    ("cohere", "embedding request"): parameters(cohere.V2Client.embed),
+    ("cohere", "embedding answer"): EmbedByTypeResponse,
+    ("cohere", "rerank request"): parameters(cohere.V2Client.rerank),
+    ("cohere", "rerank answer"): V2RerankResponse,
 }
 
 
@@ -70,7 +91,11 @@ def members(union):
 
 
 VALIDATORS = {key: validator(kind) for key, kind in TYPES.items()}
-for dialect, union in (("anthropic", RawMessageStreamEvent), ("responses", ResponseStreamEvent)):
+for dialect, union in (
+    ("anthropic", RawMessageStreamEvent),
+    ("responses", ResponseStreamEvent),
+    ("cohere", V2ChatStreamResponse),
+):
     for name, model in members(union).items():
         VALIDATORS[dialect, "event", name] = model
 
@@ -85,10 +110,10 @@ def faults(dialect, kind, document):
     key = (dialect, kind)
     if kind == "request" and document.get("stream"):
         key = (dialect, "streamed request")
-    if kind == "event" and dialect in ("anthropic", "responses"):
+    if kind == "event" and dialect in ("anthropic", "responses", "cohere"):
         key = (dialect, kind, document["type"])
     if key not in VALIDATORS:
-        return [] if kind.startswith("embedding") else [f"{key}: no such type"]
+        return [] if kind.startswith(("embedding", "rerank")) else [f"{key}: no such type"]
     known = VALIDATORS[key]
     if isinstance(known, type):
         known = VALIDATORS[key] = validator(known)
@@ -153,6 +178,7 @@ def documents(path):
     dialect, kind = outcome
     if path.suffix == ".expected" and kind == "request":
         heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses"}
+        heads["Cohere"] = "cohere"
         for head, body in re.findall(r"^# (\w+).*\n(\{.*)$", text, re.MULTILINE):
             yield heads[head], kind, json.loads(body)
     elif path.suffix == ".sse" or (path.suffix == ".expected" and kind == "event"):
@@ -187,6 +213,9 @@ def output(path):
         return (None, kind) if path.suffix == ".expected" else None
     if folder.startswith("gemini/embeddings"):
         return (last, f"embedding {kind}") if len(words) == 2 else None
+    for name, kinds in (("cohere/embeddings/", "embedding "), ("cohere/rerankings/", "rerank "), ("cohere/", "")):
+        if folder.startswith(name):
+            return (last, kinds + kind)
     if folder == "gemini/told":
         return (last, kind) if len(words) == 2 else None
     if folder.startswith("responses/"):
