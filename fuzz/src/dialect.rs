@@ -16,14 +16,14 @@ use corelane::http::sse::events;
 use super::cut::{Chance, cuttings};
 use super::look::{is_json, passes};
 
-pub(crate) const DIALECTS: [Dialect; 4] =
-    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
-const SHAPES: [ErrorShape; 4] =
-    [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic, ErrorShape::Gemini];
+pub(crate) const DIALECTS: [Dialect; 5] =
+    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Cohere];
+const SHAPES: [ErrorShape; 5] =
+    [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic, ErrorShape::Gemini, ErrorShape::Cohere];
 const QUIRKS: [Quirks; 4] = [Quirks::OPENAI, Quirks::COMPATIBLE, Quirks::TELLING, Quirks::STRICT];
 /// One of each kind, by what Claude and Gemini let a caller ask of them.
-const MODELS: [&str; 5] =
-    ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro"];
+const MODELS: [&str; 6] =
+    ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro", "command-r7b"];
 /// What writes a character in the most bytes: `\u0000` again inside a string of JSON.
 const GROWTH_MAX: usize = 16;
 
@@ -40,6 +40,11 @@ pub fn anthropic_body(bytes: &[u8]) {
 /// A body in Gemini's dialect, its embeddings' included.
 pub fn gemini_body(bytes: &[u8]) {
     body(Dialect::Gemini, bytes);
+}
+
+/// A body in Cohere's dialect, its embeddings' and rerankings' included.
+pub fn cohere_body(bytes: &[u8]) {
+    body(Dialect::Cohere, bytes);
 }
 
 /// A body in the dialect of OpenAI's responses.
@@ -67,6 +72,7 @@ fn body(dialect: Dialect, bytes: &[u8]) {
         answers(dialect, to, bytes);
     }
     embeddings(dialect, bytes);
+    rerankings(dialect, bytes);
     looks(dialect, bytes);
     let error = Error::upstream(decode_error(dialect, 429, bytes));
     check_error(&error);
@@ -121,6 +127,22 @@ fn embeddings(from: Dialect, bytes: &[u8]) {
                     check_body(bytes, &answer.body);
                 }
             }
+        }
+    }
+}
+
+/// Between Cohere's and what stands at `/v1/rerank`, whoever asks.
+fn rerankings(from: Dialect, bytes: &[u8]) {
+    for to in [Dialect::OpenAi, Dialect::Cohere] {
+        let asked = translate_request(from, to, Operation::Rerank, bytes, "model-x", Quirks::OPENAI);
+        if let Ok(encoded) = &asked {
+            check_body(bytes, &encoded.body);
+            check_dropped(&encoded.dropped);
+        }
+        let echo = asked.map(|encoded| encoded.echo).unwrap_or_default();
+        let options = AnswerOptions { operation: Operation::Rerank, echo, ..AnswerOptions::default() };
+        if let Ok(answer) = translate_response(to, from, bytes, &options) {
+            check_body(bytes, &answer.body);
         }
     }
 }

@@ -11,7 +11,7 @@ pub(in crate::dialect) use self::decode::Decoder;
 use super::citation::{self, chars};
 use super::{finish_reason, usage};
 use crate::chat::{Citation, Event, Finish, Usage};
-use crate::dialect::json::{Array, Object};
+use crate::dialect::json::Object;
 use crate::error::Error;
 
 /// State of one stream.
@@ -158,10 +158,6 @@ fn start(id: &str, out: &mut Vec<u8>) {
     let mut delta = Object::begin(event.field("delta"));
     let mut message = Object::begin(delta.field("message"));
     message.text("role", "assistant");
-    Array::begin(message.field("content")).end();
-    message.text("tool_plan", "");
-    Array::begin(message.field("tool_calls")).end();
-    Array::begin(message.field("citations")).end();
     message.end();
     delta.end();
     event.end();
