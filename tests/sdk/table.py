@@ -29,5 +29,6 @@ def adapters():
     return found + ([libraries.LiteLlm("gemini", "/litellm/genai/v1beta")] if "gemini" in SPEAKS else [])
 
 
-models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else []) + ([COMMAND] if "cohere" in SPEAKS else [])
+# litellm speaks Cohere's own API for a name that begins so, whatever it is told to speak.
+models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else []) + ([COMMAND] if "cohere" in SPEAKS and SDK != "litellm" else [])
 sys.exit(1 if cases.run(adapters(), models) else 0)
