@@ -43,7 +43,7 @@ pub struct Route {
     /// The path, and its label in metrics. One name in braces may stand in it for what differs: [`MODEL`] for a model's
     /// name, which may hold slashes, any other for one segment.
     pub path: &'static str,
-    /// The one method it takes (a GET route takes HEAD as well).
+    /// The one method it takes; [`Route::takes`] says which GETs take HEAD as well.
     pub method: Method,
     /// What it is for.
     pub endpoint: Endpoint,
@@ -297,14 +297,19 @@ impl Route {
         let (start, end) = self.parameter;
         let behind = path.strip_prefix(own.get(..start)?).filter(|_| start < end)?;
         let name = unescaped(behind.strip_suffix(own.get(end..)?)?)?;
-        let is_plain = name.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-            && (self.names_model() || !name.contains('/'));
+        let is_plain = is_plain(&name) && (self.names_model() || !name.contains('/'));
         (is_plain && !name.contains(char::is_control)).then_some(name)
     }
 }
 
+/// Whether a name, decoded, can stand in a path: no segment of it is empty or of dots, which some server on the way would
+/// resolve (RFC 3986 §5.2.4), escaped slashes or not.
+pub fn is_plain(name: &str) -> bool {
+    name.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
 /// Percent-escapes undone, once. `None`: one is cut or holds no digits, or it makes no text.
-fn unescaped(path: &[u8]) -> Option<Cow<'_, str>> {
+pub fn unescaped(path: &[u8]) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'%', path).is_none() {
         return std::str::from_utf8(path).ok().map(Cow::Borrowed);
     }

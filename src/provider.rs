@@ -68,7 +68,8 @@ fn responses_path(operation: Operation) -> Option<&'static str> {
 
 fn anthropic_path(operation: Operation) -> Option<&'static str> {
     match operation {
-        Operation::ListModels => Some("/models"),
+        // The most that one page may hold (<https://docs.anthropic.com/en/api/models-list>); 20 unasked.
+        Operation::ListModels => Some("/models?limit=1000"),
         Operation::Chat | Operation::ChatStream => Some("/messages"),
         Operation::CountTokens => Some("/messages/count_tokens"),
         _ => None,
@@ -255,7 +256,7 @@ mod tests {
             (
                 Operation::ListModels,
                 some("/v1/models"),
-                some("/v1/models"),
+                some("/v1/models?limit=1000"),
                 some("/v1beta/models?pageSize=1000"),
             ),
             (Operation::Chat, some("/v1/chat/completions"), some("/v1/messages"), google("generateContent")),

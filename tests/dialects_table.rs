@@ -82,7 +82,7 @@ fn page() -> String {
         write!(page, "\n## Callers that speak {}\n\n", title(caller)).unwrap();
         table(&mut page, caller);
     }
-    page.push_str("\n## Where callers ask\n\nThe same once more behind `/litellm`, `/langchain` and `/pydanticai`. A GET takes HEAD as well; `{model}` may hold slashes.\n\n");
+    page.push_str("\n## Where callers ask\n\nThe same once more behind `/litellm`, `/langchain` and `/pydanticai`. A GET that corelane answers itself takes HEAD as well, one that a provider answers does not (405); `{model}` may hold slashes.\n\n");
     routes(&mut page);
     page.push_str("\n## Providers' paths\n\nBehind the base URL, which `network_config.base_url` moves.\n\n");
     paths(&mut page);

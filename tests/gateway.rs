@@ -40,6 +40,8 @@ mod fallbacks;
 mod fidelity;
 #[path = "gateway/first_content.rs"]
 mod first_content;
+#[path = "gateway/foreign.rs"]
+mod foreign;
 #[path = "gateway/gemini.rs"]
 mod gemini;
 #[path = "gateway/gemini_across.rs"]

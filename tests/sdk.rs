@@ -59,11 +59,21 @@ fn what_is_asked_beside_conversations() {
 }
 
 #[test]
-fn goldens_are_of_the_vendors_types() {
-    let mut command = Sdks::installed().python();
+fn goldens_are_of_the_python_packages_models() {
+    judge_goldens("validate_goldens.py");
+}
+
+#[test]
+fn goldens_are_of_the_npm_packages_types() {
+    judge_goldens("typed_goldens.py");
+}
+
+/// All goldens of the dialects by one program, which finds the npm packages in the installation.
+fn judge_goldens(program: &str) {
+    let sdks = Sdks::installed();
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialect");
-    let output = command.arg(sources().join("validate_goldens.py")).arg(goldens).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    let output = sdks.python().arg(sources().join(program)).args([&goldens, &sdks.folder]).output().unwrap();
+    assert!(output.status.success(), "{program}:\n{}", said(&output));
 }
 
 /// One program of the table, on each driver, in front of every dialect that is served.

@@ -15,6 +15,7 @@ use corelane::http::sse::events;
 
 use super::cut::{Chance, cuttings};
 use super::look::{is_json, passes};
+use super::stretch;
 
 pub(crate) const DIALECTS: [Dialect; 5] =
     [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Cohere];
@@ -26,6 +27,9 @@ const MODELS: [&str; 6] =
     ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro", "command-r7b"];
 /// What writes a character in the most bytes: `\u0000` again inside a string of JSON.
 const GROWTH_MAX: usize = 16;
+
+/// One of so many inputs is also stretched.
+pub(crate) const STRETCHED_OF: usize = 8;
 
 /// A body in OpenAI's chat dialect, or its embeddings'.
 pub fn openai_body(bytes: &[u8]) {
@@ -65,14 +69,12 @@ pub(crate) fn echo_of(caller: Dialect, bytes: &[u8]) -> Echo {
 }
 
 fn body(dialect: Dialect, bytes: &[u8]) {
-    if passes(bytes) {
-        requests(dialect, bytes);
+    translations(dialect, bytes);
+    let mut chance = Chance::of(bytes);
+    if let Some(long) = (chance.below(STRETCHED_OF) == 0).then(|| stretch::body(bytes, &mut chance)).flatten()
+    {
+        translations(dialect, &long);
     }
-    for to in others(dialect) {
-        answers(dialect, to, bytes);
-    }
-    embeddings(dialect, bytes);
-    rerankings(dialect, bytes);
     looks(dialect, bytes);
     let error = Error::upstream(decode_error(dialect, 429, bytes));
     check_error(&error);
@@ -82,6 +84,18 @@ fn body(dialect: Dialect, bytes: &[u8]) {
     for stream in [false, true] {
         columns(dialect, bytes, stream);
     }
+}
+
+/// What we send for these bytes, were they a request, an answer or either of embeddings.
+fn translations(dialect: Dialect, bytes: &[u8]) {
+    if passes(bytes) {
+        requests(dialect, bytes);
+    }
+    for to in others(dialect) {
+        answers(dialect, to, bytes);
+    }
+    embeddings(dialect, bytes);
+    rerankings(dialect, bytes);
 }
 
 fn requests(from: Dialect, bytes: &[u8]) {
@@ -94,6 +108,8 @@ fn requests(from: Dialect, bytes: &[u8]) {
         if let Ok(encoded) = translate_request(from, to, operation, bytes, model, quirks) {
             check_body(bytes, &encoded.body);
             check_dropped(&encoded.dropped);
+            let again = |body: &[u8]| translate_request(to, to, operation, body, model, quirks);
+            settles(&encoded.body, |body| again(body).map(|again| again.body));
         }
     }
 }
@@ -104,7 +120,21 @@ fn answers(from: Dialect, to: Dialect, bytes: &[u8]) {
     check_body(bytes, &answer.body);
     let read = check_answer(to, &answer.body, false);
     assert!(read.is_ok(), "{to:?} does not take it: {read:?}: {}", answer.body.escape_ascii());
+    let again = |body: &[u8]| translate_response(to, to, body, &options).map(|again| again.body);
+    settles(&answer.body, again);
     columns(to, &answer.body, false);
+}
+
+/// What we send is read by our own half of that dialect. One reading may tidy it (thoughts are joined, say); what was read
+/// and written once is read and written the same.
+fn settles(sent: &[u8], again: impl Fn(&[u8]) -> Result<Vec<u8>, Error>) {
+    let read = |body: &[u8]| match again(body) {
+        Ok(again) => again,
+        Err(error) => panic!("{error:?} by our own reading of {}", body.escape_ascii()),
+    };
+    let first = read(sent);
+    let second = read(&first);
+    assert!(first == second, "{}\nbecame {}", first.escape_ascii(), second.escape_ascii());
 }
 
 fn embeddings(from: Dialect, bytes: &[u8]) {

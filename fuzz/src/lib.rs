@@ -15,6 +15,7 @@ mod look;
 mod places;
 mod proxy;
 mod stream;
+mod stretch;
 
 pub use body::chunked_body;
 pub use coding::coded_body;

@@ -4,11 +4,13 @@
 use corelane::chat::Usage;
 use corelane::dialect::{Dialect, StreamObserver, StreamOptions, StreamTranslator};
 use corelane::error::{Error, Kind};
-use corelane::http::sse::{Event, events};
+use corelane::http::sse::{Boundary, Event, events};
 use serde::Deserialize;
 
-use super::dialect::{check_error, columns, echo_of, others};
+use super::cut::{Chance, cuttings};
+use super::dialect::{STRETCHED_OF, check_error, columns, echo_of, others};
 use super::look::is_json;
+use super::stretch;
 
 /// A stream in OpenAI's chat dialect.
 pub fn openai_stream(bytes: &[u8]) {
@@ -42,8 +44,12 @@ fn stream(dialect: Dialect, bytes: &[u8]) {
         assert_eq!(told_again.usage(), None, "counted when it was made");
     }
     columns(dialect, bytes, true);
+    let mut chance = Chance::of(bytes);
+    let is_stretched = chance.below(STRETCHED_OF) == 0;
+    let long = is_stretched.then(|| stretch::stream(bytes, &mut chance)).flatten();
     for to in others(dialect) {
         translated(dialect, to, bytes);
+        long.iter().for_each(|long| translated(dialect, to, long));
     }
 }
 
@@ -65,10 +71,7 @@ fn watched(mut observer: StreamObserver, bytes: &[u8]) -> StreamObserver {
 }
 
 fn translated(from: Dialect, to: Dialect, bytes: &[u8]) {
-    let include_usage = bytes.len().is_multiple_of(2);
-    let options = StreamOptions { created_s: 1, include_usage, model: "m".to_owned() };
-    let echo = events(bytes).next().map(|event| echo_of(to, &event.data)).unwrap_or_default();
-    let mut translator = StreamTranslator::new(from, to, options).echoing(echo);
+    let mut translator = translator(from, to, bytes);
     let mut out = Vec::new();
     let has_failed = events(bytes).any(|event| {
         let had_content = translator.has_content();
@@ -78,6 +81,8 @@ fn translated(from: Dialect, to: Dialect, bytes: &[u8]) {
     });
     assert!(has_failed || translator.finish(&mut out).is_ok() == translator.is_ended());
     assert!(!translator.is_ended() || translator.has_stopped() || from != Dialect::Gemini);
+    let other = cuttings(bytes).last().unwrap_or_default();
+    assert_eq!(in_pieces(from, to, bytes, &other), out, "in pieces");
     check_events(to, bytes, &out, translator.is_ended() && !has_failed);
     columns(to, &out, true);
     let error = Error::new(Kind::UpstreamInvalidResponse, "a\n\"\u{0}".to_owned());
@@ -86,6 +91,35 @@ fn translated(from: Dialect, to: Dialect, bytes: &[u8]) {
     if !translator.is_ended() {
         check_events(to, bytes, &out, false);
     }
+}
+
+fn translator(from: Dialect, to: Dialect, bytes: &[u8]) -> StreamTranslator {
+    let include_usage = bytes.len().is_multiple_of(2);
+    let options = StreamOptions { created_s: 1, include_usage, model: "m".to_owned() };
+    let echo = events(bytes).next().map(|event| echo_of(to, &event.data)).unwrap_or_default();
+    StreamTranslator::new(from, to, options).echoing(echo)
+}
+
+/// As a relay does: what is whole is translated and leaves at once.
+fn in_pieces(from: Dialect, to: Dialect, bytes: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
+    let mut translator = translator(from, to, bytes);
+    let (mut boundary, mut held, mut sent) = (Boundary::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        let end = boundary.last_end(&held);
+        let mut out = Vec::new();
+        let whole = held.get(..end).expect("an end inside");
+        let has_failed =
+            events(whole).any(|event| translator.push(event.name, &event.data, &mut out).is_err());
+        sent.append(&mut out);
+        if has_failed {
+            return sent;
+        }
+        held.drain(..end);
+        boundary.consumed(end);
+    }
+    let _ = translator.finish(&mut sent);
+    sent
 }
 
 /// What a caller reads of it.
@@ -111,12 +145,8 @@ fn check_events(to: Dialect, input: &[u8], output: &[u8], is_ended: bool) {
         assert_eq!(ends, [found.len() - 1], "the last word, once: {}", output.escape_ascii());
     }
     assert!(is_ended || to == Dialect::Gemini || ends.is_empty(), "{}", output.escape_ascii());
-    // Each event of the provider may repeat the answer's id and model.
-    assert!(
-        output.len() <= 16_384 + 64 * input.len() * (1 + events(input).count()),
-        "{} bytes",
-        output.len()
-    );
+    // An event says a word or two, with the answer's id and model around them, and responses say all four times over.
+    assert!(output.len() <= 16_384 + 64 * input.len(), "{} bytes of {}", output.len(), input.len());
     let mut observer = StreamObserver::new(to);
     found.iter().for_each(|event| observer.observe(event.name, &event.data));
     if is_ended {

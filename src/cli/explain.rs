@@ -40,8 +40,8 @@ pub(super) struct Explain {
     /// The model, as a caller would name it.
     #[arg(long, value_name = "NAME")]
     pub model: String,
-    /// The vendor whose path is called, /openai/… or /anthropic/… [default: /v1/…, nobody's].
-    #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic"]))]
+    /// The vendor whose path is called, /openai/…, /anthropic/… or, for gemini, /genai/… [default: /v1/…, nobody's].
+    #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic", "gemini"]))]
     pub home: Option<String>,
     /// What is asked for, by its name in allowed_requests.
     #[arg(long, value_name = "NAME", default_value = "chat_completion",
@@ -174,7 +174,9 @@ impl View<'_> {
         let why = match explanation.because {
             Because::Prefix => "its name stands before the slash".to_owned(),
             Because::Home => {
+                // A vendor's path bears its name, but for Google's.
                 let home = self.arguments.home.as_deref().unwrap_or_default();
+                let home = if home == "gemini" { "genai" } else { home };
                 format!("the path is /{home}/…")
             }
             Because::OnlyListing => "no other provider's keys list it".to_owned(),

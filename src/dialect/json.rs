@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::fault::wrong;
 use crate::chat::Raw;
 use crate::error::{Error, Kind};
 
@@ -35,6 +36,14 @@ impl<'a> Span<'a> {
     /// Reads it as `T`; `path` says where it stands, for the caller, and is written only in an error.
     pub(super) fn parse<T: Deserialize<'a>>(self, path: &dyn fmt::Display) -> Result<T, Error> {
         serde_json::from_str(self.0.get()).map_err(|error| invalid(path, &error))
+    }
+
+    /// A number as it is written.
+    pub(super) fn number(self, path: &dyn fmt::Display) -> Result<Raw<'a>, Error> {
+        match self.first() {
+            b'-' | b'0'..=b'9' => Ok(self.raw()),
+            _ => Err(wrong(path, "must be a number")),
+        }
     }
 }
 
@@ -263,13 +272,30 @@ pub(super) fn write_compact(out: &mut Vec<u8>, json: &str) {
 
 /// Where the first byte stands that a JSON string must escape.
 fn next_special(bytes: &[u8]) -> Option<usize> {
-    // Long texts (pictures) are mostly clean; a fixed chunk without branches is checked by vector instructions.
+    // Long texts (pictures) are mostly clean; a fixed chunk without branches is checked by vector instructions. Prose has a
+    // quote or line end every few words: there eight bytes are looked at as one number.
     const CHUNK_BYTES: usize = 32;
     let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     let is_clean = |chunk: &&[u8]| !chunk.iter().fold(false, |any, &byte| any | is_special(byte));
-    let clean = bytes.chunks_exact(CHUNK_BYTES).take_while(is_clean).count() * CHUNK_BYTES;
-    let rest = bytes.get(clean..)?;
-    rest.iter().position(|&byte| is_special(byte)).map(|at| clean + at)
+    let mut at = bytes.chunks_exact(CHUNK_BYTES).take_while(is_clean).count() * CHUNK_BYTES;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match special_in(u64::from_le_bytes(*word)) {
+            Some(found) => return Some(at + found),
+            None => at += size_of::<u64>(),
+        }
+    }
+    let rest = bytes.get(at..)?;
+    rest.iter().position(|&byte| is_special(byte)).map(|found| at + found)
+}
+
+/// The same of eight bytes, the lowest the first. `x - 1` borrows into the top bit of a byte that is 0, `x - 32` of one below 32,
+/// unless it was set; a borrow from the byte below can mark only bytes behind the first that is special.
+fn special_in(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word;
+    let is_byte = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let marks = (below(word, 0x20) | is_byte(b'"') | is_byte(b'\\')) & (ONES << 7);
+    (marks != 0).then(|| (marks.trailing_zeros() / 8) as usize)
 }
 
 fn write_escape(out: &mut Vec<u8>, byte: u8) {
@@ -304,6 +330,24 @@ mod tests {
         out.clear();
         write_string(&mut out, "a\"b\\c\u{1}\n");
         assert_eq!(out, br#""a\"b\\c\u0001\n""#);
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let is_special = byte < 0x20 || matches!(byte, b'"' | b'\\');
+            for (length, filler) in [(7, b' '), (8, b'a'), (31, 0x7f), (45, 0xff), (80, b'!')] {
+                for at in 0..length {
+                    let mut bytes = vec![filler; length];
+                    bytes[at] = byte;
+                    assert_eq!(next_special(&bytes), is_special.then_some(at), "{byte} at {at} of {length}");
+                    // What stands behind it does not count.
+                    bytes[at + 1..].fill(b'"');
+                    let first = if is_special { at } else { at + 1 };
+                    assert_eq!(next_special(&bytes), (first < length).then_some(first), "{byte} at {at}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -14,12 +14,18 @@ use super::{Dialect, base64};
 use crate::chat::{Event, Part, Request};
 
 /// Who made a proof, by what stands before it. That of Responses stands there in neutral words already.
-const MARKS: [(Dialect, &str); 4] = [
+const MARKS: [(Dialect, &str); 5] = [
     (Dialect::OpenAi, "corelaneOpenAi00"),
     (Dialect::Anthropic, "corelaneAnthropic000"),
     (Dialect::Gemini, "corelaneGemini00"),
     (Dialect::Responses, thought::OWN),
+    // It proves nothing yet.
+    (Dialect::Cohere, "corelaneCohere00"),
 ];
+
+/// In place of a proof where there is none, for callers whose provider would refuse a thought without: the mark tells that it
+/// was not theirs.
+pub(super) const UNSIGNED: &str = "corelaneUnsigned";
 
 /// The proof of a provider that speaks `from`, for a caller that speaks `to`.
 pub(super) fn marked(from: Dialect, to: Dialect, proof: &str) -> String {
@@ -112,7 +118,7 @@ pub(super) fn sort(from: Dialect, to: Dialect, request: &mut Request<'_>) {
 }
 
 /// The proof as the provider gave it; `None`: another made it.
-fn own(from: Dialect, to: Dialect, proof: &str) -> Option<String> {
+pub(super) fn own(from: Dialect, to: Dialect, proof: &str) -> Option<String> {
     let unwrapped = if from == Dialect::Gemini { unwrapped(proof) } else { None };
     let proof = unwrapped.as_deref().unwrap_or(proof);
     let marked = MARKS.iter().find_map(|(origin, mark)| Some((*origin, proof.strip_prefix(*mark)?)));

@@ -6,7 +6,7 @@ mod rerank;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, cohere, gemini, openai, origin, responses};
+use super::{Dialect, Operation, Quirks, anthropic, cohere, gemini, json, openai, origin, responses};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -141,12 +141,8 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
     }
 }
 
-fn no_half(dialect: Dialect) -> Error {
-    Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
-}
-
 fn unusable(error: &serde_json::Error) -> Error {
-    let reason = super::json::reason(error);
+    let reason = json::reason(error);
     let message = format!("the provider's answer is not what its API promises: {reason}");
     Error::new(Kind::UpstreamInvalidResponse, message)
 }
@@ -190,9 +186,12 @@ pub fn translate_response(
         Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
         Dialect::Cohere => cohere::response::encode(&response),
     };
-    // No answer costs nothing: a usage of zeros is one that was not reported.
-    let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
-    Ok(TranslatedResponse { body, usage })
+    Ok(TranslatedResponse { body, usage: reported(response.usage) })
+}
+
+/// No answer costs nothing: a usage of zeros is one that was not reported.
+fn reported(usage: Usage) -> Option<Usage> {
+    Some(usage).filter(|usage| *usage != Usage::default())
 }
 
 /// A dialect's decode half.
@@ -316,10 +315,23 @@ struct Told {
 impl Told {
     fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.progress.note(event);
+        let event = bounded(event);
         match self.marker.proof(event) {
             Some(proof) => self.encoder.encode(origin::with_proof(event, &proof), usage, out),
             None => self.encoder.encode(event, usage, out),
         }
+    }
+}
+
+/// Most bytes of an answer's id, and of its model's name, that a stream repeats: some dialects do in each event.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The event with names that may be repeated.
+fn bounded(event: Event<'_>) -> Event<'_> {
+    let short = |name| json::bounded(name, NAME_BYTES_MAX);
+    match event {
+        Event::Start { id, model } => Event::Start { id: short(id), model: short(model) },
+        other => other,
     }
 }
 

@@ -40,6 +40,12 @@ impl Elements {
     }
 }
 
+/// An error in place of a stream, as Google answers such a caller: its status, and a list of the one error. What is no object
+/// stays.
+pub(super) fn of_error(body: Vec<u8>) -> Vec<u8> {
+    if body.trim_ascii_start().first() == Some(&b'{') { [b"[", &*body, b"]"].concat() } else { body }
+}
+
 /// Nothing, and the last word of those that took OpenAI's for everybody's, is none.
 fn is_element(data: &[u8]) -> bool {
     !matches!(data.trim_ascii(), b"" | b"[DONE]")
@@ -58,6 +64,15 @@ mod tests {
         }
         elements.end(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_error_is_a_list_of_one() {
+        for (body, expected) in
+            [("{}", "[{}]"), (" {\"error\":1}\n", "[ {\"error\":1}\n]"), ("[{}]", "[{}]"), ("", "")]
+        {
+            assert_eq!(of_error(body.into()), expected.as_bytes());
+        }
     }
 
     #[test]

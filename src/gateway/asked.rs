@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use super::noted::Seen;
 use super::outgoing::Edit;
 use super::path_model;
+use crate::config::KEY_BYTES_MAX;
 use crate::config::snapshot::FALLBACKS_MAX;
 use crate::dialect::Operation;
 use crate::dialect::look::{self, Members};
@@ -24,6 +25,9 @@ const STREAM: usize = 1;
 const STREAM_OPTIONS: usize = 2;
 const FALLBACKS: usize = 3;
 const PROMPT_CACHE_KEY: usize = 4;
+
+/// Longest name of a model, bytes; a config has no longer ones.
+const MODEL_BYTES_MAX: usize = KEY_BYTES_MAX;
 
 /// The model of a moderation that names none, as OpenAI documents it, of the provider whose default it is.
 const MODERATION_MODEL: &str = "openai/omni-moderation-latest";
@@ -80,7 +84,7 @@ impl Asked {
             Some(span) => {
                 let model = raw(MODEL).and_then(look::string_value);
                 let model = model.ok_or_else(|| missing_model("model must be a string"))?.into_owned();
-                (model, ModelPlace::Span(span))
+                (bounded(model)?, ModelPlace::Span(span))
             }
             None if operation == Operation::Moderation => {
                 let at = memchr::memchr(b'{', body).map_or(0, |brace| brace + 1);
@@ -145,7 +149,7 @@ impl Asked {
         }
         Ok(Self {
             operation,
-            model,
+            model: bounded(model)?,
             model_place: ModelPlace::Path(places),
             include_usage: false,
             stream_end: 0,
@@ -176,6 +180,15 @@ fn missing_model(message: &'static str) -> Error {
     Error::new(Kind::ModelNotFound, message).with_param("model")
 }
 
+/// A name that errors, headers and rows may repeat.
+fn bounded(model: String) -> Result<String, Error> {
+    if model.len() > MODEL_BYTES_MAX {
+        let message = format!("model is longer than {MODEL_BYTES_MAX} bytes, as no model's name is");
+        return Err(Error::new(Kind::ModelNotFound, message).with_param("model"));
+    }
+    Ok(model)
+}
+
 fn includes_usage(stream_options: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Options {
@@ -189,7 +202,8 @@ fn includes_usage(stream_options: &[u8]) -> bool {
 fn fallbacks(value: &[u8]) -> Result<Option<Vec<String>>, Error> {
     serde_json::from_slice::<Option<Fallbacks>>(value).map(|list| list.map(|list| list.0)).map_err(|_| {
         let message = format!(
-            "fallbacks must be an array of at most {FALLBACKS_MAX}, each \"provider/model\" or {{\"provider\": …, \"model\": …}}"
+            "fallbacks must be an array of at most {FALLBACKS_MAX}, each \"provider/model\" or {{\"provider\": …, \"model\": …}}, in at most \
+             {MODEL_BYTES_MAX} bytes"
         );
         Error::new(Kind::InvalidRequest, message).with_param("fallbacks")
     })
@@ -214,7 +228,8 @@ impl<'de> Deserialize<'de> for Fallbacks {
                     if names.len() == FALLBACKS_MAX {
                         return Err(de::Error::custom("too many"));
                     }
-                    names.push(fallback.into_name().ok_or_else(|| de::Error::custom("no provider's name"))?);
+                    let name = fallback.into_name().filter(|name| name.len() <= MODEL_BYTES_MAX);
+                    names.push(name.ok_or_else(|| de::Error::custom("no provider's name, or a long one"))?);
                 }
                 Ok(Fallbacks(names))
             }

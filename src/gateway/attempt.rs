@@ -2,6 +2,7 @@
 //! whether another follows, is not said here.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -15,7 +16,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, path_model, place, stored, tag};
+use super::{Core, failure, foreign, path_model, place, stored, tag};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
@@ -24,7 +25,7 @@ use crate::error::Error;
 use crate::http::Method;
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
-use crate::net::{Raced, race, until};
+use crate::net::{Raced, race, within};
 use crate::routing::plan::Attempt;
 
 /// Makes the attempt that `exchange` was told of, up to the caller's answer. Where a provider refuses what only we asked for,
@@ -100,11 +101,14 @@ async fn make_so(
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     let (outgoing, translation) = if from == to {
+        let asks = (asked, to, attempt.wire_model);
+        let found = foreign::found(core, downstream, request, exchange, asks).await?;
         let body = Body::of(request, exchange);
         let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };
         let tag = (to == Dialect::Responses).then(|| tag::of(provider, key));
-        let translation = Translation { include_usage: usage.is_none(), tag, ..Translation::none(to) };
+        let translation = Translation { include_usage: usage.is_none(), tag, dropped: found.dropped, ..Translation::none(to) };
         let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
+        let further = further.into_iter().chain(found.edits);
         (outgoing::passthrough(head, &body, &edits(asked, attempt, further)), translation)
     } else {
         let asks = (from, to, attempt.wire_model, provider.quirks);
@@ -145,7 +149,7 @@ async fn translated(
 }
 
 /// The model's bytes change, `fallbacks` goes, and the usage may be asked for, or a response named as its provider knows it.
-fn edits(asked: &Asked, attempt: &Attempt<'_>, further: Option<Edit>) -> Vec<Edit> {
+fn edits(asked: &Asked, attempt: &Attempt<'_>, further: impl Iterator<Item = Edit>) -> Vec<Edit> {
     let wire_model = attempt.wire_model;
     let mut edits = Vec::with_capacity(2);
     match &asked.model_place {
@@ -192,9 +196,15 @@ pub(super) async fn send(
         running.sent(sent);
     }
     let due = Due::of_head(exchange, provider, sent);
-    let answer = until(due.at, client::exchange(&core.net, origin, &mut outgoing, sent));
     let policy = provider.on_client_gone;
-    let answered = attend(downstream, &mut exchange.caller_has_left, policy, answer).await;
+    let mut alarm = downstream.lend_alarm();
+    let answered = {
+        // Pinned where it is made, or each wait around it would copy it.
+        let answer = pin!(client::exchange(&core.net, origin, &mut outgoing, sent));
+        let answer = within(&mut alarm, due.at, answer);
+        attend(downstream, &mut exchange.caller_has_left, policy, answer).await
+    };
+    downstream.take_back(alarm);
     exchange.attempts += outgoing.sends;
     exchange.waited_since(sent);
     exchange.upstream = Some(exchange.now() - sent);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::own_fields::node_field;
 use super::{Adopted, ModelsCache, Neighbours, Shared, Streams};
 use crate::config::snapshot::Snapshot;
+use crate::dialect::foreign::Search;
 use crate::http::encode;
 use crate::net::Net;
 use crate::net::places::Places;
@@ -48,6 +49,8 @@ pub struct Core {
     pub neighbours: Neighbours,
     /// Places with providers that limit them.
     pub places: Places,
+    /// Looks for what a body must not bring along.
+    pub(super) marks: Search,
     node_field: Box<[u8]>,
     log: Option<Producer>,
     /// With what this core knows of the health of its keys and origins.
@@ -90,6 +93,7 @@ impl Core {
             streams: Rc::default(),
             neighbours,
             places,
+            marks: Search::default(),
             log,
             snapshot: RefCell::new((Rc::new(snapshot), Rc::new(view))),
             loaded_at: Cell::new(loaded_at),

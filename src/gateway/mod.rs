@@ -16,6 +16,7 @@ mod due;
 mod exchange;
 mod failure;
 mod fields;
+mod foreign;
 mod framing;
 mod guard;
 mod health;

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::fields;
 use super::kept::{Body, COPY_BYTES_MAX};
+use crate::api;
 use crate::config::snapshot::{Key, Provider};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
@@ -156,7 +157,7 @@ pub(super) fn head(
 }
 
 /// A target with the model's name where it has a place for one: percent-encoded whole (RFC 3986 §2.1), so that it stays one
-/// segment. Errors: a name that would be a dot segment, or none.
+/// segment. Errors: a name of which a segment is empty or of dots.
 pub(super) fn with_model<'t>(target: &'t str, model: &str) -> Result<Cow<'t, str>, Error> {
     with_name(target, MODEL, model)
 }
@@ -169,7 +170,7 @@ pub(super) fn with_name<'t>(target: &'t str, place: &str, model: &str) -> Result
     let Some((before, behind)) = found else {
         return Ok(Cow::Borrowed(target));
     };
-    if matches!(model, "" | "." | "..") {
+    if !api::is_plain(model) {
         let message = "no provider can have a model of this name, which is none in a path";
         return Err(Error::new(Kind::ModelNotFound, message).with_param("model"));
     }
@@ -223,14 +224,14 @@ mod tests {
         let target = |model: &str| with_model("/v1beta/models/{model}:x?alt=sse", model).map(Cow::into_owned);
         for (model, expected) in [
             ("gemini-2.5-flash", "gemini-2.5-flash"),
-            ("a/../b", "a%2F..%2Fb"),
+            ("a/..b/...", "a%2F..b%2F..."),
             ("a b?c#d%2e", "a%20b%3Fc%23d%252e"),
             ("...", "..."),
             ("ü:x", "%C3%BC%3Ax"),
         ] {
             assert_eq!(target(model), Ok(format!("/v1beta/models/{expected}:x?alt=sse")));
         }
-        for model in ["", ".", ".."] {
+        for model in ["", ".", "..", "a/../b", "../../v1beta/models/x", "a/.", "a//b", "/a", "a/"] {
             assert_eq!(target(model).unwrap_err().kind, Kind::ModelNotFound, "{model}");
             assert_eq!(with_model("/v1/x", model), Ok(Cow::Borrowed("/v1/x")));
         }

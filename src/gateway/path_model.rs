@@ -13,6 +13,7 @@ use super::{Core, kept};
 use crate::dialect::look::{self, Members};
 use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
+use crate::http::offset_in;
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race};
 
@@ -137,7 +138,7 @@ fn places(body: &[u8], operation: Operation, model: &str) -> Result<Vec<Range<us
             let place = if is_list { format!("{field}[{index}].model") } else { format!("{field}.model") };
             return Err(another(place));
         }
-        let start = value.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
+        let start = offset_in(body, value.as_bytes());
         places.push(start..start + value.len());
     }
     Ok(places)

@@ -7,7 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, fields, mask, relay_stream, relay_whole, reply, retry_after};
+use super::{Core, array, fields, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{self, Dialect, Echo};
@@ -16,7 +16,7 @@ use crate::http::{ResponseHead, encode};
 use crate::net::client::{Progress, Upstream};
 use crate::net::places::Place;
 use crate::net::server::{Downstream, Gone};
-use crate::net::until;
+use crate::net::{until, within};
 
 /// What is read of a provider's error body; the rest is dropped with its connection.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -150,12 +150,17 @@ async fn failed(
     mask_key(&mut body, exchange);
     let status = answer.head.status;
     let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
+    // Once more: undone escapes, and texts put together, may spell it anew.
+    let error = masked(error, exchange);
     let delay_s = || dialect::decode_retry_delay_s(answer.translation.from, &body);
     let retry_after = retry_after.or_else(|| delay_s().map(retry_after::of_seconds));
     if !keeps_words {
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
         encode::field(&mut out, "content-type", b"application/json");
+    }
+    if exchange.wants_array {
+        body = array::of_error(body);
     }
     answer.release(core, exchange.now());
     Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
@@ -256,9 +261,11 @@ impl Answer<'_> {
         }
         let before = exchange.now();
         let due = Due::of_answer(exchange, self.provider, self.sent);
-        let reading = until(due.at, read_to(&mut self.upstream, sink, bytes_max));
+        let mut alarm = downstream.lend_alarm();
+        let reading = within(&mut alarm, due.at, read_to(&mut self.upstream, sink, bytes_max));
         let policy = self.provider.on_client_gone;
         let read = attend(downstream, &mut exchange.caller_has_left, policy, reading).await;
+        downstream.take_back(alarm);
         exchange.waited_since(before);
         exchange.upstream = Some(exchange.now() - self.sent);
         read?.unwrap_or_else(|| Err(due.error(exchange, self.provider)))

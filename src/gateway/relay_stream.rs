@@ -21,7 +21,7 @@ use crate::http::{EVENT_BYTES_MAX, Framing, encode};
 use crate::net::budget::Hold;
 use crate::net::client::Progress;
 use crate::net::server::Downstream;
-use crate::net::until;
+use crate::net::within;
 
 /// Shorter events are part of what every request may hold, bytes.
 const EVENT_BYTES_UNCOUNTED: usize = 64 * 1024;
@@ -236,8 +236,10 @@ impl<'a> Relay<'a> {
                 (due, since.map_or(due.at, |since| due.at.min(since + provider.first_token_hold)))
             }
         };
-        let reading = until(at, upstream.read_body(&mut self.pending));
+        let mut alarm = downstream.lend_alarm();
+        let reading = within(&mut alarm, at, upstream.read_body(&mut self.pending));
         let read = attend(downstream, &mut exchange.caller_has_left, provider.on_client_gone, reading).await;
+        downstream.take_back(alarm);
         exchange.waited_since(before);
         exchange.upstream = Some(exchange.now() - *sent);
         match read? {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::exchange::Exchange;
-use super::{Core, coding, own_fields};
+use super::{Core, array, coding, own_fields};
 use crate::api::Surface;
 use crate::dialect::{self, ErrorContext, ErrorShape};
 use crate::error::{Error, Kind};
@@ -118,7 +118,10 @@ pub(super) async fn error(
     error: &Error,
 ) -> Result<(), Gone> {
     let shape = exchange.error_shape();
-    let body = exchange.with_error_context(|context| dialect::encode_error(shape, error, context));
+    let mut body = exchange.with_error_context(|context| dialect::encode_error(shape, error, context));
+    if exchange.wants_array {
+        body = array::of_error(body);
+    }
     let mut out = Vec::with_capacity(1_024 + body.len());
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");

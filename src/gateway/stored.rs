@@ -2,6 +2,12 @@
 //! (<https://platform.openai.com/docs/api-reference/responses/get>). No model is named, so that the id says which provider and
 //! key is asked; where it does not, the caller's header, the path's vendor or the config does, and the provider's keys are
 //! tried while they answer that there is no such response. Attempts are made as for a conversation.
+//!
+//! All of it may be sent again after a failure: GET and DELETE are idempotent (RFC 9110 section 9.2.2; nginx resends them, too),
+//! and so is the cancelling, by OpenAI's word: who cancels twice gets the response once more
+//! (<https://platform.openai.com/docs/guides/background>). A DELETE that did its work, failed to say so and was sent again may
+//! end with the provider's 404, as it does for a caller that repeats it: the answers of repeated requests may differ, and what
+//! is told is true, the response is gone. A success is never made up, since the same 404 is the answer to a wrong id.
 
 use std::rc::Rc;
 
@@ -12,6 +18,7 @@ use super::outgoing::{self, Caller};
 use super::relay::Translation;
 use super::tag::{self, Origin};
 use super::{Core, attempt, chat, skip_body};
+use crate::api;
 use crate::config::snapshot::{ProviderId, Snapshot};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{Dialect, Operation};
@@ -26,6 +33,20 @@ use crate::routing::target;
 const ID_BYTES_MAX: usize = 1_024;
 /// The header by which a caller says which provider an id is of that does not say so itself.
 const PROVIDER_FIELD: &str = "x-model-provider";
+
+/// Parameters of a query in which some callers send a credential; it goes no further.
+const CREDENTIALS: [&str; 10] = [
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "auth_token",
+    "token",
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+];
 
 /// Serves one request about a stored response.
 pub(super) async fn serve(
@@ -137,8 +158,8 @@ fn with_query(mut target: String, query: Option<&[u8]>) -> String {
     // A target is visible ASCII.
     let query = query.and_then(|query| std::str::from_utf8(query).ok()).unwrap_or_default();
     let is_credential = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        ["key", "api_key", "api-key", "access_token"].iter().any(|one| name.eq_ignore_ascii_case(one))
+        let name = api::unescaped(pair.split('=').next().unwrap_or_default().as_bytes());
+        name.is_none_or(|name| CREDENTIALS.iter().any(|one| name.eq_ignore_ascii_case(one)))
     };
     for pair in query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)) {
         target.push(if target.contains('?') { '&' } else { '?' });
@@ -159,6 +180,8 @@ mod tests {
             ("/a", Some("stream=true&starting_after=3"), "/a?stream=true&starting_after=3"),
             ("/a", Some("key=secret"), "/a"),
             ("/a", Some("limit=2&KEY=secret&api_key=s&after=key"), "/a?limit=2&after=key"),
+            ("/a", Some("k%65y=secret&Token=t&%zz=secret&%61pi%5Fkey=s"), "/a"),
+            ("/a", Some("include%5B%5D=x"), "/a?include%5B%5D=x"),
             ("/a?v=1", Some("include[]=x%20y"), "/a?v=1&include[]=x%20y"),
         ] {
             assert_eq!(with_query(target.to_owned(), query.map(str::as_bytes)), expected);

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
-use super::unasked::{before, offset_in};
+use super::unasked::before;
 use crate::dialect::StreamObserver;
 use crate::dialect::response_id::{self, Places, Tag};
+use crate::http::offset_in;
 use crate::http::sse::{Event, events, write_event};
 
 /// Marks the ids of a whole answer, or of the beginning of a longer one; how many bytes that are.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::dialect::StreamObserver;
 use crate::dialect::stream_usage::{self, UsageFinder};
+use crate::http::offset_in;
 use crate::http::sse::{Boundary, Event, events, write_event};
 
 /// What is taken out of one stream.
@@ -92,11 +93,6 @@ pub(super) fn before(raw: &[u8]) -> &[u8] {
     let lines =
         raw.strip_suffix(b"\r\n").or_else(|| raw.get(..raw.len().saturating_sub(1))).unwrap_or_default();
     raw.get(..Boundary::new().last_end(lines)).unwrap_or_default()
-}
-
-/// Where `part`, a slice of `whole`, begins in it.
-pub(super) fn offset_in(whole: &[u8], part: &[u8]) -> usize {
-    part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ pub(super) fn header_slots<'a>() -> [MaybeUninit<httparse::Header<'a>>; HEADERS_
 }
 
 /// Where `part`, a slice of `whole`, begins in it.
-pub(super) fn offset_in(whole: &[u8], part: &[u8]) -> usize {
+pub fn offset_in(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
 }
 

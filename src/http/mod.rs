@@ -54,7 +54,7 @@ pub mod response;
 pub mod sse;
 
 pub use body::BodyDecoder;
-pub use head::{Field, Fields, Framing, HeadEnd};
+pub use head::{Field, Fields, Framing, HeadEnd, offset_in};
 pub use proxy::{ProxyHeader, parse_proxy_header};
 pub use request::{Method, RequestHead, parse_request_head};
 pub use response::{ResponseHead, parse_response_head};

@@ -476,6 +476,17 @@ impl Downstream {
         }
     }
 
+    /// The connection's timer, for a wait of the same task during which nothing is sent here; [`Downstream::take_back`] ends the
+    /// loan. One that does not come back is made anew.
+    pub fn lend_alarm(&mut self) -> Alarm {
+        std::mem::take(&mut self.alarm)
+    }
+
+    /// Takes the timer back that was lent.
+    pub fn take_back(&mut self, alarm: Alarm) {
+        self.alarm = alarm;
+    }
+
     /// The next buffer fits a request like the last one, so that it is read in one go.
     fn remember_size(&mut self, bytes: usize) {
         self.read_bytes = bytes.next_power_of_two().clamp(READ_BYTES_MIN, READ_BYTES_MAX);

@@ -6,20 +6,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use monoio::time::{Sleep, Timeout};
+use monoio::time::Sleep;
 use pin_project_lite::pin_project;
 
 /// Awaits `future` until `deadline`; `None` when it passed. What was in flight is dropped with the future, so the
 /// connection it belongs to must not be used again unless the future is one of `stream`'s, which survive it.
 pub fn until<F: Future>(deadline: Instant, future: F) -> Until<F> {
-    Until { inner: monoio::time::timeout_at(deadline.into(), future) }
+    Until { alarm: Alarm::default(), deadline, future }
 }
 
 pin_project! {
-    /// See [`until`].
+    /// See [`until`]. What is ready at once needs no timer.
     pub struct Until<F> {
+        alarm: Alarm,
+        deadline: Instant,
         #[pin]
-        inner: Timeout<F>,
+        future: F,
     }
 }
 
@@ -27,7 +29,8 @@ impl<F: Future> Future for Until<F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(context).map(Result::ok)
+        let until = self.project();
+        until.alarm.poll_before(*until.deadline, until.future, context)
     }
 }
 
@@ -47,6 +50,19 @@ impl Alarm {
             sleep.as_mut().reset(deadline);
         }
         sleep.as_mut().poll(context)
+    }
+
+    /// `future`, or `None` from `deadline` on.
+    fn poll_before<F: Future>(
+        &mut self,
+        deadline: Instant,
+        future: Pin<&mut F>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
+        match future.poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll(deadline, context).map(|()| None),
+        }
     }
 }
 
@@ -70,10 +86,7 @@ impl<F: Future> Future for Within<'_, F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let within = self.project();
-        if let Poll::Ready(output) = within.future.poll(context) {
-            return Poll::Ready(Some(output));
-        }
-        within.alarm.poll(*within.deadline, context).map(|()| None)
+        within.alarm.poll_before(*within.deadline, within.future, context)
     }
 }
 

@@ -146,8 +146,8 @@ pub struct Plan<'a> {
     limited: Limited,
     /// Keys that were refused in this request.
     refused: Vec<(ProviderId, Option<KeyId>)>,
-    /// Of the failure that is kept: its leg and its class.
-    kept: Option<(u16, Class)>,
+    /// Of the failure that is kept: its leg, its key and its class.
+    kept: Option<(u16, Option<KeyId>, Class)>,
     /// What would end it now.
     end: End,
     trace: Option<Box<Trace>>,
@@ -292,24 +292,27 @@ impl<'a> Plan<'a> {
     pub fn next(&mut self, failed: Failed, health: &dyn Health, now: Instant) -> Next<'a> {
         let keep = self.keeps(failed.class);
         if keep {
-            self.kept = Some((self.leg.number, failed.class));
+            self.kept = Some((self.leg.number, self.last.key, failed.class));
         }
         let taken = self.follow_noting(failed, Sight { health, now });
         let step = match taken {
             Some(taken) => Step::Attempt { attempt: self.take(&taken), after: taken.after },
-            None if matches!(self.kept, Some((_, Class::Refused))) => Step::CredentialsExhausted,
+            None if matches!(self.kept, Some((.., Class::Refused))) => Step::CredentialsExhausted,
             None => Step::GiveUp,
         };
         Next { keep, step }
     }
 
     /// The caller is told of the primary's failure, or of the first leg's when the primary was not tried; of its
-    /// failures the last, but not of a key that was refused where another was not.
+    /// failures the last, but not of a key that was refused where another was not. That one key does not know a response
+    /// says nothing of what another, which could not answer, knows: the caller would take for gone what may be there.
     fn keeps(&self, class: Class) -> bool {
-        match self.kept {
-            None => true,
-            Some((leg, kept)) if leg == self.leg.number => class != Class::Refused || kept == Class::Refused,
-            Some(_) => self.leg.number == 0,
+        match (self.kept, class) {
+            (None, _) => true,
+            (Some((leg, ..)), _) if leg != self.leg.number => self.leg.number == 0,
+            (Some((.., kept)), Class::Refused) => kept == Class::Refused,
+            (Some((_, key, Class::Transient | Class::Limited)), Class::Unknown) => key == self.last.key,
+            _ => true,
         }
     }
 

@@ -56,7 +56,7 @@ fn wrong_words_are_exit_2() {
     explain(&["--model", "gpt-4o", "--disable", "primry"]).has(2, &["primry", "did you mean \"primary\"?"]);
     explain(&["--model", "gpt-4o", "--disable", "nothing like it"]).has(2, &["no key has this name\n"]);
     explain(&["--model", "gpt-4o", "--seed", "x"]).has(2, &["--seed"]);
-    explain(&["--model", "gpt-4o", "--home", "groq"]).has(2, &["openai", "anthropic"]);
+    explain(&["--model", "gpt-4o", "--home", "groq"]).has(2, &["openai", "anthropic", "gemini"]);
     explain(&[]).has(2, &["--model"]);
 }
 

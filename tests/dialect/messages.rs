@@ -135,6 +135,63 @@ fn broken_inputs_never_panic() {
     }
 }
 
+/// A chunk with these pieces of calls.
+fn calls(pieces: &[(u64, bool, &str)]) -> String {
+    let piece = |(index, begins, json): &(u64, bool, &str)| match begins {
+        true => {
+            serde_json::json!({ "index": index, "id": format!("c{index}"), "function": { "name": "f", "arguments": json } })
+        }
+        false => serde_json::json!({ "index": index, "function": { "arguments": json } }),
+    };
+    let pieces: Vec<Value> = pieces.iter().map(piece).collect();
+    serde_json::json!({ "id": "c", "choices": [{ "index": 0, "delta": { "tool_calls": pieces } }] })
+        .to_string()
+}
+
+#[test]
+fn more_of_a_call_behind_a_text_is_an_error() {
+    let (mut translator, mut out) = (translator(), Vec::new());
+    let text = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"so"}}]}"#;
+    for data in [&calls(&[(0, true, "{\"a\":"), (1, true, "{")]), text, &calls(&[(1, false, " \n")])] {
+        translator.push(None, data.as_bytes(), &mut out).unwrap();
+    }
+    let error = translator.push(None, calls(&[(0, false, "1}")]).as_bytes(), &mut out).unwrap_err();
+    assert_eq!(error.status(), 502);
+    assert!(error.message.contains("goes back to a tool call"), "{error}");
+    // What waited stands before the text.
+    let text = String::from_utf8(out).unwrap();
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} in {text}"));
+    assert!(at("\"c0\"") < at("\"c1\"") && at("\"c1\"") < at("\"so\""), "{text}");
+}
+
+#[test]
+fn calls_that_wait_are_bounded() {
+    let (mut translator, mut out) = (translator(), Vec::new());
+    let long = calls(&[(1, false, &"x".repeat(1 << 19))]);
+    for data in [&calls(&[(0, true, "{"), (1, true, "")]), &long] {
+        translator.push(None, data.as_bytes(), &mut out).unwrap();
+    }
+    let error = translator.push(None, long.as_bytes(), &mut out).unwrap_err();
+    assert!(error.message.contains("1 MiB"), "{error}");
+}
+
+/// As OpenAI sends them, each call is told as it comes.
+#[test]
+fn calls_one_after_the_other_do_not_wait() {
+    let (mut translator, mut told) = (translator(), Vec::new());
+    for piece in
+        [(0, true, "{\"a\":"), (0, false, "1}"), (1, true, ""), (1, false, "{\"b\":"), (1, false, "2}")]
+    {
+        let mut out = Vec::new();
+        translator.push(None, calls(&[piece]).as_bytes(), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let json = serde_json::to_string(piece.2).unwrap();
+        assert!(piece.2.is_empty() || text.contains(&format!("\"partial_json\":{json}")), "{text}");
+        told.push(text.matches("content_block_start\"").count());
+    }
+    assert_eq!(told, [1, 0, 1, 0, 0]);
+}
+
 fn asked(input: &[u8], stream: bool) -> Result<corelane::dialect::Encoded, Error> {
     let operation = Operation::Chat.streamed(stream);
     translate_request(Dialect::Anthropic, Dialect::OpenAi, operation, input, "gpt-test-1", Quirks::OPENAI)

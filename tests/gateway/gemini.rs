@@ -166,6 +166,9 @@ fn a_stream_that_breaks_says_so_in_either_framing() {
                         line.send(events(&STEPS));
                         return;
                     }
+                    path if path.contains("/busy:") => {
+                        line.send(answer(429, "content-type: application/json\r\n", ERROR));
+                    }
                     path if path.contains("/first:") => send_stream(line, &[ERROR]),
                     _ => send_stream(line, &[STEPS[0], ERROR]),
                 }
@@ -189,9 +192,19 @@ fn a_stream_that_breaks_says_so_in_either_framing() {
         let array = stream("later", "");
         assert!(!array.text().contains(KEY), "{}", array.text());
         assert_eq!(array.json()[1]["error"]["status"], "UNAVAILABLE");
-        let first = stream("first", "");
-        assert_eq!((first.status, &first.json()["error"]["status"]), (503, &json!("UNAVAILABLE")));
-        assert!(!first.text().contains(KEY), "{}", first.text());
+        // Before the first element it is the answer: of an array's caller a list, as Google has it, of another the object.
+        for (query, path) in [("", "/0/error/status"), ("?alt=sse", "/error/status")] {
+            for (model, status) in [("first", 503), ("busy", 429)] {
+                let answer = stream(model, query);
+                let told = answer.json();
+                assert_eq!((answer.status, told.pointer(path).is_some()), (status, true), "{told}");
+                assert!(!answer.text().contains(KEY), "{}", answer.text());
+            }
+        }
+        // So is a fault of ours.
+        let wrong = r#"{"contents":[],"fallbacks":{}}"#;
+        let ours = post(&mut Caller::new(&node), "m:streamGenerateContent", wrong);
+        assert!(ours.status == 400 && ours.text().starts_with("[{\"error\":{"), "{}", ours.text());
     });
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::caller::{Answer, Caller, request};
 use crate::client_ip::{logged, rows};
-use crate::script::{Act, JSON, judging, key_of, nobody, provider, providers};
+use crate::script::{Act, JSON, acting, judging, key_of, keys_of, nobody, provider, providers};
 use crate::setup::{STREAM_HEAD, answer, chunk, ok, on_both};
 use crate::support::node::{Mock, Node};
 use crate::support::upstream::Upstream;
@@ -331,6 +331,52 @@ fn a_response_that_failed_is_tried_elsewhere_and_a_stored_one_is_told() {
         let refused = Caller::new(&node).get("/openai/v1/responses/resp_1");
         assert_eq!((refused.status, refused.code().as_str()), (502, "provider_credentials_exhausted"));
         assert!(!refused.text().contains("sk-a"), "{refused:?}");
+    });
+}
+
+/// RFC 9110 section 9.2.2, and OpenAI's word for cancelling.
+#[test]
+fn deleting_and_cancelling_are_sent_again_and_the_last_word_of_a_key_is_told() {
+    on_both(|driver| {
+        let deleted = r#"{"id":"resp_1","object":"response","deleted":true}"#;
+        for (method, path, acts, expected) in [
+            ("DELETE", "", vec![Act::error(500), Act::Answer(ok(deleted))], (200, "2")),
+            // It was deleted at once, and only its answer was lost; nothing better than the provider's word is told.
+            ("DELETE", "", vec![Act::error(500), Act::error(404)], (404, "2")),
+            ("DELETE", "", vec![Act::Reset(Vec::new()), Act::error(404)], (404, "2")),
+            ("POST", "/cancel", vec![Act::error(502), Act::Answer(ok(MADE))], (200, "2")),
+            ("POST", "/cancel", vec![Act::error(500), Act::error(500)], (500, "2")),
+        ] {
+            let upstream = acting(acts);
+            let config = providers(&[("openai", provider(upstream.address, &["a"], 1))]);
+            let node = Node::start(&config.to_string(), driver);
+            let told = send(&mut Caller::new(&node), method, &format!("{RESPONSES}/resp_1{path}"), "");
+            let attempts = told.value("x-corelane-attempts");
+            assert_eq!((told.status, attempts), (expected.0, Some(expected.1)), "{told:?}");
+            let requests = upstream.requests();
+            let lines = requests.iter().filter_map(|request| request.head.lines().next());
+            let line = format!("{method} /v1/responses/resp_1{path} HTTP/1.1");
+            assert_eq!(lines.collect::<Vec<_>>(), [&line, &line]);
+        }
+    });
+}
+
+#[test]
+fn a_response_is_not_called_gone_while_a_key_that_may_know_it_cannot_say() {
+    on_both(|driver| {
+        for status in [429, 401] {
+            let upstream = judging(move |request| match key_of(request).as_str() {
+                "a" => Act::error(status),
+                _ => Act::error(404),
+            });
+            let mut openai = provider(upstream.address, &["a", "b"], 0);
+            openai["keys"][1]["weight"] = json!(0);
+            let node = Node::start(&providers(&[("openai", openai)]).to_string(), driver);
+            let told = send(&mut Caller::new(&node), "DELETE", &format!("{RESPONSES}/resp_1"), "");
+            assert_eq!(keys_of(&upstream), ["a", "b"]);
+            // A key that is refused always would hide each 404.
+            assert_eq!(told.status, if status == 401 { 404 } else { status }, "{told:?}");
+        }
     });
 }
 

@@ -4,7 +4,6 @@ and events by the models, strictly (no wrong type, nothing missing, nothing that
 
 import inspect
 import json
-import pathlib
 import re
 import sys
 import typing
@@ -17,6 +16,7 @@ from cohere import EmbedByTypeResponse
 from cohere.v2 import client as cohere
 from cohere.v2.types import V2ChatResponse, V2ChatStreamResponse, V2RerankResponse
 from google.genai import types as genai
+from goldens import BEYOND, outputs
 from openai.types import CreateEmbeddingResponse
 from openai.types import embedding_create_params as embedding
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -99,8 +99,8 @@ for dialect, union in (
     for name, model in members(union).items():
         VALIDATORS[dialect, "event", name] = model
 
-# What a golden may hold beyond the vendor's types, and why; each is a pattern of faults, and must still be needed.
-KNOWN = json.loads((pathlib.Path(__file__).parent / "beyond_types.json").read_text())
+# Patterns of faults; each must still be needed.
+KNOWN = {f"{beyond['place']}: {beyond['python']}" for beyond in BEYOND if "python" in beyond}
 
 
 def faults(dialect, kind, document):
@@ -119,7 +119,7 @@ def faults(dialect, kind, document):
         known = VALIDATORS[key] = validator(known)
     if (dialect, kind) == ("responses", "request") and any(map(is_nameless_thought, document["input"])):
         named = [{"id": "rs_1"} | item if is_nameless_thought(item) else item for item in document["input"]]
-        return ["input.#.id of a reasoning item: missing", *faults(dialect, kind, document | {"input": named})]
+        return ["input.#.id: missing", *faults(dialect, kind, document | {"input": named})]
     try:
         known.validate_json(json.dumps(document), strict=True, extra="forbid")
     except pydantic.ValidationError as error:
@@ -169,91 +169,22 @@ def gemini_request_faults(document):
     return found + [f"{name}: extra_forbidden" for name in document if name not in known]
 
 
-def documents(path):
-    """The JSON documents of a golden, each with its dialect and kind; texts that say a refusal have none."""
-    text = path.read_text()
-    outcome = output(path)
-    if outcome is None:
-        return
-    dialect, kind = outcome
-    if path.suffix == ".expected" and kind == "request":
-        heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses"}
-        heads["Cohere"] = "cohere"
-        for head, body in re.findall(r"^# (\w+).*\n(\{.*)$", text, re.MULTILINE):
-            yield heads[head], kind, json.loads(body)
-    elif path.suffix == ".sse" or (path.suffix == ".expected" and kind == "event"):
-        for data in re.findall(r"^data: (\{.*)$", text, re.MULTILINE):
-            yield shape(json.loads(data), dialect), "event", json.loads(data)
-    elif text.startswith("{"):
-        document, _ = json.JSONDecoder().raw_decode(text)
-        yield shape(document, dialect), kind, document
-
-
-def shape(document, dialect):
-    """Goldens by behaviour do not name their dialect; the document does."""
-    if dialect:
-        return dialect
-    if "choices" in document:
-        return "openai"
-    if "candidates" in document or "usageMetadata" in document or "promptFeedback" in document:
-        return "gemini"
-    if document.get("object") == "response" or str(document.get("type")).startswith("response."):
-        return "responses"
-    return "anthropic"
-
-
-def output(path):
-    """Dialect and kind of what a golden is the output of; `None`: it is an input."""
-    folder = path.parent.as_posix().split("tests/dialect/")[-1]
-    words = path.name.split(".")[1:-1]
-    last = words[-1] if words else None
-    kind = "request" if folder.endswith(("requests", "asked")) else "event" if path.suffix == ".sse" else "answer"
-    if folder.startswith("behaviour/"):
-        kind = {"requests": "request", "responses": "answer", "streams": "event"}[folder.split("/")[1]]
-        return (None, kind) if path.suffix == ".expected" else None
-    if folder.startswith("gemini/embeddings"):
-        return (last, f"embedding {kind}") if len(words) == 2 else None
-    for name, kinds in (("cohere/embeddings/", "embedding "), ("cohere/rerankings/", "rerank "), ("cohere/", "")):
-        if folder.startswith(name):
-            return (last, kinds + kind)
-    if folder == "gemini/told":
-        return (last, kind) if len(words) == 2 else None
-    if folder.startswith("responses/"):
-        return (last.removeprefix("to_"), kind) if last.startswith("to_") else None
-    outputs = {
-        "requests": ["anthropic"],
-        "responses": ["openai"],
-        "streams": ["openai"],
-        "messages/requests": ["openai"],
-        "messages/responses": ["anthropic"],
-        "messages/streams": ["anthropic"],
-        "gemini/requests": ["gemini"],
-        "gemini/asked": ["openai", "anthropic"],
-        "gemini/responses": ["openai", "anthropic"],
-        "gemini/streams": ["openai", "anthropic"],
-    }
-    return (last, kind) if last in outputs.get(folder, []) else None
-
-
 def main(folder):
-    seen, found, used = 0, {}, set()
-    for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.suffix not in (".json", ".sse", ".expected"):
-            continue
-        for dialect, kind, document in documents(path):
-            seen += 1
-            for fault in faults(dialect, kind, document):
-                known = next((known for known in KNOWN if re.fullmatch(known, f"{dialect} {kind} {fault}")), None)
-                if known:
-                    used.add(known)
-                else:
-                    found.setdefault(f"{dialect} {kind} {fault}", set()).add(path.relative_to(folder).as_posix())
+    seen, found, used = outputs(folder), {}, set()
+    for path, dialect, kind, document in seen:
+        for fault in faults(dialect, kind, document):
+            fault = f"{dialect} {kind} {fault}"
+            known = next((known for known in KNOWN if re.fullmatch(known, fault)), None)
+            if known:
+                used.add(known)
+            else:
+                found.setdefault(fault, set()).add(path)
     for fault, paths in sorted(found.items()):
         print(f"{fault}\n    {', '.join(sorted(paths)[:4])} ({len(paths)})", file=sys.stderr)
-    for known in sorted(set(KNOWN) - used):
+    for known in sorted(KNOWN - used):
         print(f"no longer needed: {known}", file=sys.stderr)
-    print(f"{seen} documents, {len(found)} faults", file=sys.stderr)
-    sys.exit(1 if found or seen < 100 or set(KNOWN) - used else 0)
+    print(f"{len(seen)} documents, {len(found)} faults", file=sys.stderr)
+    sys.exit(1 if found or KNOWN - used else 0)
 
 
 main(sys.argv[1])

@@ -1,9 +1,10 @@
 //! A neutral answer to the bytes of a messages answer (<https://docs.anthropic.com/en/api/messages>). The way back is
 //! `response`'s.
 
-use super::{citation, stop_reason};
+use super::{DIRECT_CALLER, citation, stop_reason};
 use crate::chat::{Part, Raw, Response};
 use crate::dialect::json::{Array, Object};
+use crate::dialect::origin::UNSIGNED;
 
 /// Encodes an answer. The arguments of its calls are JSON objects: who decodes an answer has looked.
 pub(in crate::dialect) fn encode(response: &Response<'_>) -> Vec<u8> {
@@ -53,7 +54,8 @@ fn write_block(out: &mut Vec<u8>, part: &Part<'_>, behind: &[Part<'_>]) {
         Part::Reasoning { text, signature } => {
             block.text("type", "thinking");
             block.text("thinking", text);
-            block.text("signature", signature.as_deref().unwrap_or_default());
+            let signature = signature.as_deref().filter(|signature| !signature.is_empty());
+            block.text("signature", signature.unwrap_or(UNSIGNED));
         }
         Part::ReasoningEncrypted { data } => {
             block.text("type", "redacted_thinking");
@@ -64,6 +66,7 @@ fn write_block(out: &mut Vec<u8>, part: &Part<'_>, behind: &[Part<'_>]) {
             block.text("id", id);
             block.text("name", name);
             block.raw("input", Raw(if arguments.is_empty() { "{}" } else { arguments }));
+            block.raw("caller", DIRECT_CALLER);
         }
         _ => {}
     }

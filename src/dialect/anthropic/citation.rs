@@ -6,6 +6,10 @@ use serde::Deserialize;
 use crate::chat::{Citation, Raw};
 use crate::dialect::json::{Object, Span, Text};
 
+/// The index of a citation that another provider made: Anthropic's own are sealed, and it refuses a request for one that is
+/// not. It is known again by our mark, and left out ([`crate::dialect::foreign`]).
+pub(in crate::dialect) const MADE_UP: &str = "corelaneCitation";
+
 #[derive(Deserialize)]
 struct WireCitation<'a> {
     #[serde(borrow)]
@@ -48,7 +52,7 @@ pub(super) fn write(out: &mut Vec<u8>, citation: &Citation<'_>) {
     let mut object = Object::begin(out);
     object.text("type", "web_search_result_location");
     object.text("cited_text", citation.cited_text.as_deref().unwrap_or_default());
-    object.text("encrypted_index", "");
+    object.text("encrypted_index", MADE_UP);
     object.text_or_null("title", citation.title.as_deref());
     object.text("url", citation.url.as_deref().unwrap_or_default());
     object.end();

@@ -4,7 +4,7 @@
 
 /// How a model is told to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thinking {
+pub(in crate::dialect) enum Thinking {
     /// It can't.
     Never,
     /// By a budget of tokens: 3.7 to 4.5.
@@ -30,7 +30,7 @@ pub(super) enum Off {
 
 /// A model, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claude {
+pub(in crate::dialect) struct Claude {
     family: Option<Family>,
     /// Major and minor; `None`: the name tells none, such as `claude-opus-latest`.
     version: Option<(u32, u32)>,
@@ -60,7 +60,7 @@ impl Family {
 impl Claude {
     /// The one that is named so, by whichever cloud: `claude-3-7-sonnet-20250219`, `anthropic.claude-opus-4-7-v1:0`,
     /// `claude-sonnet-4.5@20250929`.
-    pub(super) fn of(model: &str) -> Self {
+    pub(in crate::dialect) fn of(model: &str) -> Self {
         let words: Vec<&str> = match model.split_once("claude-") {
             Some((_, rest)) => rest.split(['-', '.', '@', ':']).collect(),
             None => Vec::new(),
@@ -89,7 +89,7 @@ impl Claude {
     }
 
     /// How it is told to think.
-    pub(super) fn thinking(self) -> Thinking {
+    pub(in crate::dialect) fn thinking(self) -> Thinking {
         match self.version() {
             (0..3, _) | (3, 0..7) => Thinking::Never,
             (3, _) | (4, 0..6) => Thinking::Budget,

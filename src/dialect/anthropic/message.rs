@@ -6,9 +6,13 @@ pub(super) mod decode;
 
 use std::borrow::Cow;
 
-use crate::chat::{Message, Part, Raw, Role, Source};
+use crate::chat::{Message, Part, Raw, Request, Role, Source};
+use crate::dialect::encode::check_turns;
 use crate::dialect::json::{self, Array, Object};
-use crate::error::{Error, Kind};
+use crate::dialect::place::{self, Place, Placed};
+use crate::error::Error;
+
+const VENDOR: &str = "Anthropic";
 
 /// One turn as Anthropic sees it; never empty.
 pub(super) struct Turn<'r, 'a> {
@@ -16,18 +20,11 @@ pub(super) struct Turn<'r, 'a> {
     parts: Vec<Placed<'r, 'a>>,
 }
 
-/// A part and where it stands in the caller's request, for errors.
-struct Placed<'r, 'a> {
-    part: &'r Part<'a>,
-    message_index: usize,
-    part_index: usize,
-}
-
 /// Groups the messages into turns. A turn with nothing to say is left out.
-pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>]) -> Result<Vec<Turn<'r, 'a>>, Error> {
-    let mut turns: Vec<Turn<'r, 'a>> = Vec::with_capacity(messages.len());
-    for (message_index, message) in messages.iter().enumerate().filter(|(_, one)| !one.role.is_system()) {
-        let mut parts = placed(message, message_index);
+pub(super) fn turns<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<Turn<'r, 'a>>, Error> {
+    let mut turns: Vec<Turn<'r, 'a>> = Vec::with_capacity(request.messages.len());
+    for (index, message) in place::messages(request).filter(|(_, one)| !one.role.is_system()) {
+        let mut parts = placed((index, message));
         match turns.last_mut() {
             _ if parts.is_empty() => {}
             Some(last) if last.role == Role::Tool && message.role == Role::Tool => {
@@ -36,20 +33,13 @@ pub(super) fn turns<'r, 'a>(messages: &'r [Message<'a>]) -> Result<Vec<Turn<'r, 
             _ => turns.push(Turn { role: message.role, parts }),
         }
     }
-    if turns.is_empty() {
-        let message = "`messages` needs at least one user message with content";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("messages"));
-    }
+    check_turns(turns.is_empty())?;
     Ok(turns)
 }
 
 /// The parts worth sending, thoughts first: Anthropic wants them to lead their turn.
-fn placed<'r, 'a>(message: &'r Message<'a>, message_index: usize) -> Vec<Placed<'r, 'a>> {
-    let all = message.parts.iter().enumerate();
-    let mut parts: Vec<_> = all
-        .filter(|(_, part)| is_sent(part))
-        .map(|(part_index, part)| Placed { part, message_index, part_index })
-        .collect();
+fn placed<'r, 'a>(message: (Option<usize>, &'r Message<'a>)) -> Vec<Placed<'r, 'a>> {
+    let mut parts: Vec<_> = place::parts(message).filter(|placed| is_sent(placed.part)).collect();
     parts.sort_by_key(|placed| {
         !matches!(placed.part, Part::Reasoning { .. } | Part::ReasoningEncrypted { .. })
     });
@@ -77,19 +67,15 @@ pub(super) fn leaves_thoughts(messages: &[Message<'_>]) -> bool {
 }
 
 /// Writes `system`, when there is any: text blocks, so that `cache_control` marks keep their places.
-pub(super) fn write_system(body: &mut Object<'_>, messages: &[Message<'_>]) -> Result<(), Error> {
-    let mut system = messages
-        .iter()
-        .enumerate()
-        .filter(|(_, message)| message.role.is_system())
-        .flat_map(|(message_index, message)| placed(message, message_index))
-        .peekable();
+pub(super) fn write_system(body: &mut Object<'_>, request: &Request<'_>) -> Result<(), Error> {
+    let is_system = |(_, message): &(Option<usize>, &Message<'_>)| message.role.is_system();
+    let mut system = place::messages(request).filter(is_system).flat_map(placed).peekable();
     if system.peek().is_none() {
         return Ok(());
     }
     let mut array = Array::begin(body.field("system"));
     for placed in system {
-        let Part::Text { text, cache } = placed.part else { return Err(placed.refused("a text")) };
+        let Part::Text { text, cache } = placed.part else { return Err(placed.refused_by(VENDOR, "a text")) };
         write_text(array.item(), text, *cache);
     }
     array.end();
@@ -117,7 +103,7 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), Error> {
     match placed.part {
         Part::Text { text, cache } => write_text(out, text, *cache),
         Part::Refusal { text } => write_text(out, text, None),
-        Part::Audio { .. } => return Err(placed.unknown("input_audio")),
+        Part::Audio { .. } => return Err(placed.unknown_to(VENDOR, "input_audio")),
         Part::Citation(_) => {}
         Part::Image { source, cache } => write_image(out, source, *cache),
         Part::Document { source, title, cache } => {
@@ -134,7 +120,7 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), Error> {
         Part::ToolResult { call_id, parts, is_error } => {
             write_tool_result(out, placed, (call_id, *is_error), parts)?;
         }
-        Part::Unknown { kind } => return Err(placed.unknown(kind)),
+        Part::Unknown { kind } => return Err(placed.unknown_to(VENDOR, kind)),
     }
     Ok(())
 }
@@ -164,7 +150,7 @@ fn write_document(
 ) -> Result<(), Error> {
     // Anthropic takes other files only through its own files API.
     if matches!(source, Source::Base64 { media_type, .. } if media_type != "application/pdf") {
-        return Err(placed.refused("a PDF"));
+        return Err(placed.refused_by(VENDOR, "a PDF"));
     }
     let mut block = Object::begin(out);
     block.text("type", "document");
@@ -244,40 +230,11 @@ fn write_tool_result(
     if !sent.is_empty() {
         let mut content = Array::begin(block.field("content"));
         for (part_index, part) in sent {
-            let inner = Placed { part, message_index: placed.message_index, part_index };
+            let inner = Placed { part, place: Place { part: part_index, ..placed.place } };
             write_part(content.item(), &inner)?;
         }
         content.end();
     }
     block.end();
     Ok(())
-}
-
-impl Placed<'_, '_> {
-    fn path(&self) -> String {
-        format!("messages[{}].content[{}]", self.message_index, self.part_index)
-    }
-
-    fn refused(&self, wanted: &str) -> Error {
-        let path = self.path();
-        let message =
-            format!("Anthropic takes only {wanted} at `{path}`; send that, or ask another provider");
-        Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-
-    fn unknown(&self, kind: &str) -> Error {
-        let path = self.path();
-        let kind = json::bounded(kind, json::PATH_BYTES_MAX);
-        let message =
-            format!("`{path}` is of type `{kind}`, which is not translated to Anthropic; leave it out");
-        Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-
-    fn bad_arguments(&self, id: &str) -> Error {
-        let path = format!("messages[{}].tool_calls", self.message_index);
-        let id = json::bounded(id, json::PATH_BYTES_MAX);
-        let message =
-            format!("the arguments of call `{id}` in `{path}` are not a JSON object; send them as one");
-        Error::new(Kind::InvalidRequest, message).with_param(path)
-    }
 }

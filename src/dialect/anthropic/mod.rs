@@ -1,8 +1,8 @@
 //! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), each half beside its twin.
 
 pub(super) mod answer;
-mod citation;
-mod claude;
+pub(super) mod citation;
+pub(super) mod claude;
 pub(super) mod error;
 pub(super) mod message;
 pub(super) mod models;
@@ -11,7 +11,11 @@ pub(super) mod response;
 pub(super) mod stream;
 pub(super) mod usage;
 
-use crate::chat::{Finish, ServiceTier};
+use crate::chat::{Finish, Raw, ServiceTier};
+
+/// The `caller` of a call that the model itself made, as other providers' calls all are; a block of a call always has one
+/// (<https://platform.claude.com/docs/en/agents-and-tools/tool-use/programmatic-tool-calling>).
+const DIRECT_CALLER: Raw<'_> = Raw(r#"{"type":"direct"}"#);
 
 /// The neutral word for a `stop_reason`
 /// (<https://docs.anthropic.com/en/api/handling-stop-reasons>); one we have not heard of means that it stopped.

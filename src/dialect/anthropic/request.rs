@@ -5,20 +5,27 @@ mod decode;
 mod tuning;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 pub(in crate::dialect) use self::decode::{caller_name, decode};
 use self::tuning::Plan;
 use super::message;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
-use crate::dialect::dropped::named_once;
+use crate::dialect::dropped::{named_once, owned};
+use crate::dialect::encode::{filled_schema, offered_tools, refuse_other_shapes, write_extra};
 use crate::dialect::json::{Array, Object, write_string};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Top-level keys of Anthropic's own that a caller of another dialect may add to a request. The rest of
 /// [`Request::extra`] is dropped.
 const OWN_KEYS: [&str; 6] =
     ["cache_control", "mcp_servers", "context_management", "container", "inference_geo", "speed"];
+
+/// Why other shapes of an answer are refused.
+const OTHER_SHAPES: [&str; 3] = [
+    "Anthropic gives one answer per request; leave `n` out or send several requests",
+    "Anthropic reports no token probabilities; leave `logprobs` out",
+    "Anthropic's models give no audio; ask for `[\"text\"]`",
+];
 
 /// Most strict tools that Anthropic takes in one request
 /// (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>).
@@ -30,10 +37,10 @@ pub(in crate::dialect) fn encode(
     model: &str,
     stream: bool,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
-    let turns = message::turns(&request.messages)?;
+    refuse_other_shapes(request, OTHER_SHAPES)?;
+    let turns = message::turns(request)?;
     let mut tools = offered_tools(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     if message::leaves_thoughts(&request.messages) {
         dropped.push("messages.reasoning_details".to_owned());
     }
@@ -46,7 +53,7 @@ pub(in crate::dialect) fn encode(
     let mut body = Object::begin(&mut out);
     body.text("model", model);
     plan.write_limit(&mut body);
-    message::write_system(&mut body, &request.messages)?;
+    message::write_system(&mut body, request)?;
     message::write_turns(&mut body, &turns)?;
     write_tools(&mut body, request, &tools, &plan, &mut dropped);
     write_stop(&mut body, &request.stop, &mut dropped);
@@ -57,45 +64,12 @@ pub(in crate::dialect) fn encode(
         metadata.end();
     }
     write_output(&mut body, &request.format, &plan, &mut dropped);
-    write_extra(&mut body, &request.extra, &mut dropped);
+    write_extra(&mut body, &request.extra, &OWN_KEYS, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
     }
     body.end();
     Ok((out, dropped))
-}
-
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        return refused(
-            "n",
-            "Anthropic gives one answer per request; leave `n` out or send several requests",
-        );
-    }
-    if request.logprobs {
-        return refused("logprobs", "Anthropic reports no token probabilities; leave `logprobs` out");
-    }
-    if request.audio {
-        return refused("modalities", "Anthropic's models give no audio; ask for `[\"text\"]`");
-    }
-    Ok(())
-}
-
-/// The tools to send: an allow list is expressed by sending no others.
-fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
-    let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice else {
-        return Ok(request.tools.iter().collect());
-    };
-    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(tool.name.as_ref())).collect();
-    if tools.is_empty() {
-        let message = "`tool_choice.allowed_tools` names no tool of `tools`";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
-    }
-    Ok(tools)
 }
 
 fn write_tools(
@@ -132,8 +106,8 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, is_strict: bool) {
     if let Some(description) = &tool.description {
         object.text("description", description);
     }
-    // Anthropic wants a schema of type object; OpenAI takes none, or an empty one, for "no arguments".
-    let schema = tool.schema.as_deref().filter(|schema| !is_empty_object(schema));
+    // Anthropic wants a schema of type object.
+    let schema = filled_schema(tool);
     let empty = if is_strict { EMPTY_STRICT } else { EMPTY };
     object.raw("input_schema", Raw(schema.unwrap_or(empty)));
     if is_strict {
@@ -145,11 +119,6 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, is_strict: bool) {
 
 const EMPTY: &str = r#"{"type":"object","properties":{}}"#;
 const EMPTY_STRICT: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
-
-fn is_empty_object(raw: &str) -> bool {
-    let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.is_some_and(|inside| inside.trim().is_empty())
-}
 
 fn write_tool_choice(body: &mut Object<'_>, request: &Request<'_>, plan: &Plan, dropped: &mut Vec<String>) {
     let is_single = request.parallel_tool_calls == Some(false);
@@ -221,20 +190,11 @@ fn write_output(body: &mut Object<'_>, format: &Format<'_>, plan: &Plan, dropped
     config.end();
 }
 
-fn write_extra(body: &mut Object<'_>, extra: &[(Cow<'_, str>, Raw<'_>)], dropped: &mut Vec<String>) {
-    for (name, value) in extra {
-        if OWN_KEYS.contains(&&**name) {
-            body.raw(name, *value);
-        } else {
-            dropped.push(name.clone().into_owned());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::openai::request::decode;
+    use crate::error::Kind;
 
     fn encoded(fields: &str) -> Result<(String, Vec<String>), Error> {
         let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);

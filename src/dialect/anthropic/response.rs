@@ -9,6 +9,7 @@ use super::usage::WireUsage;
 use super::{citation, finish, tier};
 use crate::chat::{Part, Response};
 use crate::dialect::json::{Span, Text};
+use crate::dialect::origin::UNSIGNED;
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -90,7 +91,7 @@ fn part(wire: WireBlock<'_>) -> Option<Part<'_>> {
         "text" => Some(Part::Text { text: wire.text?.0, cache: None }),
         "thinking" => Some(Part::Reasoning {
             text: wire.thinking?.0,
-            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty()),
+            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty() && text != UNSIGNED),
         }),
         "redacted_thinking" => Some(Part::ReasoningEncrypted { data: wire.data?.0 }),
         "tool_use" => Some(Part::ToolCall {

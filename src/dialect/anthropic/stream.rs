@@ -2,6 +2,7 @@
 //! ones. It keeps token counts, which blocks are open and how long the text is, nothing of what was said. The way back is
 //! `encode`'s.
 
+mod calls;
 mod encode;
 
 use serde::Deserialize;
@@ -15,8 +16,8 @@ use crate::dialect::json::Span;
 use crate::dialect::translate::Sink;
 use crate::error::{Error, Kind, UpstreamError};
 
-/// Most tool blocks that may be open at once; Anthropic opens one after the other.
-const OPEN_TOOLS_MAX: usize = 128;
+/// Most calls in one answer.
+const CALLS_MAX: u32 = 128;
 
 /// State of one stream.
 #[derive(Default)]
@@ -172,10 +173,10 @@ impl Decoder {
         };
         match (wire.kind, wire.id, wire.name) {
             ("tool_use", Some(id), Some(name)) => {
-                if self.open_tools.len() >= OPEN_TOOLS_MAX {
-                    return Err(broken("the provider's stream has too many tool blocks open"));
-                }
                 let index = self.tools_seen;
+                if index >= CALLS_MAX {
+                    return Err(broken("the provider's stream has too many tool calls"));
+                }
                 self.tools_seen = index.saturating_add(1);
                 self.open_tools.push(OpenTool { block, index, has_arguments: false });
                 Ok(Some(Event::ToolCall { index, id, name }))

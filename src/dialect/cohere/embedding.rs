@@ -8,9 +8,11 @@ use serde::de::Error as _;
 use super::usage::{self, WireUsage};
 use crate::chat::Raw;
 use crate::dialect::base64;
+use crate::dialect::dropped::owned;
 use crate::dialect::embedding::{Request, Response, USES, use_of};
+use crate::dialect::fault::{untranslated, wrong};
 use crate::dialect::json::{self, Array, Object, Span, Text, write_string};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Decodes a request body: texts, of which others make vectors of floats.
 pub(in crate::dialect) fn decode_request(body: &[u8]) -> Result<Request<'_>, Error> {
@@ -75,7 +77,7 @@ fn inputs<'a>(value: Span<'a>) -> Result<Vec<Cow<'a, str>>, Error> {
         let mut content = input.content.into_iter();
         match (content.next().and_then(|one| one.text), content.next()) {
             (Some(Text(text)), None) => Ok(text),
-            _ => Err(untranslated(&format!("inputs[{index}].content"), "send one text in each")),
+            _ => Err(untranslated(format_args!("inputs[{index}].content"), "send one text in each")),
         }
     };
     wire.into_iter().enumerate().map(one).collect()
@@ -94,15 +96,6 @@ fn types(value: Span<'_>, request: &mut Request<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn wrong(path: String, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
-}
-
-fn untranslated(path: &str, words: &str) -> Error {
-    let message = format!("`{path}` is not translated to this provider; {words}");
-    Error::new(Kind::UnsupportedParameter, message).with_param(path.to_owned())
-}
-
 /// The name of something that another dialect's half left out.
 pub(in crate::dialect) fn caller_name(name: String) -> String {
     match &*name {
@@ -115,7 +108,7 @@ pub(in crate::dialect) fn caller_name(name: String) -> String {
 /// Encodes a request for `model`; also gives what was left out. Cohere wants to know the use: a document to be searched for is
 /// Bifrost's guess, too.
 pub(in crate::dialect) fn encode_request(request: &Request<'_>, model: &str) -> (Vec<u8>, Vec<String>) {
-    let mut dropped: Vec<String> = request.dropped.iter().map(|name| name.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     let mut out = Vec::with_capacity(256);
     let mut body = Object::begin(&mut out);
     body.text("model", model);

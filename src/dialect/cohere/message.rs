@@ -9,9 +9,10 @@ use std::fmt::Display;
 use serde::Deserialize;
 
 use crate::chat::{Message, Part, Request, Role, Source};
+use crate::dialect::fault::{required, wrong};
 use crate::dialect::json::{self, Span, Text};
-use crate::dialect::{data_url, dropped};
-use crate::error::{Error, Kind};
+use crate::dialect::{content, data_url, dropped};
+use crate::error::Error;
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -95,12 +96,15 @@ fn decode<'a>(
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "tool" => Role::Tool,
-        _ => return Err(wrong(path, ".role", "must be system, user, assistant or tool")),
+        _ => return Err(wrong(format_args!("{path}.role"), "must be system, user, assistant or tool")),
     };
-    let mut parts = content(wire.content, path, dropped)?;
+    let mut parts = said(wire.content, path, dropped)?;
     if role == Role::Tool {
         let Some(Text(call_id)) = wire.tool_call_id else {
-            return Err(wrong(path, ".tool_call_id", "is required: it names the call that this answers"));
+            return Err(wrong(
+                format_args!("{path}.tool_call_id"),
+                "is required: it names the call that this answers",
+            ));
         };
         parts = vec![Part::ToolResult { call_id, parts, is_error: false }];
     }
@@ -109,61 +113,50 @@ fn decode<'a>(
         parts.push(Part::Reasoning { text, signature: None });
     }
     for (index, call) in wire.tool_calls.into_iter().flatten().enumerate() {
-        let Some(function) = call.function else {
-            return Err(wrong(path, &format!(".tool_calls[{index}].function"), "is required"));
-        };
+        let function = required(call.function, path, &format!(".tool_calls[{index}].function"))?;
         let arguments = function.arguments.map_or(Cow::Borrowed(""), |text| text.0);
         parts.push(Part::ToolCall { id: call.id.0, name: function.name.0, arguments });
     }
     Ok(Message { role, parts })
 }
 
-fn content<'a>(
+fn said<'a>(
     value: Option<Span<'a>>,
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
     let Some(value) = value.filter(|value| value.first() != b'n') else { return Ok(Vec::new()) };
-    let path = &format_args!("{path}.content");
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| part(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, &format_args!("{path}.content"), |span, path| part(span, path, dropped))
 }
 
 fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
     let wire: WirePart<'a> = span.parse(path)?;
     match &*wire.kind.0 {
         "text" => {
-            let Some(Text(text)) = wire.text else { return Err(wrong(path, ".text", "is required")) };
+            let Text(text) = required(wire.text, path, ".text")?;
             Ok(Part::Text { text, cache: None })
         }
         "thinking" => {
-            let Some(Text(text)) = wire.thinking else {
-                return Err(wrong(path, ".thinking", "is required"));
-            };
+            let Text(text) = required(wire.thinking, path, ".thinking")?;
             Ok(Part::Reasoning { text, signature: None })
         }
         "image_url" => {
-            let Some(image) = wire.image_url else { return Err(wrong(path, ".image_url", "is required")) };
+            let image = required(wire.image_url, path, ".image_url")?;
             if image.detail.is_some_and(|detail| detail.0 != "auto") {
                 dropped::once(dropped, "messages.content.image_url.detail");
             }
             let Some(source) = data_url::source(image.url.0) else {
-                return Err(wrong(path, ".image_url.url", "must be a URL, or a data URL in base64"));
+                return Err(wrong(
+                    format_args!("{path}.image_url.url"),
+                    "must be a URL, or a data URL in base64",
+                ));
             };
             Ok(Part::Image { source, cache: None })
         }
-        "document" => match wire.document {
-            Some(span) => document(span, &format_args!("{path}.document")),
-            None => Err(wrong(path, ".document", "is required")),
-        },
+        "document" => {
+            let span = required(wire.document, path, ".document")?;
+            document(span, &format_args!("{path}.document"))
+        }
         _ => Ok(Part::Unknown { kind: wire.kind.0 }),
     }
 }
@@ -183,7 +176,7 @@ fn document<'a>(span: Span<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     }
     let wire: WireDocument<'a> = span.parse(path)?;
     if wire.data.first() != b'{' {
-        return Err(wrong(path, ".data", "must be an object"));
+        return Err(wrong(format_args!("{path}.data"), "must be an object"));
     }
     let id = wire.id.map(|id| id.0);
     let (mut text, mut title, mut is_plain) = (None, None, true);
@@ -206,9 +199,4 @@ fn document<'a>(span: Span<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
         Some(text) => Ok(made(text, title.or(id))),
         None => Ok(made(Cow::Borrowed(wire.data.raw().0), id)),
     }
-}
-
-fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 pub(in crate::dialect) use self::encode::encode;
 use super::message;
 use crate::chat::{Effort, Format, Message, Raw, Reasoning, Request, Role, Tool, ToolChoice};
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Span, Text};
 use crate::error::{Error, Kind};
 
@@ -81,12 +82,8 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
 fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     match value.first() {
         b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(wrong(path.to_owned(), "must be a number")),
+        _ => Err(wrong(path, "must be a number")),
     }
-}
-
-fn wrong(path: String, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
 }
 
 #[derive(Deserialize)]

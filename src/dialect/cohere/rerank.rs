@@ -9,9 +9,10 @@ use serde::Deserialize;
 use super::usage::{self, WireUsage};
 use crate::chat::{Raw, Usage};
 use crate::dialect::Dialect;
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Array, Object, Span, Text, write_string};
 use crate::dialect::openai;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// A request in the provider's words.
 pub(in crate::dialect) struct Asked {
@@ -90,7 +91,7 @@ fn write_document(out: &mut Vec<u8>, span: Span<'_>) {
 }
 
 fn required(name: &'static str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{name}` is required for a reranking")).with_param(name)
+    wrong(name, "is required for a reranking")
 }
 
 #[derive(Deserialize)]

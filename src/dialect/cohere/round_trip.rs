@@ -93,7 +93,7 @@ fn messages(rng: &mut Rng, thinks: bool) -> Vec<Message<'static>> {
 }
 
 fn tool(name: &'static str, rng: &mut Rng) -> Tool<'static> {
-    let schema = rng.choice(OBJECTS).unwrap();
+    let schema = rng.choice([OBJECTS[1], r#"{"type": "object"}"#]).unwrap();
     let description = rng.bool().then(|| word(rng).into());
     Tool { name: name.into(), description, schema: Some(schema.into()), strict: None, cache: None }
 }

@@ -9,6 +9,12 @@ use serde::Deserialize;
 use crate::chat::Citation;
 use crate::dialect::json::{Array, Object, Span, Text};
 
+/// How often over the pages may be told again: passages name them by their numbers, each of which costs two bytes and may mean
+/// a page of any length. Answers come to about four times the grounding's bytes; what is more is left out.
+const GROUNDED_TIMES_MAX: usize = 16;
+/// What one citation costs beside its page's words, bytes.
+const CITATION_BYTES: usize = 128;
+
 /// Both objects of a candidate as they came.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sources<'a> {
@@ -125,6 +131,14 @@ impl Measure {
     }
 }
 
+impl WirePage<'_> {
+    /// What it costs to be told once.
+    fn bytes(&self) -> usize {
+        let words = [&self.uri, &self.title].into_iter().flatten();
+        words.fold(CITATION_BYTES, |sum, text| sum.saturating_add(text.0.len()))
+    }
+}
+
 impl<'a> Sources<'a> {
     /// The citations in the order in which they are told. `offsets` says for each of the answer's parts where in its whole
     /// text it begins, bytes.
@@ -140,7 +154,8 @@ impl<'a> Sources<'a> {
             }));
         }
         if let Some(span) = self.grounding {
-            grounded(span.parse(&"").unwrap_or_default(), measure, offsets, &mut found);
+            let bytes_max = span.raw().0.len().saturating_mul(GROUNDED_TIMES_MAX);
+            grounded(span.parse(&"").unwrap_or_default(), measure, offsets, bytes_max, &mut found);
         }
         found
     }
@@ -151,8 +166,15 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Each passage with each page that it leans on; without passages the pages alone.
-fn grounded<'a>(wire: WireGrounding<'a>, measure: &Measure, offsets: &[u64], found: &mut Vec<Citation<'a>>) {
+/// Each passage with each page that it leans on, as far as `bytes_max` of them go; without passages the pages alone.
+fn grounded<'a>(
+    wire: WireGrounding<'a>,
+    measure: &Measure,
+    offsets: &[u64],
+    bytes_max: usize,
+    found: &mut Vec<Citation<'a>>,
+) {
+    let mut left = bytes_max;
     let pages: Vec<Option<WirePage<'a>>> =
         wire.grounding_chunks.into_iter().map(|chunk| chunk.web.or(chunk.retrieved_context)).collect();
     let cited = |page: &WirePage<'a>, span| Citation {
@@ -167,7 +189,11 @@ fn grounded<'a>(wire: WireGrounding<'a>, measure: &Measure, offsets: &[u64], fou
             measure.span(segment.start_index, segment.end_index, offset)
         });
         let pages = support.grounding_chunk_indices.iter().filter_map(|at| pages.get(*at)?.as_ref());
-        found.extend(pages.map(|page| cited(page, span)));
+        for page in pages {
+            let Some(rest) = left.checked_sub(page.bytes()) else { return };
+            left = rest;
+            found.push(cited(page, span));
+        }
     }
     if wire.grounding_supports.is_empty() {
         found.extend(pages.iter().flatten().map(|page| cited(page, None)));
@@ -232,6 +258,20 @@ mod tests {
         assert_eq!(shown(&found), ["u - None", "v - None"]);
         let pages = r#"{"groundingChunks":[{"retrievedContext":{"title":"t"}}]}"#;
         assert_eq!(shown(&sources("null", pages).read(&Measure::Ascii, &[])), ["- t None"]);
+    }
+
+    #[test]
+    fn a_page_is_told_again_only_so_often() {
+        let uri = "u".repeat(5_000);
+        let grounding = |count: usize| {
+            let indices = vec!["0"; count].join(",");
+            format!(
+                r#"{{"groundingChunks":[{{"web":{{"uri":"{uri}"}}}}],"groundingSupports":[{{"groundingChunkIndices":[{indices}]}}]}}"#
+            )
+        };
+        let told = |count| sources("null", &grounding(count)).read(&Measure::Ascii, &[]).len();
+        assert_eq!(told(10), 10);
+        assert!((20..60).contains(&told(5_000)), "{}", told(5_000));
     }
 
     #[test]

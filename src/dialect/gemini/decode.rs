@@ -9,8 +9,9 @@ mod tools;
 
 use std::borrow::Cow;
 
-use crate::chat::{Raw, Request, ServiceTier};
+use crate::chat::{Request, ServiceTier};
 use crate::dialect::dropped;
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Span, Text};
 use crate::error::{Error, Kind};
 
@@ -147,21 +148,6 @@ pub(super) fn members<'a>(value: Span<'a>, path: &str) -> Result<Vec<(Cow<'a, st
 /// The items of a list, or the one that stands in its place.
 pub(super) fn items<'a>(value: Span<'a>, path: &dyn std::fmt::Display) -> Result<Vec<Span<'a>>, Error> {
     if value.first() == b'{' { Ok(vec![value]) } else { value.parse(path) }
-}
-
-pub(super) fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
-    match value.first() {
-        b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(wrong(path, "must be a number")),
-    }
-}
-
-pub(super) fn wrong(path: &str, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
-}
-
-pub(super) fn refused(path: &str, words: &str) -> Error {
-    Error::new(Kind::UnsupportedParameter, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::decode::{camel, items, members, number, refused, wrong};
+use super::decode::{camel, items, members};
 use crate::chat::{Raw, Usage};
-use crate::dialect::dropped;
+use crate::dialect::dropped::{self, owned};
 use crate::dialect::embedding::{Request, Response};
+use crate::dialect::fault::{refused, wrong};
 use crate::dialect::json::{self, Array, Object, Span, Text};
 use crate::error::Error;
 
@@ -79,11 +80,10 @@ fn one<'a>(fields: Fields<'a>, path: &str, request: &mut Request<'a>) -> Result<
 
 fn field<'a>(name: &str, value: Span<'a>, path: &str, request: &mut Request<'a>) -> Result<(), Error> {
     match &*camel(name) {
-        "outputDimensionality" => request.dimensions = Some(number(value, &format!("{path}{name}"))?),
+        "outputDimensionality" => request.dimensions = Some(value.number(&format_args!("{path}{name}"))?),
         "taskType" => dropped::once(&mut request.dropped, "taskType"),
         "title" => dropped::once(&mut request.dropped, "title"),
-        _ if request.dropped.iter().any(|one| one == name) => {}
-        _ => request.dropped.push(Cow::Owned(name.to_owned())),
+        _ => dropped::once(&mut request.dropped, name.to_owned()),
     }
     Ok(())
 }
@@ -114,7 +114,12 @@ fn text<'a>(content: Span<'a>, path: &str) -> Result<Cow<'a, str>, Error> {
         };
         all = Some(match all {
             None => text,
-            Some(before) => Cow::Owned(format!("{before}\n{text}")),
+            Some(before) => {
+                let mut joined = before.into_owned();
+                joined.push('\n');
+                joined.push_str(&text);
+                Cow::Owned(joined)
+            }
         });
     }
     all.ok_or_else(|| wrong(&path, "is empty; send a text"))
@@ -122,7 +127,7 @@ fn text<'a>(content: Span<'a>, path: &str) -> Result<Cow<'a, str>, Error> {
 
 /// Encodes a request for `model` as a batch; also gives what was left out.
 pub(in crate::dialect) fn encode_batch(request: &Request<'_>, model: &str) -> (Vec<u8>, Vec<String>) {
-    let mut dropped: Vec<String> = request.dropped.iter().map(|name| name.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     if request.user.is_some() {
         dropped.push("user".to_owned());
     }

@@ -83,6 +83,11 @@ pub(in crate::dialect) fn decode(status: u16, body: &[u8]) -> UpstreamError {
     json.map_or(plain.clone(), |value: Value| named(plain, &value))
 }
 
+/// The error itself, where it is a list of one: so Google answers who asked for a stream as an array.
+fn first(value: &Value) -> &Value {
+    value.as_array().and_then(|list| list.first()).unwrap_or(value)
+}
+
 /// The same of an event's whole data.
 pub(in crate::dialect) fn decode_stream(data: &[u8]) -> UpstreamError {
     let value: Value = serde_json::from_slice(data).unwrap_or_default();
@@ -94,7 +99,7 @@ pub(in crate::dialect) fn decode_stream(data: &[u8]) -> UpstreamError {
 pub(in crate::dialect) fn retry_delay_s(body: &[u8]) -> Option<f64> {
     let json =
         (body.len() <= BODY_BYTES_MAX).then(|| serde_json::from_slice::<Value>(body).ok()).flatten()?;
-    let details = json.pointer("/error/details").and_then(Value::as_array)?;
+    let details = first(&json).pointer("/error/details").and_then(Value::as_array)?;
     let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
     let seconds = delay.strip_suffix('s')?.parse::<f64>().ok()?;
     (seconds.is_finite() && seconds >= 0.0).then_some(seconds)
@@ -114,7 +119,7 @@ pub(in crate::dialect) fn status(name: &str) -> u16 {
 }
 
 fn named(mut plain: UpstreamError, value: &Value) -> UpstreamError {
-    let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
+    let value = first(value);
     let error = value.get("error").unwrap_or(value);
     if let Some(name) = error.get("status").and_then(Value::as_str) {
         plain.kind = word(name);
@@ -222,6 +227,7 @@ mod tests {
         };
         let delay = |text: &str| retry_delay_s(body(text).as_bytes());
         assert_eq!((delay("\"37s\""), delay("\"0.5s\"")), (Some(37.0), Some(0.5)));
+        assert_eq!(retry_delay_s(format!("[{}]", body("\"2s\"")).as_bytes()), Some(2.0));
         for none in ["37", "\"37\"", "\"s\"", "\"-1s\"", "\"infs\"", "\"NaNs\"", "null"] {
             assert_eq!(delay(none), None, "{none}");
         }

@@ -6,21 +6,22 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use super::is_signature;
-use crate::chat::{Message, Part, Raw, Role, Source};
+use crate::chat::{Message, Part, Raw, Request, Role, Source};
+use crate::dialect::encode::{check_turns, name_left};
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Array, Object, write_string};
-use crate::error::{Error, Kind};
+use crate::dialect::place::{self, Place, Placed};
+use crate::error::Error;
+
+const VENDOR: &str = "Gemini";
 
 /// What Google gives for a call whose signature is not at hand, such as one that another model made
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, its questions and answers). Callers whose SDK does not
 /// hand thoughts back would otherwise have each turn after a call refused.
-const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
+pub(in crate::dialect) const SIGNATURE_SKIPPED: &str = "skip_thought_signature_validator";
 
-/// A part and where it stands in the caller's request, for errors.
-struct Placed<'r, 'a> {
-    part: &'r Part<'a>,
-    message_index: usize,
-    part_index: usize,
-}
+/// Longest name of a function that its results repeat, bytes; <https://ai.google.dev/api/caching#FunctionDeclaration> has less.
+const NAME_BYTES_MAX: usize = 256;
 
 /// The function names of the calls so far by their ids: Gemini wants a result to say the name again.
 type Names<'r> = HashMap<&'r str, &'r str>;
@@ -40,28 +41,25 @@ pub(super) fn name_left_out(messages: &[Message<'_>], dropped: &mut Vec<String>)
         Part::ReasoningEncrypted { data } => !is_signature(data),
         _ => false,
     };
-    for (is_left, name) in [
+    let left = [
         (any(has_cache), "messages.content.cache_control"),
         (any(is_titled), "messages.content.file.filename"),
         (any(is_foreign), "messages.reasoning_details"),
-    ] {
-        if is_left {
-            dropped.push(name.to_owned());
-        }
-    }
+    ];
+    name_left(dropped, left);
 }
 
 /// Writes `systemInstruction`, when there is any.
-pub(super) fn write_system(body: &mut Object<'_>, messages: &[Message<'_>]) -> Result<(), Error> {
-    let is_system = |(_, message): &(usize, &Message<'_>)| message.role.is_system();
-    let mut system = messages.iter().enumerate().filter(is_system).flat_map(placed).peekable();
+pub(super) fn write_system(body: &mut Object<'_>, request: &Request<'_>) -> Result<(), Error> {
+    let is_system = |(_, message): &(Option<usize>, &Message<'_>)| message.role.is_system();
+    let mut system = place::messages(request).filter(is_system).flat_map(placed).peekable();
     if system.peek().is_none() {
         return Ok(());
     }
     let mut instruction = Object::begin(body.field("systemInstruction"));
     let mut parts = Array::begin(instruction.field("parts"));
     for placed in system {
-        let Part::Text { text, .. } = placed.part else { return Err(placed.refused("a text")) };
+        let Part::Text { text, .. } = placed.part else { return Err(placed.refused_by(VENDOR, "a text")) };
         write_text(parts.item(), text, None);
     }
     parts.end();
@@ -72,10 +70,10 @@ pub(super) fn write_system(body: &mut Object<'_>, messages: &[Message<'_>]) -> R
 /// Writes `contents`. With `needs_signatures` the first call of a turn is never without one.
 pub(super) fn write_contents(
     body: &mut Object<'_>,
-    messages: &[Message<'_>],
+    request: &Request<'_>,
     needs_signatures: bool,
 ) -> Result<(), Error> {
-    let said: Vec<_> = messages.iter().enumerate().filter(|(_, one)| !one.role.is_system()).collect();
+    let said: Vec<_> = place::messages(request).filter(|(_, one)| !one.role.is_system()).collect();
     let mut names = Names::new();
     let mut is_empty = true;
     let mut contents = Array::begin(body.field("contents"));
@@ -91,21 +89,13 @@ pub(super) fn write_contents(
         content.end();
     }
     contents.end();
-    if is_empty {
-        let message = "`messages` needs at least one user message with content";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("messages"));
-    }
-    Ok(())
+    check_turns(is_empty)
 }
 
 /// The parts of a message that are worth sending, thoughts first, as Gemini gave them; what only the provider can read
 /// keeps its place.
-fn placed<'r, 'a>((message_index, message): (usize, &'r Message<'a>)) -> Vec<Placed<'r, 'a>> {
-    let all = message.parts.iter().enumerate();
-    let mut parts: Vec<_> = all
-        .filter(|(_, part)| is_sent(part))
-        .map(|(part_index, part)| Placed { part, message_index, part_index })
-        .collect();
+fn placed<'r, 'a>(message: (Option<usize>, &'r Message<'a>)) -> Vec<Placed<'r, 'a>> {
+    let mut parts: Vec<_> = place::parts(message).filter(|placed| is_sent(placed.part)).collect();
     parts.sort_by_key(|placed| !matches!(placed.part, Part::Reasoning { text, .. } if !text.is_empty()));
     parts
 }
@@ -181,7 +171,7 @@ fn write_part(out: &mut Vec<u8>, placed: &Placed<'_, '_>, names: &Names<'_>) -> 
         Part::ToolResult { call_id, parts, is_error } => {
             write_result(out, placed, (call_id, parts, *is_error), names)
         }
-        Part::Unknown { kind } => Err(placed.unknown(kind)),
+        Part::Unknown { kind } => Err(placed.unknown_to(VENDOR, kind)),
         Part::Audio { media_type, data } => {
             let mut part = Object::begin(out);
             write_blob(part.field("inlineData"), media_type, data);
@@ -225,7 +215,9 @@ fn write_file(out: &mut Vec<u8>, placed: &Placed<'_, '_>, source: &Source<'_>) -
             file.end();
         }
         Source::Text(text) => part.text("text", text),
-        Source::Url(_) => return Err(placed.refused("https and gs URLs, and data URLs in base64,")),
+        Source::Url(_) => {
+            return Err(placed.refused_by(VENDOR, "https and gs URLs, and data URLs in base64,"));
+        }
     }
     part.end();
     Ok(())
@@ -294,7 +286,10 @@ fn write_result(
     (call_id, parts, is_error): (&str, &[Part<'_>], bool),
     names: &Names<'_>,
 ) -> Result<(), Error> {
-    let Some(name) = names.get(call_id) else { return Err(placed.unpaired(call_id)) };
+    let Some(name) = names.get(call_id) else { return Err(unpaired(placed, call_id)) };
+    if name.len() > NAME_BYTES_MAX {
+        return Err(named_too_long(placed));
+    }
     let mut part = Object::begin(out);
     let mut result = Object::begin(part.field("functionResponse"));
     result.text("id", call_id);
@@ -304,7 +299,10 @@ fn write_result(
     if !files.is_empty() {
         let mut array = Array::begin(result.field("parts"));
         for (part_index, part) in files {
-            write_result_file(array.item(), &Placed { part, part_index, ..*placed })?;
+            write_result_file(
+                array.item(),
+                &Placed { part, place: Place { part: part_index, ..placed.place } },
+            )?;
         }
         array.end();
     }
@@ -345,10 +343,10 @@ fn write_output(out: &mut Vec<u8>, parts: &[Part<'_>], is_error: bool) {
 
 fn write_result_file(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), Error> {
     let (Part::Image { source, .. } | Part::Document { source, .. }) = placed.part else {
-        return Err(placed.refused("texts, pictures and documents in a tool's result"));
+        return Err(placed.refused_by(VENDOR, "texts, pictures and documents in a tool's result"));
     };
     let Source::Base64 { media_type, data } = source else {
-        return Err(placed.refused("data URLs in base64 in a tool's result"));
+        return Err(placed.refused_by(VENDOR, "data URLs in base64 in a tool's result"));
     };
     let mut part = Object::begin(out);
     write_blob(part.field("inlineData"), media_type, data);
@@ -356,54 +354,32 @@ fn write_result_file(out: &mut Vec<u8>, placed: &Placed<'_, '_>) -> Result<(), E
     Ok(())
 }
 
-impl Placed<'_, '_> {
-    fn path(&self) -> String {
-        format!("messages[{}].content[{}]", self.message_index, self.part_index)
-    }
+/// The result of a call that nothing before it makes.
+fn unpaired(placed: &Placed<'_, '_>, call_id: &str) -> Error {
+    let path = placed.place.field("tool_call_id");
+    let id = json::bounded(call_id, json::PATH_BYTES_MAX);
+    wrong(path, &format!("names call `{id}`, which no message before it makes; send the call, too"))
+}
 
-    fn refused(&self, wanted: &str) -> Error {
-        let path = self.path();
-        let message = format!("Gemini takes only {wanted} at `{path}`; send that, or ask another provider");
-        Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-
-    fn unknown(&self, kind: &str) -> Error {
-        let path = self.path();
-        let kind = json::bounded(kind, json::PATH_BYTES_MAX);
-        let message =
-            format!("`{path}` is of type `{kind}`, which is not translated to Gemini; leave it out");
-        Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-
-    fn unpaired(&self, call_id: &str) -> Error {
-        let path = format!("messages[{}].tool_call_id", self.message_index);
-        let id = json::bounded(call_id, json::PATH_BYTES_MAX);
-        let message =
-            format!("`{path}` names call `{id}`, which no message before it makes; send the call, too");
-        Error::new(Kind::InvalidRequest, message).with_param(path)
-    }
-
-    fn bad_arguments(&self, id: &str) -> Error {
-        let path = format!("messages[{}].tool_calls", self.message_index);
-        let id = json::bounded(id, json::PATH_BYTES_MAX);
-        let message =
-            format!("the arguments of call `{id}` in `{path}` are not a JSON object; send them as one");
-        Error::new(Kind::InvalidRequest, message).with_param(path)
-    }
+fn named_too_long(placed: &Placed<'_, '_>) -> Error {
+    let words =
+        format!("names a call of a function whose name is over {NAME_BYTES_MAX} bytes; send a shorter one");
+    wrong(placed.place.field("tool_call_id"), &words)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::openai::request::decode;
+    use crate::error::Kind;
 
     fn contents(messages: &str, needs_signatures: bool) -> Result<String, Error> {
         let body = format!(r#"{{"messages":[{messages}]}}"#);
         let request = decode(body.as_bytes())?;
         let mut out = Vec::new();
         let mut body = Object::begin(&mut out);
-        write_system(&mut body, &request.messages)?;
-        write_contents(&mut body, &request.messages, needs_signatures)?;
+        write_system(&mut body, &request)?;
+        write_contents(&mut body, &request, needs_signatures)?;
         body.end();
         Ok(String::from_utf8(out).unwrap())
     }
@@ -442,6 +418,20 @@ mod tests {
         ));
         let turns = r#"{"role":"model","parts":[{"functionCall":{"id":"a","name":"f_a","args":{}}},{"functionCall":{"id":"b","name":"f_b","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"id":"b","name":"f_b","response":{"n":12345678901234567890123}}},{"functionResponse":{"id":"a","name":"f_a","response":{"output":"plain"}}}]}]}"#;
         assert!(out.ends_with(turns), "{out}");
+    }
+
+    #[test]
+    fn a_function_that_results_repeat_has_no_long_name() {
+        let id = "a".repeat(NAME_BYTES_MAX);
+        let round = |id: &str| {
+            let call = call(id);
+            format!(
+                r#"{USER},{{"role":"assistant","tool_calls":[{call}]}},{{"role":"tool","tool_call_id":"{id}","content":""}}"#
+            )
+        };
+        let param = contents(&round(&id), false).unwrap_err().param;
+        assert_eq!(param.as_deref(), Some("messages[2].tool_call_id"));
+        assert!(contents(&round(&id[2..]), false).is_ok());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(super) mod stream;
 pub(super) mod usage;
 
 use crate::chat::Finish;
+use crate::dialect::json;
 
 /// The neutral word for a `finishReason` (<https://ai.google.dev/api/generate-content#FinishReason>). All that end an
 /// answer early are refusals to go on; one we have not heard of means that it stopped.
@@ -49,6 +50,8 @@ fn finish(finish_reason: &str, has_calls: bool) -> Finish {
 
 /// The id of a call that Gemini gave none: the same for the same answer, and another one in the next answer.
 fn call_id(response_id: &str, index: usize) -> String {
+    // Each call repeats it.
+    let response_id = json::bounded(response_id, json::PATH_BYTES_MAX);
     if response_id.is_empty() { format!("call_{index}") } else { format!("call_{response_id}_{index}") }
 }
 

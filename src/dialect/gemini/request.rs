@@ -2,13 +2,14 @@
 //! left out and named; what would change the answer's shape is refused.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::message;
 use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::dialect::dropped::owned;
+use crate::dialect::encode::{filled_schema, name_left, offered_tools, refuse_other_shapes};
 use crate::dialect::json::{Array, Object, write_string};
 use crate::dialect::reasoning;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Top-level keys that a caller of another dialect may add, with their places in Gemini's request: keys of other
 /// dialects that mean the same, and keys of Gemini's own. What else is in [`Request::extra`] is dropped.
@@ -21,6 +22,13 @@ const KEYS: [(&str, Place, &str); 8] = [
     ("safety_settings", Place::Body, "safetySettings"),
     ("safetySettings", Place::Body, "safetySettings"),
     ("cachedContent", Place::Body, "cachedContent"),
+];
+
+/// Why other shapes of an answer are refused.
+const OTHER_SHAPES: [&str; 3] = [
+    "one answer of Gemini's is translated per request; leave `n` out or send several requests",
+    "Gemini's token probabilities are not translated; leave `logprobs` out",
+    "Gemini's spoken output is not translated; ask for `[\"text\"]`",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,17 +47,17 @@ pub(in crate::dialect) fn encode(
     model: &str,
     _stream: bool,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
-    let tools = offered_tools(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    refuse_other_shapes(request, OTHER_SHAPES)?;
+    let tools = sent_tools(request)?;
+    let mut dropped = owned(&request.dropped);
     message::name_left_out(&request.messages, &mut dropped);
     let generation = Generation::of(model);
     let config = typed_config(request, generation, &mut dropped);
     let extra = sort_extra(request, config, &mut dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
-    message::write_system(&mut body, &request.messages)?;
-    message::write_contents(&mut body, &request.messages, generation == Generation::Levels)?;
+    message::write_system(&mut body, request)?;
+    message::write_contents(&mut body, request, needs_signatures(model))?;
     write_tools(&mut body, request, &tools, &mut dropped);
     write_config(&mut body, request, &extra);
     for (_, name, value) in extra.iter().filter(|(place, ..)| *place == Place::Body) {
@@ -60,36 +68,13 @@ pub(in crate::dialect) fn encode(
     Ok((out, dropped))
 }
 
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        let message =
-            "one answer of Gemini's is translated per request; leave `n` out or send several requests";
-        return refused("n", message);
-    }
-    if request.logprobs {
-        return refused("logprobs", "Gemini's token probabilities are not translated; leave `logprobs` out");
-    }
-    if request.audio {
-        return refused("modalities", "Gemini's spoken output is not translated; ask for `[\"text\"]`");
-    }
-    Ok(())
-}
-
 /// The tools to send: an allow list that leaves the model free to call none is expressed by sending no others.
-fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
-    let Some(ToolChoice::Allowed { names, required }) = &request.tool_choice else {
-        return Ok(request.tools.iter().collect());
-    };
-    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-    let is_named = |tool: &&Tool<'_>| names.contains(tool.name.as_ref());
-    if !request.tools.iter().any(|tool| is_named(&tool)) {
-        let message = "`tool_choice.allowed_tools` names no tool of `tools`";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
+fn sent_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
+    let offered = offered_tools(request)?;
+    match request.tool_choice {
+        Some(ToolChoice::Allowed { required: true, .. }) => Ok(request.tools.iter().collect()),
+        _ => Ok(offered),
     }
-    Ok(request.tools.iter().filter(|tool| *required || is_named(tool)).collect())
 }
 
 fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>], dropped: &mut Vec<String>) {
@@ -121,16 +106,8 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
     if let Some(description) = &tool.description {
         object.text("description", description);
     }
-    object.raw_if(
-        "parametersJsonSchema",
-        tool.schema.as_deref().filter(|schema| !is_empty_object(schema)).map(Raw),
-    );
+    object.raw_if("parametersJsonSchema", filled_schema(tool).map(Raw));
     object.end();
-}
-
-fn is_empty_object(raw: &str) -> bool {
-    let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn write_tool_choice(body: &mut Object<'_>, choice: &ToolChoice<'_>) {
@@ -188,7 +165,7 @@ const DESCRIPTION: &str = "response_format.json_schema.description";
 
 /// What of a request's own fields Gemini has no word for.
 fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
-    for (is_left, name) in [
+    let left = [
         (request.user.is_some(), "user"),
         (request.metadata.is_some(), "metadata"),
         (request.service_tier.is_some_and(|tier| tier != ServiceTier::Auto), "service_tier"),
@@ -196,11 +173,8 @@ fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
         (request.tools.iter().any(|tool| tool.cache.is_some()), "tools.cache_control"),
         (request.tools.iter().any(|tool| tool.strict == Some(true)), "tools.function.strict"),
         (matches!(request.format, Format::JsonSchema { description: Some(_), .. }), DESCRIPTION),
-    ] {
-        if is_left {
-            dropped.push(name.to_owned());
-        }
-    }
+    ];
+    name_left(dropped, left);
 }
 
 /// The keys of `generationConfig` that are typed in the neutral model and cross as they stand, or by Gemini's own measure.
@@ -257,9 +231,43 @@ enum Generation {
     /// Not at all: before 2.5, and what is no Gemini.
     Silent,
     /// By tokens: 2.5.
-    Budgets,
+    Budgets(Budgets),
     /// By levels, and a call must come back with its signature: 3 and later, and names without a version.
-    Levels,
+    Levels {
+        /// 3 Pro takes only the lowest and the highest.
+        has_medium: bool,
+    },
+}
+
+/// The budgets that a model takes, tokens (<https://ai.google.dev/gemini-api/docs/thinking#set-budget>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Budgets {
+    /// The least that is not none.
+    tokens_min: u64,
+    tokens_max: u64,
+    /// It can't be told not to think.
+    is_always_on: bool,
+}
+
+impl Budgets {
+    const PRO: Self = Self { tokens_min: 128, tokens_max: 32_768, is_always_on: true };
+    const FLASH: Self = Self { tokens_min: 1, tokens_max: 24_576, is_always_on: false };
+    const FLASH_LITE: Self = Self { tokens_min: 512, ..Self::FLASH };
+
+    /// By what stands behind the version in a model's name.
+    fn of(rest: &str) -> Self {
+        match rest {
+            _ if rest.starts_with("-pro") => Self::PRO,
+            _ if rest.starts_with("-flash-lite") => Self::FLASH_LITE,
+            _ => Self::FLASH,
+        }
+    }
+}
+
+/// Whether the first call of a turn must have a signature: since Gemini 3
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+pub(in crate::dialect) fn needs_signatures(model: &str) -> bool {
+    matches!(Generation::of(model), Generation::Levels { .. })
 }
 
 impl Generation {
@@ -267,11 +275,15 @@ impl Generation {
         let Some((_, rest)) = model.split_once("gemini-") else { return Self::Silent };
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let (major, rest) = rest.split_at(digits(rest));
-        let Ok(major) = major.parse::<u32>() else { return Self::Levels };
-        let minor = rest.strip_prefix('.').and_then(|rest| rest.get(..digits(rest))?.parse().ok());
-        match (major, minor.unwrap_or(0_u32)) {
-            (3.., _) => Self::Levels,
-            (2, 5..) => Self::Budgets,
+        let Ok(major) = major.parse::<u32>() else { return Self::Levels { has_medium: true } };
+        let (minor, rest) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(digits(rest)),
+            None => ("", rest),
+        };
+        match (major, minor.parse().unwrap_or(0_u32)) {
+            (3, 0) => Self::Levels { has_medium: !rest.starts_with("-pro") },
+            (3.., _) => Self::Levels { has_medium: true },
+            (2, 5..) => Self::Budgets(Budgets::of(rest)),
             _ => Self::Silent,
         }
     }
@@ -285,20 +297,27 @@ fn thinking(wanted: Reasoning, generation: Generation) -> Option<String> {
     let is_off = wanted.effort == Some(Effort::None) || wanted.budget_tokens == Some(0);
     match (generation, wanted.budget_tokens, wanted.effort) {
         (Generation::Silent, ..) => None,
-        (Generation::Budgets, ..) if is_off => Some(budget(0, false)),
         // None of these can be told not to think.
-        (Generation::Levels, ..) if is_off => None,
-        (_, Some(tokens), _) => Some(budget(tokens, is_shown)),
-        (Generation::Budgets, None, Some(effort)) => {
-            Some(budget(reasoning::tokens(effort).min(BUDGET_TOKENS_MAX), is_shown))
+        (Generation::Levels { .. } | Generation::Budgets(Budgets { is_always_on: true, .. }), ..)
+            if is_off =>
+        {
+            None
         }
-        (Generation::Levels, None, Some(effort)) => Some(level(effort, is_shown)),
+        (Generation::Budgets(_), ..) if is_off => Some(budget(0, false)),
+        (Generation::Budgets(taken), Some(tokens), _) => {
+            Some(budget(tokens.clamp(taken.tokens_min, taken.tokens_max), is_shown))
+        }
+        (Generation::Levels { .. }, Some(tokens), _) => Some(budget(tokens, is_shown)),
+        (Generation::Budgets(_), None, Some(effort)) => {
+            Some(budget(reasoning::tokens(effort).min(EFFORT_TOKENS_MAX), is_shown))
+        }
+        (Generation::Levels { has_medium }, None, Some(effort)) => Some(level(effort, has_medium, is_shown)),
         (_, None, None) => Some(format!(r#"{{"includeThoughts":{is_shown}}}"#)),
     }
 }
 
-/// Most tokens that every model with budgets takes.
-const BUDGET_TOKENS_MAX: u64 = 24_576;
+/// Most tokens that an effort stands for: Google's own, which every model with budgets takes.
+const EFFORT_TOKENS_MAX: u64 = 24_576;
 
 fn budget(tokens: u64, include_thoughts: bool) -> String {
     let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
@@ -306,11 +325,11 @@ fn budget(tokens: u64, include_thoughts: bool) -> String {
 }
 
 /// `MINIMAL` is not taken by every model of these.
-fn level(effort: Effort, include_thoughts: bool) -> String {
+fn level(effort: Effort, has_medium: bool, include_thoughts: bool) -> String {
     let word = match effort {
         Effort::None | Effort::Minimal | Effort::Low => "LOW",
-        Effort::Medium => "MEDIUM",
-        Effort::High | Effort::ExtraHigh | Effort::Max => "HIGH",
+        Effort::Medium if has_medium => "MEDIUM",
+        Effort::Medium | Effort::High | Effort::ExtraHigh | Effort::Max => "HIGH",
     };
     let thoughts = if include_thoughts { r#","includeThoughts":true"# } else { "" };
     format!(r#"{{"thinkingLevel":"{word}"{thoughts}}}"#)
@@ -321,6 +340,7 @@ mod tests {
     use super::*;
     use crate::dialect::json;
     use crate::dialect::openai::request::decode;
+    use crate::error::Kind;
 
     fn encoded_for(model: &str, fields: &str) -> Result<(String, Vec<String>), Error> {
         let body = format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{fields}}}"#);
@@ -445,7 +465,10 @@ mod tests {
             ("gemma-3-27b-it", r#""reasoning_effort":"low""#, None),
             ("gemini-2.5-pro", r#""reasoning_effort":"a \"new\" one""#, None),
             ("gemini-3-pro", enabled, Some(low)),
-            ("gemini-2.5-pro", r#""thinking":{"type":"disabled"}"#, Some(r#"{"thinkingBudget":0}"#)),
+            ("gemini-2.5-pro", r#""thinking":{"type":"disabled"}"#, None),
+            ("gemini-2.5-pro", r#""reasoning_effort":"none""#, None),
+            ("gemini-2.5-pro-preview-06-05", r#""thinking":{"type":"enabled","budget_tokens":0}"#, None),
+            ("gemini-2.5-flash-lite", r#""reasoning_effort":"none""#, Some(r#"{"thinkingBudget":0}"#)),
             ("gemini-3-pro", r#""thinking":{"type":"disabled"}"#, None),
             ("gemini-3-pro", r#""thinking":{"type":"adaptive"}"#, Some(r#"{"includeThoughts":true}"#)),
             ("m", r#""thinking_config":{"thinkingBudget":-1}"#, Some(r#"{"thinkingBudget":-1}"#)),
@@ -458,7 +481,35 @@ mod tests {
             );
             assert_eq!(dropped.is_empty(), expected.is_some(), "{model} {fields}: {dropped:?}");
         }
+        for (model, word) in [
+            ("gemini-3-pro-preview", "HIGH"),
+            ("models/gemini-3-pro", "HIGH"),
+            ("gemini-3-flash-preview", "MEDIUM"),
+            ("gemini-3.1-pro-preview", "MEDIUM"),
+            ("gemini-flash-latest", "MEDIUM"),
+        ] {
+            let (out, dropped) = encoded_for(model, r#""reasoning_effort":"medium""#).unwrap();
+            assert!(out.contains(&format!(r#""thinkingLevel":"{word}""#)) && dropped.is_empty(), "{out}");
+        }
         let (out, dropped) = encoded(&format!(r#"{enabled},"reasoning_effort":"high""#)).unwrap();
         assert!(out.contains(low) && dropped.is_empty(), "{out} {dropped:?}");
+    }
+
+    #[test]
+    fn a_budget_is_one_that_the_model_takes() {
+        for (model, asked, told) in [
+            ("gemini-2.5-pro", 1, 128),
+            ("gemini-2.5-pro", 32_768, 32_768),
+            ("gemini-2.5-pro", u64::MAX, 32_768),
+            ("gemini-2.5-flash", 1, 1),
+            ("gemini-2.5-flash", 32_000, 24_576),
+            ("google/gemini-2.5-flash-lite-preview-06-17", 1, 512),
+            ("gemini-2.5-flash-lite", 32_000, 24_576),
+        ] {
+            let fields = format!(r#""thinking":{{"type":"enabled","budget_tokens":{asked}}}"#);
+            let (out, dropped) = encoded_for(model, &fields).unwrap();
+            let told = format!(r#"{{"thinkingBudget":{told},"includeThoughts":true}}"#);
+            assert!(out.contains(&told) && dropped.is_empty(), "{model} {asked}: {out} {dropped:?}");
+        }
     }
 }

@@ -273,6 +273,8 @@ impl Encoder {
         let calls = std::mem::take(&mut self.calls);
         let is_over = self.is_over;
         let broken = calls.iter().find(|call| is_over || !response::is_callable(&call.arguments));
+        // The one call that is over may be none of those that are held.
+        let broken = broken.map(|call| (&*call.name, &*call.arguments)).or(is_over.then_some(("", "")));
         out.extend_from_slice(b"data: ");
         let mut body = Object::begin(out);
         let mut candidates = Array::begin(body.field("candidates"));
@@ -287,8 +289,8 @@ impl Encoder {
         content.end();
         let finish = self.finish.unwrap_or(Finish::Stop);
         candidate.text("finishReason", response::finish_reason(finish, broken.is_some()));
-        if let Some(broken) = broken {
-            candidate.text("finishMessage", &response::malformed(&broken.name, &broken.arguments));
+        if let Some((name, arguments)) = broken {
+            candidate.text("finishMessage", &response::malformed(name, arguments));
         }
         candidate.number("index", 0);
         candidate.end();

@@ -2,9 +2,11 @@
 //! the provider's bytes end, and a later event that goes on without one, another candidate's, takes that back.
 
 use memchr::memmem;
+use serde::Deserialize;
 
 use super::{has_top_level_error, object_at, says_any};
 use crate::dialect::gemini;
+use crate::dialect::json::Text;
 use crate::error::UpstreamError;
 
 const USAGE: &[u8] = b"\"usageMetadata\"";
@@ -43,7 +45,8 @@ pub(super) fn look(data: &[u8], is_sought: bool) -> Seen {
     }
     // It stands behind the candidates, whose calls may have a member of that name.
     let usage = memmem::rfind(data, USAGE).and_then(|at| object_at(data, at + USAGE.len()));
-    let stops = says_any(data, &REASONS);
+    // Few events have one, so that only they are parsed: an argument of a call may be named so, too.
+    let stops = says_any(data, &REASONS) && gives_reason(data);
     let is_step = stops || memmem::find(data, CANDIDATES).is_some();
     Seen {
         usage,
@@ -51,6 +54,34 @@ pub(super) fn look(data: &[u8], is_sought: bool) -> Seen {
         stops: is_step.then_some(stops),
         error: None,
     }
+}
+
+#[derive(Deserialize)]
+struct WireStep<'a> {
+    #[serde(borrow)]
+    candidates: Option<Vec<WireCandidate<'a>>>,
+    #[serde(borrow, rename = "promptFeedback")]
+    feedback: Option<WireFeedback<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireCandidate<'a> {
+    #[serde(borrow, rename = "finishReason")]
+    reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireFeedback<'a> {
+    #[serde(borrow, rename = "blockReason")]
+    reason: Option<Text<'a>>,
+}
+
+/// Whether a candidate, or the prompt's own report, says why there is no more.
+fn gives_reason(data: &[u8]) -> bool {
+    let Ok(step) = serde_json::from_slice::<WireStep<'_>>(data) else { return false };
+    let candidates = step.candidates.into_iter().flatten().map(|candidate| candidate.reason);
+    let mut reasons = candidates.chain([step.feedback.and_then(|feedback| feedback.reason)]);
+    reasons.any(|reason| reason.is_some_and(|reason| !reason.0.is_empty()))
 }
 
 #[cfg(test)]
@@ -76,6 +107,17 @@ mod tests {
         let usage = observer.usage().unwrap();
         assert_eq!((usage.completion_tokens, usage.reasoning_tokens, usage.total_tokens), (6, 2, 9));
         assert!(!observed(&[STOP, HELLO]).is_ended(), "another candidate goes on");
+    }
+
+    #[test]
+    fn an_argument_that_is_named_like_a_reason_is_none() {
+        for name in ["finishReason", "blockReason"] {
+            let call = format!(
+                r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"name":"f","args":{{"{name}":"STOP"}}}}}}]}}}}]}}"#
+            );
+            assert!(!observed(&[&call]).is_ended(), "{name}");
+            assert!(observed(&[&call, STOP]).is_ended(), "{name}");
+        }
     }
 
     #[test]

@@ -15,6 +15,9 @@ const SEQUENCE_NUMBER: &[u8] = b"\"sequence_number\"";
 /// Where in an event's data its type and its number stand, bytes; what is behind may be a whole response.
 const START_BYTES: usize = 256;
 
+/// Most members of that name that are read for the response's own: each may reach to the event's end.
+const USAGES_MAX: usize = 16;
+
 /// What is known of one stream beside what all dialects have.
 #[derive(Default)]
 pub(super) struct Seen {
@@ -71,8 +74,8 @@ impl StreamObserver {
     fn end_response(&mut self, data: &[u8]) {
         // The response's own usage stands behind its output, whose texts may speak of one.
         let starts = memrchr_iter(b'u', data).filter_map(|at| at.checked_sub(1));
-        let mut usages = starts.filter(|&at| data.get(at..).is_some_and(|rest| rest.starts_with(USAGE)));
-        let usage = usages.find_map(|at| object_at(data, at + USAGE.len()));
+        let usages = starts.filter(|&at| data.get(at..).is_some_and(|rest| rest.starts_with(USAGE)));
+        let usage = usages.take(USAGES_MAX).find_map(|at| object_at(data, at + USAGE.len()));
         self.responses.usage = usage.or(self.responses.usage);
         self.has_stopped |= !self.has_content;
         self.is_ended = true;
@@ -223,6 +226,15 @@ mod tests {
         assert_eq!(failed(r#"{"type":"error"}"#).0, 500);
         let late = observed(&[CREATED, DELTA, r#"{"type":"error","code":"server_error","message":"m"}"#]);
         assert!(late.error().is_some() && !late.has_failed_first());
+    }
+
+    #[test]
+    fn a_response_of_usages_alone_is_read_in_one_breath() {
+        // Each reaches to the end: 40,000 of them to the ends of all would be minutes.
+        let nested = r#"{"usage":"#.repeat(40_000);
+        let mut observer = observed(&[CREATED, DELTA]);
+        observer.observe(Some(b"response.completed"), nested.as_bytes());
+        assert!(observer.is_ended() && observer.usage().is_none());
     }
 
     #[test]

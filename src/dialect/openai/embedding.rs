@@ -8,7 +8,9 @@ use serde::de::Error as _;
 use super::usage::WireUsage;
 use crate::chat::Raw;
 use crate::dialect::base64;
+use crate::dialect::dropped::owned;
 use crate::dialect::embedding::{Request, Response, use_of};
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Array, Object, Span, Text, write_string};
 use crate::error::{Error, Kind};
 
@@ -72,13 +74,9 @@ fn text<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     if value.first() == b'"' { Ok(value.raw()) } else { Err(wrong(path, "must be a text")) }
 }
 
-fn wrong(path: &str, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
-}
-
 /// Encodes a request for `model`; also gives what was left out. The vectors come as numbers, which is the default.
 pub(in crate::dialect) fn encode_request(request: &Request<'_>, model: &str) -> (Vec<u8>, Vec<String>) {
-    let mut dropped: Vec<String> = request.dropped.iter().map(|name| name.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     let mut out = Vec::with_capacity(256);
     let mut body = Object::begin(&mut out);
     body.text("model", model);

@@ -8,10 +8,11 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use crate::chat::{Message, Part, Request, Role, Source};
-use crate::dialect::dropped;
+use crate::chat::{Message, Part, Request, Role};
+use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{Span, Text};
-use crate::error::{Error, Kind};
+use crate::dialect::{content, data_url, dropped};
+use crate::error::Error;
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -131,19 +132,26 @@ fn decode<'a>(
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "tool" => Role::Tool,
-        "function" => return Err(untranslated(path, ".role", "use role `tool` with `tool_call_id`")),
-        _ => return Err(wrong(path, ".role", "must be system, developer, user, assistant or tool")),
+        "function" => {
+            return Err(untranslated(format_args!("{path}.role"), "use role `tool` with `tool_call_id`"));
+        }
+        _ => {
+            return Err(wrong(
+                format_args!("{path}.role"),
+                "must be system, developer, user, assistant or tool",
+            ));
+        }
     };
     if wire.function_call.is_some() {
-        return Err(untranslated(path, ".function_call", "send the call in `tool_calls`"));
+        return Err(untranslated(format_args!("{path}.function_call"), "send the call in `tool_calls`"));
     }
     if wire.audio.is_some() {
-        return Err(untranslated(path, ".audio", "send what was said as text"));
+        return Err(untranslated(format_args!("{path}.audio"), "send what was said as text"));
     }
     if wire.name.is_some() {
         dropped::once(dropped, "messages.name");
     }
-    let content = content(wire.content, path, dropped)?;
+    let content = said(wire.content, path, dropped)?;
     let parts = match role {
         Role::Tool => vec![tool_result(wire.tool_call_id, content, path)?],
         Role::Assistant => assistant(&mut wire, content, path)?,
@@ -158,7 +166,10 @@ fn tool_result<'a>(
     path: &dyn Display,
 ) -> Result<Part<'a>, Error> {
     let Some(Text(call_id)) = id else {
-        return Err(wrong(path, ".tool_call_id", "is required: it names the call that this answers"));
+        return Err(wrong(
+            format_args!("{path}.tool_call_id"),
+            "is required: it names the call that this answers",
+        ));
     };
     Ok(Part::ToolResult { call_id, parts, is_error: false })
 }
@@ -218,32 +229,21 @@ fn audio_type(format: &str) -> Option<&'static str> {
 
 fn tool_call<'a>(wire: WireToolCall<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     if wire.kind.is_some_and(|kind| kind.0 != "function") {
-        return Err(untranslated(path, ".type", "only `function` calls are"));
+        return Err(untranslated(format_args!("{path}.type"), "only `function` calls are"));
     }
-    let Some(function) = wire.function else {
-        return Err(wrong(path, ".function", "is required"));
-    };
+    let function = required(wire.function, path, ".function")?;
     let arguments = function.arguments.map_or(Cow::Borrowed(""), |text| text.0);
     Ok(Part::ToolCall { id: wire.id.0, name: function.name.0, arguments })
 }
 
-fn content<'a>(
+fn said<'a>(
     value: Option<Span<'a>>,
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let path = &format_args!("{path}.content");
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| part(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, path, |span, path| part(span, path, dropped))
 }
 
 fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
@@ -251,86 +251,53 @@ fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>)
     let cache = wire.cache_control.map(Span::raw);
     match &*wire.kind.0 {
         "text" => {
-            let Some(Text(text)) = wire.text else { return Err(wrong(path, ".text", "is required")) };
+            let Text(text) = required(wire.text, path, ".text")?;
             Ok(Part::Text { text, cache })
         }
         "refusal" => {
-            let Some(Text(text)) = wire.refusal else { return Err(wrong(path, ".refusal", "is required")) };
+            let Text(text) = required(wire.refusal, path, ".refusal")?;
             Ok(Part::Refusal { text })
         }
         "input_audio" => {
-            let Some(audio) = wire.input_audio else {
-                return Err(wrong(path, ".input_audio", "is required"));
-            };
+            let audio = required(wire.input_audio, path, ".input_audio")?;
             let Some(media_type) = audio_type(&audio.format.0) else {
-                return Err(untranslated(path, ".input_audio.format", "send it as wav or mp3"));
+                return Err(untranslated(format_args!("{path}.input_audio.format"), "send it as wav or mp3"));
             };
             Ok(Part::Audio { media_type: Cow::Borrowed(media_type), data: audio.data.0 })
         }
         "image_url" => {
-            let Some(image) = wire.image_url else { return Err(wrong(path, ".image_url", "is required")) };
+            let image = required(wire.image_url, path, ".image_url")?;
             if image.detail.is_some_and(|detail| detail.0 != "auto") {
                 dropped::once(dropped, "messages.content.image_url.detail");
             }
-            let Some(source) = source(image.url.0) else {
-                return Err(wrong(path, ".image_url.url", "must be a URL, or a data URL in base64"));
+            let Some(source) = data_url::source(image.url.0) else {
+                return Err(wrong(
+                    format_args!("{path}.image_url.url"),
+                    "must be a URL, or a data URL in base64",
+                ));
             };
             Ok(Part::Image { source, cache })
         }
-        "file" => match wire.file.and_then(|file| Some((source(file.file_data?.0)?, file.filename))) {
-            Some((source, title)) => Ok(Part::Document { source, title: title.map(|text| text.0), cache }),
-            None => Err(untranslated(path, ".file", "send it as `file_data`, a data URL in base64")),
-        },
+        "file" => {
+            match wire.file.and_then(|file| Some((data_url::source(file.file_data?.0)?, file.filename))) {
+                Some((source, title)) => {
+                    Ok(Part::Document { source, title: title.map(|text| text.0), cache })
+                }
+                None => Err(untranslated(
+                    format_args!("{path}.file"),
+                    "send it as `file_data`, a data URL in base64",
+                )),
+            }
+        }
         _ => Ok(Part::Unknown { kind: wire.kind.0 }),
     }
-}
-
-/// A URL as it is, or a data URL taken apart (RFC 2397); `None`: a data URL that is not base64.
-fn source(url: Cow<'_, str>) -> Option<Source<'_>> {
-    match url {
-        Cow::Borrowed(url) => {
-            let Some(data_url) = after_scheme(url) else { return Some(Source::Url(Cow::Borrowed(url))) };
-            let (media_type, data) = split(data_url)?;
-            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
-        }
-        Cow::Owned(url) => {
-            let Some(data_url) = after_scheme(&url) else { return Some(Source::Url(Cow::Owned(url))) };
-            let (media_type, data) = split(data_url)?;
-            Some(Source::Base64 {
-                media_type: Cow::Owned(media_type.to_owned()),
-                data: Cow::Owned(data.to_owned()),
-            })
-        }
-    }
-}
-
-fn after_scheme(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_at_checked("data:".len())?;
-    scheme.eq_ignore_ascii_case("data:").then_some(rest)
-}
-
-fn split(data_url: &str) -> Option<(&str, &str)> {
-    let (head, data) = data_url.split_once(',')?;
-    let (head, coding) = head.rsplit_once(';')?;
-    let media_type = head.split(';').next().unwrap_or_default();
-    (coding.eq_ignore_ascii_case("base64") && media_type.contains('/')).then_some((media_type, data))
-}
-
-fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
-}
-
-fn untranslated(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::UnsupportedParameter, format!("`{path}` is not translated to this provider; {words}"))
-        .with_param(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::openai::request;
+    use crate::error::Kind;
 
     fn refused(message: &str) -> Error {
         request::decode(format!(r#"{{"messages":[{message}]}}"#).as_bytes()).unwrap_err()
@@ -375,20 +342,5 @@ mod tests {
             let error = refused(message);
             assert_eq!((error.kind, error.param.as_deref()), (kind, Some(param)), "{message}");
         }
-    }
-
-    #[test]
-    fn data_urls_are_taken_apart_borrowed_or_not() {
-        let expected = |media_type, data| {
-            Some(Source::Base64 { media_type: Cow::Borrowed(media_type), data: Cow::Borrowed(data) })
-        };
-        assert_eq!(source(Cow::Borrowed("data:image/png;base64,QUI=")), expected("image/png", "QUI="));
-        assert_eq!(
-            source(Cow::Owned("DATA:image/png;name=a;BASE64,QUI=".into())),
-            expected("image/png", "QUI=")
-        );
-        assert_eq!(source(Cow::Borrowed("data:;base64,QUI=")), None);
-        assert_eq!(source(Cow::Borrowed("data:")), None);
-        assert_eq!(source(Cow::Borrowed("é")), Some(Source::Url("é".into())));
     }
 }

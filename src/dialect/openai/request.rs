@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
-pub(super) use self::tuning::tier_word;
-use crate::chat::{Effort, Format, Raw, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::chat::{Effort, Format, Reasoning, Request, ServiceTier, Tool, ToolChoice};
+use crate::dialect::fault::other_tool;
 use crate::dialect::json::{self, Span, Text};
-use crate::dialect::reasoning;
+use crate::dialect::{reasoning, tier};
 use crate::error::{Error, Kind};
 
 /// Decodes a request body.
@@ -54,7 +54,7 @@ fn typed<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> Result<b
         "metadata" if value.first() == b'{' => &mut request.metadata,
         _ => return Ok(worded(request, name, value)),
     };
-    *slot = Some(if name == "metadata" { value.raw() } else { number(value, name)? });
+    *slot = Some(if name == "metadata" { value.raw() } else { value.number(&name)? });
     Ok(true)
 }
 
@@ -77,7 +77,7 @@ fn worded<'a>(request: &mut Request<'a>, name: &str, value: Span<'a>) -> bool {
 
 /// A tier, of a request or an answer; `None`: one that the neutral model has no word for.
 pub(super) fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
-    tuning::tier(&value.parse::<Text<'_>>(&"service_tier").ok()?.0)
+    tier::read(&value.parse::<Text<'_>>(&"service_tier").ok()?.0)
 }
 
 fn reasoning_effort(value: Span<'_>) -> Option<Reasoning> {
@@ -134,14 +134,6 @@ fn legacy_functions(name: &str) -> Error {
     Error::new(Kind::UnsupportedParameter, message).with_param(name.to_owned())
 }
 
-fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
-    match value.first() {
-        b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(Error::new(Kind::InvalidRequest, format!("`{path}` must be a number"))
-            .with_param(path.to_owned())),
-    }
-}
-
 fn stop<'a>(value: Span<'a>) -> Result<Vec<Cow<'a, str>>, Error> {
     if value.first() == b'"' {
         return Ok(vec![value.parse::<Text<'a>>(&"stop")?.0]);
@@ -180,9 +172,7 @@ fn tool<'a>(span: Span<'a>, index: usize) -> Result<Tool<'a>, Error> {
     let wire: WireTool<'a> = span.parse(&path)?;
     let kind = wire.kind.map_or(Cow::Borrowed("function"), |kind| kind.0);
     if kind != "function" {
-        let shown = json::bounded(&kind, json::PATH_BYTES_MAX);
-        let message = format!("`{path}` is of type `{shown}`; only `function` tools are translated");
-        return Err(Error::new(Kind::UnsupportedParameter, message).with_param(path + ".type"));
+        return Err(other_tool(path, &kind, "function"));
     }
     let Some(function) = wire.function else {
         let message = format!("`{path}` has no `function`");

@@ -1,9 +1,9 @@
 //! A neutral answer to the bytes of a chat completion. `reasoning` and `reasoning_details` stand beside OpenAI's own
 //! fields only when the model thought aloud. The way back is `answer`'s.
 
-use super::request::tier_word;
 use crate::chat::{Citation, Finish, Part, Raw, Response};
 use crate::dialect::json::{Array, Object, write_string};
+use crate::dialect::tier;
 
 /// Encodes an answer made at `created_s`, seconds since the epoch.
 pub(in crate::dialect) fn encode(response: &Response<'_>, created_s: u64) -> Vec<u8> {
@@ -23,7 +23,7 @@ pub(in crate::dialect) fn encode(response: &Response<'_>, created_s: u64) -> Vec
     choices.end();
     super::usage::write(body.field("usage"), &response.usage);
     if let Some(tier) = response.service_tier {
-        body.text("service_tier", tier_word(tier));
+        body.text("service_tier", tier::word(tier));
     }
     body.end();
     out

@@ -31,33 +31,43 @@ struct WireCompletionDetails {
 
 impl Counts for WireUsage {
     fn set(&mut self, outer: &[u8], key: &[u8], count: u64) {
-        match (outer, key) {
-            (b"", b"prompt_tokens") => self.prompt_tokens = Some(count),
-            (b"", b"completion_tokens") => self.completion_tokens = Some(count),
-            (b"", b"total_tokens") => self.total_tokens = Some(count),
-            (b"prompt_tokens_details", _) => {
-                let details = self.prompt_tokens_details.get_or_insert_default();
-                match key {
-                    b"cached_tokens" => details.cached_tokens = Some(count),
-                    b"cache_write_tokens" => details.cache_write_tokens = Some(count),
-                    b"audio_tokens" => details.audio_tokens = Some(count),
-                    _ => {}
-                }
-            }
-            (b"completion_tokens_details", _) => {
-                let details = self.completion_tokens_details.get_or_insert_default();
-                match key {
-                    b"reasoning_tokens" => details.reasoning_tokens = Some(count),
-                    b"audio_tokens" => details.audio_tokens = Some(count),
-                    _ => {}
-                }
-            }
-            _ => {}
+        if let Some(place) = self.place(outer, key) {
+            *place = Some(count);
         }
     }
 }
 
 impl WireUsage {
+    /// Where a count stands. By comparisons: a `match` goes through such texts byte by byte.
+    fn place(&mut self, outer: &[u8], key: &[u8]) -> Option<&mut Option<u64>> {
+        if outer.is_empty() {
+            if key == b"prompt_tokens" {
+                return Some(&mut self.prompt_tokens);
+            } else if key == b"completion_tokens" {
+                return Some(&mut self.completion_tokens);
+            } else if key == b"total_tokens" {
+                return Some(&mut self.total_tokens);
+            }
+        } else if outer == b"prompt_tokens_details" {
+            let details = self.prompt_tokens_details.get_or_insert_default();
+            if key == b"cached_tokens" {
+                return Some(&mut details.cached_tokens);
+            } else if key == b"cache_write_tokens" {
+                return Some(&mut details.cache_write_tokens);
+            } else if key == b"audio_tokens" {
+                return Some(&mut details.audio_tokens);
+            }
+        } else if outer == b"completion_tokens_details" {
+            let details = self.completion_tokens_details.get_or_insert_default();
+            if key == b"reasoning_tokens" {
+                return Some(&mut details.reasoning_tokens);
+            } else if key == b"audio_tokens" {
+                return Some(&mut details.audio_tokens);
+            }
+        }
+        None
+    }
+
     /// In neutral words.
     pub(in crate::dialect) fn usage(&self) -> Usage {
         let prompt_tokens = self.prompt_tokens.unwrap_or(0);

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use super::usage::WireUsage;
-use super::{finish, item, service_tier, thought};
+use super::{finish, item, thought};
 use crate::chat::{Citation, Finish, Part, Response};
 use crate::dialect::json::{self, Span, Text};
+use crate::dialect::tier;
 
 #[derive(Deserialize)]
 struct WireResponse<'a> {
@@ -119,7 +120,7 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Response<'_>, serde_json
         finish: said_finish(status, reason.as_ref().map(|reason| &*reason.0), &parts),
         parts,
         usage: wire.usage.map(|usage| usage.usage()).unwrap_or_default(),
-        service_tier: wire.service_tier.and_then(|tier| service_tier(&tier.0)),
+        service_tier: wire.service_tier.and_then(|tier| tier::read(&tier.0)),
     })
 }
 
@@ -255,8 +256,8 @@ mod tests {
         let output = r#"{"type":"reasoning","id":"rs","summary":[],"content":[{"type":"reasoning_text","text":"a"}]},{"type":"reasoning","id":"rs","summary":[{"type":"summary_text","text":"b"},{"type":"summary_text","text":"c"}],"encrypted_content":"gAAAA"},{"type":"reasoning","id":"rs","summary":[],"encrypted_content":"gBBBB"},{"type":"reasoning","id":"rs","summary":[]},{"type":"web_search_call","id":"ws","status":"completed","action":{}}"#;
         let expected = [
             Part::Reasoning { text: "a".into(), signature: None },
-            Part::Reasoning { text: "b\n\nc".into(), signature: Some("openaisealedgAAAA".into()) },
-            Part::ReasoningEncrypted { data: "openaisealedgBBBB".into() },
+            Part::Reasoning { text: "b\n\nc".into(), signature: Some("corelaneResponses000gAAAA".into()) },
+            Part::ReasoningEncrypted { data: "corelaneResponses000gBBBB".into() },
         ];
         assert_eq!(decoded(output, "completed").unwrap().parts, expected);
     }

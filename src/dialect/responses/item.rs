@@ -16,8 +16,9 @@ pub(super) use self::place::Neutral;
 use super::thought::{self, Proof};
 use crate::chat::{Message, Part, Request, Role};
 use crate::dialect::dropped;
+use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{self, Span, Text};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Fields are read when the item's kind wants them: other kinds have other types there.
 #[derive(Deserialize)]
@@ -91,7 +92,7 @@ fn decode<'a>(
     let kind = item.kind.as_ref().map(|kind| &*kind.0);
     match (kind, &item.role) {
         (None | Some("message"), Some(role)) => message(item, role, path, dropped),
-        (Some("message"), None) => Err(wrong(path, ".role", "is required")),
+        (Some("message"), None) => Err(wrong(format_args!("{path}.role"), "is required")),
         (Some("function_call"), _) => Ok((Role::Assistant, vec![call(item, path)?])),
         (Some("function_call_output"), _) => Ok((Role::Tool, vec![result(item, path, dropped)?])),
         (Some("reasoning"), _) => {
@@ -99,11 +100,11 @@ fn decode<'a>(
         }
         (Some("item_reference"), _) => Err(reference(path)),
         (None, None) if item.id.is_some() => Err(reference(path)),
-        (None, None) => Err(wrong(path, ".type", "is required")),
+        (None, None) => Err(wrong(format_args!("{path}.type"), "is required")),
         (Some(kind), _) => {
             let words =
                 format!("a `{}` item has no counterpart there", json::bounded(kind, json::PATH_BYTES_MAX));
-            Err(untranslated(path, ".type", &words))
+            Err(untranslated(format_args!("{path}.type"), &words))
         }
     }
 }
@@ -119,7 +120,7 @@ fn message<'a>(
         "assistant" => Role::Assistant,
         "system" => Role::System,
         "developer" => Role::Developer,
-        _ => return Err(wrong(path, ".role", "must be user, assistant, system or developer")),
+        _ => return Err(wrong(format_args!("{path}.role"), "must be user, assistant, system or developer")),
     };
     if item.phase.is_some() {
         dropped::once(dropped, "input.phase");
@@ -158,6 +159,9 @@ fn reasoning<'a>(
         words = texts(item.content, &format_args!("{path}.content"))?;
     }
     let mut proof = item.encrypted_content.map(|_| text(item.encrypted_content, path, ".encrypted_content"));
+    if matches!(&proof, Some(Ok(content)) if content == thought::UNPROVEN) {
+        proof = None;
+    }
     if let Some(Ok(content)) = &proof
         && matches!(thought::read(Cow::Borrowed(content)), Proof::Own(_))
     {
@@ -181,7 +185,12 @@ fn texts<'a>(value: Option<Span<'a>>, path: &dyn Display) -> Result<Option<Cow<'
 
 /// Several texts of one thought as one; `None`: there are none.
 pub(super) fn joined<'a>(texts: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
-    texts.reduce(|all, next| Cow::Owned(format!("{all}{}{next}", thought::BETWEEN)))
+    texts.reduce(|all, next| {
+        let mut all = all.into_owned();
+        all.push_str(thought::BETWEEN);
+        all.push_str(&next);
+        Cow::Owned(all)
+    })
 }
 
 fn text<'a>(value: Option<Span<'a>>, path: &dyn Display, field: &str) -> Result<Cow<'a, str>, Error> {
@@ -189,30 +198,15 @@ fn text<'a>(value: Option<Span<'a>>, path: &dyn Display, field: &str) -> Result<
     Ok(text)
 }
 
-/// A value that its kind demands.
-fn required<T>(value: Option<T>, path: &dyn Display, field: &str) -> Result<T, Error> {
-    value.ok_or_else(|| wrong(path, field, "is required"))
-}
-
 fn reference(path: &dyn Display) -> Error {
-    untranslated(path, "", "it refers to an item in OpenAI's store: send the item itself")
-}
-
-fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
-}
-
-fn untranslated(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::UnsupportedParameter, format!("`{path}` is not translated to this provider; {words}"))
-        .with_param(path)
+    untranslated(path, "it refers to an item in OpenAI's store: send the item itself")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::responses::request::decode as decode_request;
+    use crate::error::Kind;
 
     fn refused(item: &str) -> Error {
         decode_request(format!(r#"{{"input":[{item}]}}"#).as_bytes()).unwrap_err()
@@ -285,6 +279,13 @@ mod tests {
         let thought = Part::Reasoning { text: "h\n\nm".into(), signature: Some("s".into()) };
         assert_eq!(request.messages[1].parts[0], thought);
         assert!(request.dropped.is_empty(), "{:?}", request.dropped);
+    }
+
+    #[test]
+    fn many_texts_of_one_thought_are_joined_once() {
+        // Joined by copying what stands before each, these would be minutes.
+        let all = joined((0..300_000).map(|_| Cow::Borrowed("x"))).unwrap();
+        assert_eq!((all.len(), &all[..4]), (300_000 + 2 * 299_999, "x\n\nx"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) mod stream;
 pub(super) mod thought;
 pub(super) mod usage;
 
-use crate::chat::{Finish, ServiceTier};
+use crate::chat::Finish;
 
 /// The neutral word for a `status` with its `incomplete_details.reason`; what was said decides where they say nothing.
 fn finish(status: &str, reason: Option<&str>, has_calls: bool, is_refused: bool) -> Finish {
@@ -35,27 +35,6 @@ fn incomplete_reason(finish: Finish, is_refused: bool) -> Option<&'static str> {
         Finish::Length => Some("max_output_tokens"),
         Finish::ContentFilter if !is_refused => Some("content_filter"),
         Finish::ContentFilter | Finish::Stop | Finish::ToolCalls => None,
-    }
-}
-
-/// The neutral word for a `service_tier`.
-fn service_tier(word: &str) -> Option<ServiceTier> {
-    match word {
-        "auto" => Some(ServiceTier::Auto),
-        "default" => Some(ServiceTier::Standard),
-        "flex" => Some(ServiceTier::Flex),
-        "priority" | "fast" => Some(ServiceTier::Priority),
-        _ => None,
-    }
-}
-
-/// The other way round.
-fn service_tier_word(tier: ServiceTier) -> &'static str {
-    match tier {
-        ServiceTier::Auto => "auto",
-        ServiceTier::Standard => "default",
-        ServiceTier::Flex => "flex",
-        ServiceTier::Priority => "priority",
     }
 }
 

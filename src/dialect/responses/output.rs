@@ -1,9 +1,10 @@
 //! What an answer's items look like, for whole answers and streams alike: ids, messages with their texts and annotations,
 //! calls, thoughts, and the response object around them.
 
-use super::{echo, service_tier_word, usage};
+use super::{echo, usage};
 use crate::chat::{Citation, Raw, ServiceTier, Usage};
 use crate::dialect::json::{self, Array, Object};
+use crate::dialect::tier;
 
 /// Longest part of the answer's id in an item's; OpenAI takes items back with ids of at most 64 characters.
 const STEM_BYTES_MAX: usize = 48;
@@ -229,7 +230,7 @@ impl Frame<'_> {
         body.text("model", self.model);
         list(body.field("output"), self.output);
         body.raw("previous_response_id", NULL);
-        body.text_or_null("service_tier", self.service_tier.map(service_tier_word));
+        body.text_or_null("service_tier", self.service_tier.map(tier::word));
         body.raw("store", Raw("false"));
         body.raw("truncation", Raw(r#""disabled""#));
         echo::write(&mut body, self.settings);

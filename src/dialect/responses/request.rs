@@ -10,10 +10,12 @@ use serde::Deserialize;
 
 pub(in crate::dialect) use self::encode::encode;
 pub(in crate::dialect) use self::words::{renamed, renamed_all};
-use super::{item, service_tier};
+use super::item;
 use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::dialect::dropped;
+use crate::dialect::fault::{other_tool, wrong};
 use crate::dialect::json::{self, Span, Text};
+use crate::dialect::{reasoning, tier};
 use crate::error::{Error, Kind};
 
 /// What an `include` may ask for and gets unasked.
@@ -55,17 +57,17 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
     match &*name {
         "model" | "stream" | "stream_options" | "fallbacks" => {}
         "max_output_tokens" => request.max_tokens = Some(value.parse(&name)?),
-        "temperature" => request.temperature = Some(number(value, &name)?),
-        "top_p" => request.top_p = Some(number(value, &name)?),
+        "temperature" => request.temperature = Some(value.number(&name)?),
+        "top_p" => request.top_p = Some(value.number(&name)?),
         "user" => request.user = Some(value.parse::<Text<'a>>(&name)?.0),
         "metadata" => request.metadata = Some(object(value, &name)?),
         "tools" => request.tools = tools(value, &mut request.dropped)?,
         "tool_choice" => request.tool_choice = Some(tool_choice(value)?),
         "parallel_tool_calls" => request.parallel_tool_calls = Some(value.parse(&name)?),
         "text" => text(request, value)?,
-        "reasoning" => reasoning(request, value)?,
+        "reasoning" => thinking(request, value)?,
         "service_tier" => {
-            request.service_tier = service_tier(&value.parse::<Text<'a>>(&name)?.0);
+            request.service_tier = tier::read(&value.parse::<Text<'a>>(&name)?.0);
             if request.service_tier.is_none() {
                 dropped::once(&mut request.dropped, "service_tier");
             }
@@ -97,17 +99,10 @@ fn stateful(name: &str) -> Error {
     Error::new(Kind::UnsupportedParameter, message).with_param(name.to_owned())
 }
 
-fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
-    match value.first() {
-        b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(invalid(path, "must be a number")),
-    }
-}
-
 fn object<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
     match value.first() {
         b'{' => Ok(value.raw()),
-        _ => Err(invalid(path, "must be an object")),
+        _ => Err(wrong(path, "must be an object")),
     }
 }
 
@@ -143,12 +138,10 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
     let path = format!("tools[{index}]");
     let WireKind { kind: Text(kind) } = span.parse(&path)?;
     if kind != "function" {
-        let shown = json::bounded(&kind, json::PATH_BYTES_MAX);
-        let message = format!("`{path}` is of type `{shown}`; only `function` tools are translated");
-        return Err(Error::new(Kind::UnsupportedParameter, message).with_param(path + ".type"));
+        return Err(other_tool(path, &kind, "function"));
     }
     let wire: WireTool<'a> = span.parse(&path)?;
-    let Some(Text(name)) = wire.name else { return Err(invalid(&(path + ".name"), "is required")) };
+    let Some(Text(name)) = wire.name else { return Err(wrong(&(path + ".name"), "is required")) };
     if wire.output_schema.is_some() {
         dropped::once(dropped, "tools.output_schema");
     }
@@ -248,7 +241,7 @@ fn format<'a>(value: Span<'a>) -> Result<Format<'a>, Error> {
             schema: Cow::Borrowed(object(schema, "text.format.schema")?.0),
             strict: wire.strict,
         }),
-        _ => Err(invalid(PATH, "must be `text`, `json_object`, or `json_schema` with its `schema`")),
+        _ => Err(wrong(PATH, "must be `text`, `json_object`, or `json_schema` with its `schema`")),
     }
 }
 
@@ -262,7 +255,7 @@ struct WireReasoning<'a> {
     generate_summary: Option<Text<'a>>,
 }
 
-fn reasoning<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {
+fn thinking<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {
     let wire: WireReasoning<'a> = value.parse(&"reasoning")?;
     let effort = wire.effort.map(|word| effort(&word.0)).transpose()?;
     let is_shown = wire.summary.or(wire.generate_summary).map(|_| true);
@@ -272,20 +265,9 @@ fn reasoning<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error
     Ok(())
 }
 
-/// Each effort with OpenAI's word.
-const EFFORTS: [(Effort, &str); 7] = [
-    (Effort::None, "none"),
-    (Effort::Minimal, "minimal"),
-    (Effort::Low, "low"),
-    (Effort::Medium, "medium"),
-    (Effort::High, "high"),
-    (Effort::ExtraHigh, "xhigh"),
-    (Effort::Max, "max"),
-];
-
 fn effort(word: &str) -> Result<Effort, Error> {
-    let found = EFFORTS.iter().find(|(_, name)| *name == word).map(|(effort, _)| *effort);
-    found.ok_or_else(|| invalid("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max"))
+    reasoning::effort(word)
+        .ok_or_else(|| wrong("reasoning.effort", "must be none, minimal, low, medium, high, xhigh or max"))
 }
 
 fn include<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> {
@@ -300,10 +282,6 @@ fn include<'a>(request: &mut Request<'a>, value: Span<'a>) -> Result<(), Error> 
         }
     }
     Ok(())
-}
-
-fn invalid(path: &str, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 
 #[cfg(test)]

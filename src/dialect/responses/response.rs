@@ -55,7 +55,7 @@ impl Items {
                 let encrypted = signature.as_deref().map(thought::signed);
                 // One that has no words has its proof, as in a stream.
                 let text = Some(&**text).filter(|text| !text.is_empty() || encrypted.is_none());
-                self.thought(text, encrypted.as_deref());
+                self.thought(text, Some(encrypted.as_deref().unwrap_or(thought::UNPROVEN)));
             }
             [Part::ReasoningEncrypted { data }] => self.thought(None, Some(&thought::redacted(data))),
             [Part::ToolCall { id, name, arguments }] => {

@@ -1,6 +1,7 @@
 //! Neutral events to the server-sent events of a response
-//! (<https://platform.openai.com/docs/api-reference/responses-streaming>), whole events at a time. One item is open at a time;
-//! each is said again when it is whole, and all once more at the end, so what was said is held until then. The way back is
+//! (<https://platform.openai.com/docs/api-reference/responses-streaming>), whole events at a time. One item is open at a time,
+//! and beside it each call whose arguments are not whole, since a provider may tell several at once; each is said again when
+//! it is whole, and all once more at the end, so what was said is held until then. The way back is
 //! `decode`'s.
 
 mod decode;
@@ -13,11 +14,14 @@ use super::output::{Frame, Ids};
 use crate::chat::{Citation, Event, Finish, Usage};
 use crate::dialect::StreamOptions;
 use crate::dialect::json::Object;
+use crate::dialect::whole::is_blank;
 use crate::error::{Error, Kind};
 
 /// Most bytes of texts, thoughts, arguments and names that are held for one stream. An answer of 128 Ki tokens is a
 /// fourth of it.
 pub(super) const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What an item, a part of a message or an annotation counts beside its words, bytes: its JSON is not much longer.
+const FRAME_BYTES: usize = 256;
 
 /// State of one stream.
 pub(in crate::dialect) struct Encoder {
@@ -28,24 +32,25 @@ pub(in crate::dialect) struct Encoder {
     ids: Ids,
     events: Events,
     open: Open,
-    /// Finished items as JSON, commas between.
-    output: Vec<u8>,
-    /// How many; the index of the open one, or of the next.
-    items: u64,
-    /// Bytes said so far.
+    /// Calls that are being said, by their items' indices, in order.
+    calls: Vec<(usize, OpenCall)>,
+    /// Finished items as JSON; one that is being said is empty.
+    output: Vec<Vec<u8>>,
+    /// Bytes said so far, and [`FRAME_BYTES`] for what is around them.
     held_bytes: usize,
     /// Characters of text in finished parts.
     said_chars: u64,
     is_refused: bool,
+    /// Whether the last words of a message were a refusal's: a message's parts change with them.
+    says_refusal: bool,
     finish: Option<Finish>,
 }
 
-/// The item that is being said.
+/// The item that is being said and is no call: the last one but for calls.
 enum Open {
     None,
-    Message(OpenMessage),
-    Call(OpenCall),
-    Thought(OpenThought),
+    Message(usize, OpenMessage),
+    Thought(usize, OpenThought),
 }
 
 /// Writes events, each with its number.
@@ -55,6 +60,11 @@ struct Events {
 }
 
 impl Events {
+    /// Where the events of the item at `index` go.
+    fn to<'t>(&'t mut self, index: usize, out: &'t mut Vec<u8>) -> To<'t> {
+        To { output_index: number(index), events: self, out }
+    }
+
     /// Appends one event.
     fn write(&mut self, out: &mut Vec<u8>, name: &str, fields: impl FnOnce(&mut Object<'_>)) {
         out.extend_from_slice(b"event: ");
@@ -80,11 +90,12 @@ impl Encoder {
             ids: Ids::default(),
             events: Events::default(),
             open: Open::None,
+            calls: Vec::new(),
             output: Vec::new(),
-            items: 0,
             held_bytes: 0,
             said_chars: 0,
             is_refused: false,
+            says_refusal: false,
             finish: None,
         }
     }
@@ -95,7 +106,7 @@ impl Encoder {
     }
 
     /// Appends the events that say `event`; `usage` is what is known by now. Errors: an answer over
-    /// [`OUTPUT_BYTES_MAX`], and more of a call that was left for another.
+    /// [`OUTPUT_BYTES_MAX`], and more of a call whose arguments were whole when another item began.
     pub(in crate::dialect) fn encode(
         &mut self,
         event: Event<'_>,
@@ -142,11 +153,17 @@ impl Encoder {
             Event::ToolArguments { json, .. } => json.len(),
             Event::Citation(citation) => {
                 let texts = [&citation.url, &citation.title].into_iter().flatten();
-                texts.fold(0, |sum, text| text.len().saturating_add(sum))
+                texts.fold(FRAME_BYTES, |sum, text| text.len().saturating_add(sum))
             }
             Event::Start { .. } | Event::Finish(_) | Event::End => 0,
         };
-        self.held_bytes = self.held_bytes.saturating_add(bytes);
+        let changes_part = match event {
+            Event::Text(_) | Event::Citation(_) => std::mem::replace(&mut self.says_refusal, false),
+            Event::Refusal(_) => !std::mem::replace(&mut self.says_refusal, true),
+            _ => false,
+        };
+        let frame_bytes = if changes_part { FRAME_BYTES } else { 0 };
+        self.held_bytes = self.held_bytes.saturating_add(bytes + frame_bytes);
         if self.held_bytes > OUTPUT_BYTES_MAX { Err(too_long()) } else { Ok(()) }
     }
 
@@ -169,13 +186,14 @@ impl Encoder {
         usage: Option<Usage>,
         out: &mut Vec<u8>,
     ) {
+        let output = self.output.join(&b","[..]);
         let frame = Frame {
             id: &self.id,
             created_s: self.options.created_s,
             model: &self.options.model,
             status,
             incomplete_reason,
-            output: &self.output,
+            output: &output,
             usage,
             service_tier: None,
             settings: &self.settings,
@@ -185,27 +203,27 @@ impl Encoder {
 
     /// Has a message be the open item and says something in it.
     fn message(&mut self, out: &mut Vec<u8>, say: impl FnOnce(&mut OpenMessage, &mut To<'_>)) {
-        if !matches!(self.open, Open::Message(_)) {
-            self.close("completed", out);
-            let id = self.ids.item("msg", self.items);
-            self.open = Open::Message(OpenMessage::begin(id, self.said_chars, &mut self.to(out)));
+        if !matches!(self.open, Open::Message(..)) {
+            let index = self.begin(out);
+            let id = self.ids.item("msg", number(index));
+            let message = OpenMessage::begin(id, self.said_chars, &mut self.events.to(index, out));
+            self.open = Open::Message(index, message);
         }
-        let Self { open, events, items, .. } = self;
-        if let Open::Message(message) = open {
-            say(message, &mut To { output_index: *items, events, out });
+        if let Open::Message(index, message) = &mut self.open {
+            say(message, &mut self.events.to(*index, out));
         }
     }
 
     /// The same of a thought.
     fn thought(&mut self, index: u32, out: &mut Vec<u8>, say: impl FnOnce(&mut OpenThought, &mut To<'_>)) {
-        if !matches!(&self.open, Open::Thought(thought) if thought.index == index) {
-            self.close("completed", out);
-            let id = self.ids.item("rs", self.items);
-            self.open = Open::Thought(OpenThought::begin(id, index, &mut self.to(out)));
+        if !matches!(&self.open, Open::Thought(_, thought) if thought.index == index) {
+            let at = self.begin(out);
+            let id = self.ids.item("rs", number(at));
+            let thought = OpenThought::begin(id, index, &mut self.events.to(at, out));
+            self.open = Open::Thought(at, thought);
         }
-        let Self { open, events, items, .. } = self;
-        if let Open::Thought(thought) = open {
-            say(thought, &mut To { output_index: *items, events, out });
+        if let Open::Thought(at, thought) = &mut self.open {
+            say(thought, &mut self.events.to(*at, out));
         }
     }
 
@@ -224,64 +242,85 @@ impl Encoder {
     }
 
     fn call(&mut self, index: u32, id_and_name: [&str; 2], out: &mut Vec<u8>) {
-        self.close("completed", out);
-        let id = self.ids.item("fc", self.items);
-        self.open = Open::Call(OpenCall::begin(id, index, id_and_name, &mut self.to(out)));
+        let at = self.begin(out);
+        let id = self.ids.item("fc", number(at));
+        self.calls.push((at, OpenCall::begin(id, index, id_and_name, &mut self.events.to(at, out))));
     }
 
     fn arguments(&mut self, index: u32, json: &str, out: &mut Vec<u8>) -> Result<(), Error> {
-        let Self { open, events, items, .. } = self;
-        match open {
-            Open::Call(call) if call.index == index => {
-                call.arguments(json, &mut To { output_index: *items, events, out });
-                Ok(())
-            }
-            _ => Err(interleaved()),
+        match self.calls.iter_mut().find(|(_, call)| call.index == index) {
+            Some((at, call)) => call.arguments(json, &mut self.events.to(*at, out)),
+            None if is_blank(json) => {}
+            None => return Err(left()),
         }
+        Ok(())
     }
 
-    fn to<'t>(&'t mut self, out: &'t mut Vec<u8>) -> To<'t> {
-        To { output_index: self.items, events: &mut self.events, out }
+    /// Has room made for another item, whose index it gives. The one before is said, and so is each call that is whole.
+    fn begin(&mut self, out: &mut Vec<u8>) -> usize {
+        self.close("completed", out);
+        while let Some(place) = self.calls.iter().position(|(_, call)| call.is_whole()) {
+            let (at, call) = self.calls.remove(place);
+            self.close_call(at, call, "completed", out);
+        }
+        self.held_bytes = self.held_bytes.saturating_add(FRAME_BYTES);
+        self.output.push(Vec::new());
+        self.output.len() - 1
     }
 
-    /// Ends the open item, if one is.
+    /// Ends the open item, if one is that is no call.
     fn close(&mut self, status: &str, out: &mut Vec<u8>) {
         let open = std::mem::replace(&mut self.open, Open::None);
         let mut item = Vec::new();
         match open {
-            Open::None => return,
-            Open::Message(mut message) => {
-                self.said_chars = message.finish(&mut self.to(out));
+            Open::None => {}
+            Open::Message(at, mut message) => {
+                self.said_chars = message.finish(&mut self.events.to(at, out));
                 message.write(&mut item, status);
+                self.done(at, item, out);
             }
-            Open::Call(mut call) => {
-                call.finish(&mut self.to(out));
-                call.write(&mut item, status);
-            }
-            Open::Thought(thought) => {
-                thought.finish(&mut self.to(out));
+            Open::Thought(at, thought) => {
+                thought.finish(&mut self.events.to(at, out));
                 thought.write(&mut item);
+                self.done(at, item, out);
             }
         }
-        let index = self.items;
+    }
+
+    fn close_call(&mut self, at: usize, mut call: OpenCall, status: &str, out: &mut Vec<u8>) {
+        call.finish(&mut self.events.to(at, out));
+        let mut item = Vec::new();
+        call.write(&mut item, status);
+        self.done(at, item, out);
+    }
+
+    fn done(&mut self, at: usize, item: Vec<u8>, out: &mut Vec<u8>) {
         self.events.write(out, "response.output_item.done", |event| {
-            event.number("output_index", index);
+            event.number("output_index", number(at));
             event.field("item").extend_from_slice(&item);
         });
-        if index > 0 {
-            self.output.push(b',');
+        if let Some(slot) = self.output.get_mut(at) {
+            *slot = item;
         }
-        self.output.append(&mut item);
-        self.items = index.saturating_add(1);
     }
 
     fn end(&mut self, usage: Option<Usage>, out: &mut Vec<u8>) {
         let reason = incomplete_reason(self.finish.unwrap_or_default(), self.is_refused);
         let status = if reason.is_some() { "incomplete" } else { "completed" };
+        // What an answer that was cut short said last, and each call that it left open, is not whole.
+        let last = self.output.len();
+        for (at, call) in std::mem::take(&mut self.calls) {
+            let is_said = call.is_whole() && at + 1 < last;
+            self.close_call(at, call, if is_said { "completed" } else { status }, out);
+        }
         self.close(status, out);
         let name = if reason.is_some() { "response.incomplete" } else { "response.completed" };
         self.frame(name, status, reason, Some(usage.unwrap_or_default()), out);
     }
+}
+
+fn number(index: usize) -> u64 {
+    u64::try_from(index).unwrap_or(u64::MAX)
 }
 
 fn too_long() -> Error {
@@ -292,7 +331,7 @@ fn too_long() -> Error {
     Error::new(Kind::UpstreamInvalidResponse, message)
 }
 
-fn interleaved() -> Error {
+fn left() -> Error {
     let message = "the provider's stream goes back to a tool call that it had left; ask for the whole answer";
     Error::new(Kind::UpstreamInvalidResponse, message)
 }

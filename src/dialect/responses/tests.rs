@@ -5,8 +5,8 @@ use fastrand::Rng;
 
 use super::*;
 use crate::chat::{
-    Citation, Effort, Event, Format, Message, Part, Raw, Reasoning, Request, Response, Role, Source, Tool,
-    ToolChoice, Usage,
+    Citation, Effort, Event, Format, Message, Part, Raw, Reasoning, Request, Response, Role, ServiceTier,
+    Source, Tool, ToolChoice, Usage,
 };
 use crate::dialect::StreamOptions;
 
@@ -282,7 +282,8 @@ fn citation(rng: &mut Rng, (start, end): (u64, u64)) -> Citation<'static> {
 }
 
 fn proof(rng: &mut Rng) -> String {
-    const PROOFS: [&str; 4] = ["EqQB==", "openaisealedgAAAA", "corelane.signature:x", "corelane.redacted:"];
+    const PROOFS: [&str; 4] =
+        ["EqQB==", "corelaneResponses000gAAAA", "corelane.signature:x", "corelane.redacted:"];
     PROOFS[rng.usize(..PROOFS.len())].to_owned()
 }
 

@@ -4,7 +4,7 @@
 //!
 //! | neutral | item |
 //! |---|---|
-//! | a thought without proof | its words, no `encrypted_content` |
+//! | a thought without proof | its words, `corelane.unproven` |
 //! | a thought with a signature | its words, `corelane.signature:` and the signature |
 //! | a thought that only the provider can read | no words, `corelane.redacted:` and the data |
 //! | either of OpenAI's own | the words it has, its own content; in neutral words behind [`OWN`] |
@@ -17,12 +17,21 @@ use crate::chat::Part;
 const SIGNATURE: &str = "corelane.signature:";
 /// What stands before data of another provider.
 const REDACTED: &str = "corelane.redacted:";
-/// What stands before OpenAI's own content where it is a neutral signature or neutral data. Twelve letters, so that
+/// What stands before OpenAI's own content where it is a neutral signature or neutral data. Twenty letters, so that
 /// base64 stays base64.
-pub(in crate::dialect) const OWN: &str = "openaisealed";
+pub(in crate::dialect) const OWN: &str = "corelaneResponses000";
+
+/// `encrypted_content` of a thought that has no proof: OpenAI looks an item without content up by its id, and does not know
+/// ours.
+pub(super) const UNPROVEN: &str = "corelane.unproven";
 
 /// Between two texts of one thought.
 pub(super) const BETWEEN: &str = "\n\n";
+
+/// Whether it is what we write where another provider proved a thought, or nobody did.
+pub(in crate::dialect) fn is_anothers(content: &str) -> bool {
+    [SIGNATURE, REDACTED, UNPROVEN].iter().any(|mark| content.starts_with(mark))
+}
 
 /// What a reasoning item proves.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,13 +73,13 @@ pub(super) fn redacted(data: &str) -> String {
 }
 
 /// OpenAI's own content, if the neutral proof is that.
-pub(super) fn own(proof: &str) -> Option<&str> {
+pub(in crate::dialect) fn own(proof: &str) -> Option<&str> {
     proof.strip_prefix(OWN)
 }
 
 /// The part that a reasoning item of an answer is. `text`: its words, `None` if it has not even an empty one.
 pub(super) fn part<'a>(text: Option<Cow<'a, str>>, content: Option<Cow<'a, str>>) -> Option<Part<'a>> {
-    let proof = content.filter(|content| !content.is_empty()).map(read);
+    let proof = content.filter(|content| !content.is_empty() && content != UNPROVEN).map(read);
     let (text, signature) = match (proof, text) {
         (None, None) => return None,
         (None, Some(text)) => (text, None),
@@ -92,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_proof_comes_back_to_the_byte() {
-        for proof in ["EqQBCg==", "", "corelane.signature:x", "corelane.redacted:x", "é", "openaisealedgAAAA"]
+        for proof in
+            ["EqQBCg==", "", "corelane.signature:x", "corelane.redacted:x", "é", "corelaneResponses000gAAAA"]
         {
             let signature =
                 |text: Option<&'static str>| part(text.map(Cow::Borrowed), Some(Cow::Owned(signed(proof))));
@@ -112,9 +122,12 @@ mod tests {
     #[test]
     fn openais_own_is_known_for_its_own() {
         let own = part(Some("hm".into()), Some("gAAAA".into())).unwrap();
-        assert_eq!(own, Part::Reasoning { text: "hm".into(), signature: Some("openaisealedgAAAA".into()) });
-        assert_eq!(signed("openaisealedgAAAA"), "gAAAA");
-        assert_eq!(redacted("openaisealedgAAAA"), "gAAAA");
+        assert_eq!(
+            own,
+            Part::Reasoning { text: "hm".into(), signature: Some("corelaneResponses000gAAAA".into()) }
+        );
+        assert_eq!(signed("corelaneResponses000gAAAA"), "gAAAA");
+        assert_eq!(redacted("corelaneResponses000gAAAA"), "gAAAA");
         assert_eq!(part(None, None), None);
     }
 }

@@ -1,10 +1,9 @@
 //! The same glue for embeddings, between OpenAI's, Gemini's and Cohere's. The others have none.
 
-use super::{AnswerOptions, Echo, Encoded, TranslatedResponse, no_half, unusable};
-use crate::chat::Usage;
+use super::{AnswerOptions, Echo, Encoded, TranslatedResponse, reported, unusable};
 use crate::dialect::dropped::bounded_names;
 use crate::dialect::{Dialect, Operation, cohere, gemini, openai};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// Whether what the caller asks for are embeddings.
 pub(super) fn is_asked(operation: Operation) -> bool {
@@ -69,6 +68,9 @@ pub(super) fn response(
         }
         Dialect::Anthropic | Dialect::Responses => return Err(no_half(to)),
     };
-    let usage = Some(response.usage).filter(|usage| *usage != Usage::default());
-    Ok(TranslatedResponse { body, usage })
+    Ok(TranslatedResponse { body, usage: reported(response.usage) })
+}
+
+fn no_half(dialect: Dialect) -> Error {
+    Error::new(Kind::UnsupportedOperation, format!("{dialect:?} is not translated"))
 }

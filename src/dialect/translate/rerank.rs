@@ -1,7 +1,6 @@
 //! The same glue for rerankings, between Cohere's and what stands at `/v1/rerank`: one room has both.
 
-use super::{AnswerOptions, Echo, Encoded, TranslatedResponse, unusable};
-use crate::chat::Usage;
+use super::{AnswerOptions, Echo, Encoded, TranslatedResponse, reported, unusable};
 use crate::dialect::dropped::bounded_names;
 use crate::dialect::{Dialect, cohere};
 use crate::error::Error;
@@ -22,5 +21,5 @@ pub(super) fn response(
     let documents = &options.echo.settings;
     let answer = cohere::rerank::response(to, body, &options.model, documents);
     let (body, usage) = answer.map_err(|error| unusable(&error))?;
-    Ok(TranslatedResponse { body, usage: Some(usage).filter(|usage| *usage != Usage::default()) })
+    Ok(TranslatedResponse { body, usage: reported(usage) })
 }

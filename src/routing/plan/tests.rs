@@ -71,7 +71,7 @@ fn snapshot_with_retries(retries_max: u32) -> Snapshot {
     snapshot
 }
 
-use Class::{Elsewhere, Final, Limited, Refused, Transient};
+use Class::{Elsewhere, Final, Limited, Refused, Transient, Unknown};
 
 #[test]
 fn without_retries_or_fallbacks_the_first_failure_is_the_answer() {
@@ -221,6 +221,26 @@ fn a_429_is_kept_rather_than_another_keys_refusal() {
     let mut way = Way::begin(&snapshot, asked("two/m", Instant::now()), Sick::default());
     let _ = way.fails(Refused, None);
     assert_eq!((way.fails(Limited, None).as_str(), way.keep), ("end", true));
+}
+
+#[test]
+fn another_keys_ignorance_is_not_told_in_place_of_a_key_that_could_not_say() {
+    let snapshot = snapshot_with_retries(1);
+    let asked = || Way::begin(&snapshot, asked("two/m", Instant::now()), Sick::default());
+    let mut way = asked();
+    let _ = way.fails(Limited, None);
+    let _ = way.fails(Unknown, None);
+    assert!(!way.keep, "the 429");
+    let _ = way.fails(Unknown, None);
+    assert!(way.keep, "that key's own last word");
+    let mut way = asked();
+    let first = way.name();
+    let _ = way.fails(Transient, None);
+    assert_eq!(way.name(), first);
+    let _ = way.fails(Unknown, None);
+    assert!(way.keep);
+    let _ = way.fails(Unknown, None);
+    assert!(way.keep);
 }
 
 #[test]

@@ -7,9 +7,11 @@ use std::fmt::Display;
 use serde::Deserialize;
 
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
-use crate::dialect::dropped;
+use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{Span, Text};
-use crate::error::{Error, Kind};
+use crate::dialect::origin::UNSIGNED;
+use crate::dialect::{content, dropped};
+use crate::error::Error;
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -87,7 +89,7 @@ pub(in crate::dialect::anthropic) fn system<'a>(
     value: Span<'a>,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
-    content(value, &"system", dropped)
+    said(value, &"system", dropped)
 }
 
 fn decode<'a>(
@@ -96,33 +98,24 @@ fn decode<'a>(
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Message<'a>, Error> {
     let wire: WireMessage<'a> = span.parse(path)?;
-    let parts = content(wire.content, &format_args!("{path}.content"), dropped)?;
+    let parts = said(wire.content, &format_args!("{path}.content"), dropped)?;
     let is_result = |part: &Part<'_>| matches!(part, Part::ToolResult { .. });
     let role = match &*wire.role.0 {
         "user" if !parts.is_empty() && parts.iter().all(is_result) => Role::Tool,
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "system" => Role::System,
-        _ => return Err(wrong(path, ".role", "must be user or assistant")),
+        _ => return Err(wrong(format_args!("{path}.role"), "must be user or assistant")),
     };
     Ok(Message { role, parts })
 }
 
-fn content<'a>(
+fn said<'a>(
     value: Span<'a>,
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| block(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, path, |span, path| block(span, path, dropped))
 }
 
 fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
@@ -140,7 +133,7 @@ fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>
         "document" => return document(&wire, path, cache, dropped),
         "thinking" => Part::Reasoning {
             text: required(wire.thinking, path, ".thinking")?.0,
-            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty()),
+            signature: wire.signature.map(|text| text.0).filter(|text| !text.is_empty() && text != UNSIGNED),
         },
         "redacted_thinking" => Part::ReasoningEncrypted { data: required(wire.data, path, ".data")?.0 },
         "tool_use" => call(wire, path)?,
@@ -157,7 +150,7 @@ fn block<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>
 fn call<'a>(wire: WireBlock<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     let input: Span<'a> = required(wire.input, path, ".input")?;
     if input.first() != b'{' {
-        return Err(wrong(path, ".input", "must be an object"));
+        return Err(wrong(format_args!("{path}.input"), "must be an object"));
     }
     Ok(Part::ToolCall {
         id: required(wire.id, path, ".id")?.0,
@@ -174,12 +167,12 @@ fn result<'a>(
     let call_id = required(wire.tool_use_id, path, ".tool_use_id")?.0;
     let value = wire.content.filter(|value| value.first() != b'n');
     let parts = match value {
-        Some(value) => content(value, &format_args!("{path}.content"), dropped)?,
+        Some(value) => said(value, &format_args!("{path}.content"), dropped)?,
         None => Vec::new(),
     };
     // One level only: what nests deeper is no result of a tool.
     if parts.iter().any(|part| matches!(part, Part::ToolResult { .. } | Part::ToolCall { .. })) {
-        return Err(wrong(path, ".content", "must hold texts, images and documents"));
+        return Err(wrong(format_args!("{path}.content"), "must hold texts, images and documents"));
     }
     Ok(Part::ToolResult { call_id, parts, is_error: wire.is_error == Some(true) })
 }
@@ -222,28 +215,15 @@ fn source<'a>(wire: WireSource<'a>, path: &dyn Display) -> Result<Source<'a>, Er
             media_type: required(wire.media_type, path, ".source.media_type")?.0,
             data: required(wire.data, path, ".source.data")?.0,
         }),
-        _ => {
-            let path = format!("{path}.source.type");
-            let message = format!("`{path}` is not translated to this provider; send `base64` or `url`");
-            Err(Error::new(Kind::UnsupportedParameter, message).with_param(path))
-        }
+        _ => Err(untranslated(format_args!("{path}.source.type"), "send `base64` or `url`")),
     }
-}
-
-/// A value of a block that its type demands.
-fn required<T>(value: Option<T>, path: &dyn Display, field: &str) -> Result<T, Error> {
-    value.ok_or_else(|| wrong(path, field, "is required"))
-}
-
-fn wrong(path: &dyn Display, field: &str, words: &str) -> Error {
-    let path = format!("{path}{field}");
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::anthropic::request::decode;
+    use crate::error::Kind;
 
     fn refused(message: &str) -> Error {
         decode(format!(r#"{{"messages":[{message}]}}"#).as_bytes()).unwrap_err()

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::chat::{Effort, Format, Message, Raw, Reasoning, Request, Role, ServiceTier, Tool, ToolChoice};
+use crate::chat::{Effort, Format, Message, Reasoning, Request, Role, ServiceTier, Tool, ToolChoice};
 use crate::dialect::anthropic::message::decode as message;
 use crate::dialect::dropped;
+use crate::dialect::fault::{other_tool, wrong};
 use crate::dialect::json::{self, Span, Text};
 use crate::dialect::reasoning;
 use crate::error::{Error, Kind};
@@ -60,9 +61,9 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
     match &*name {
         "model" | "stream" | "fallbacks" => {}
         "max_tokens" => request.max_tokens = Some(value.parse(&name)?),
-        "temperature" => request.temperature = Some(number(value, &name)?),
-        "top_p" => request.top_p = Some(number(value, &name)?),
-        "top_k" => request.top_k = Some(number(value, &name)?),
+        "temperature" => request.temperature = Some(value.number(&name)?),
+        "top_p" => request.top_p = Some(value.number(&name)?),
+        "top_k" => request.top_k = Some(value.number(&name)?),
         "thinking" => match reasoning::thinking(value) {
             Some(thinking) => {
                 request.reasoning =
@@ -86,13 +87,6 @@ fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> 
         _ => request.extra.push((name, value.raw())),
     }
     Ok(())
-}
-
-fn number<'a>(value: Span<'a>, path: &str) -> Result<Raw<'a>, Error> {
-    match value.first() {
-        b'-' | b'0'..=b'9' => Ok(value.raw()),
-        _ => Err(wrong(path, "must be a number")),
-    }
 }
 
 fn service_tier(value: Span<'_>) -> Option<ServiceTier> {
@@ -141,9 +135,7 @@ fn tool<'a>(span: Span<'a>, index: usize, dropped: &mut Vec<Cow<'a, str>>) -> Re
     let wire: WireTool<'a> = span.parse(&path)?;
     // A tool of Anthropic's own (web_search_…, bash_…) has no schema that we could give to another provider.
     if let Some(Text(kind)) = wire.kind.filter(|kind| kind.0 != "custom") {
-        let shown = json::bounded(&kind, json::PATH_BYTES_MAX);
-        let message = format!("`{path}` is of type `{shown}`; only `custom` tools are translated");
-        return Err(Error::new(Kind::UnsupportedParameter, message).with_param(path + ".type"));
+        return Err(other_tool(path, &kind, "custom"));
     }
     let Some(Text(name)) = wire.name else { return Err(wrong(&(path + ".name"), "is required")) };
     if wire.input_examples.is_some() {
@@ -239,10 +231,6 @@ fn format<'a>(value: Span<'a>, path: &str) -> Result<Format<'a>, Error> {
         }),
         _ => Err(wrong(path, "must be of type json_schema with its `schema`")),
     }
-}
-
-fn wrong(path: &str, words: &str) -> Error {
-    Error::new(Kind::InvalidRequest, format!("`{path}` {words}")).with_param(path.to_owned())
 }
 
 #[cfg(test)]

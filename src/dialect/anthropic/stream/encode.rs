@@ -1,11 +1,14 @@
 //! Neutral events to the server-sent events of a messages answer
 //! (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>), whole events at a time. One block is open at a time;
-//! the reason and the usage wait for the end, where the usage is known.
+//! the reason and the usage wait for the end, where the usage is known, and of calls that are told at once all but the first
+//! wait for it ([`super::calls`]).
 
+use super::calls::{Calls, Then, Waiting};
 use crate::chat::{Event, Finish, Raw, Usage};
-use crate::dialect::anthropic::{citation, stop_reason, usage};
+use crate::dialect::anthropic::{DIRECT_CALLER, citation, stop_reason, usage};
 use crate::dialect::json::{Array, Object};
-use crate::error::{Error, Kind};
+use crate::dialect::origin::UNSIGNED;
+use crate::error::Error;
 
 /// State of one stream.
 pub(in crate::dialect) struct Encoder {
@@ -15,6 +18,9 @@ pub(in crate::dialect) struct Encoder {
     /// Index of the open block, or of the next.
     index: u64,
     finish: Finish,
+    /// Whether the open block has a signature.
+    is_signed: bool,
+    calls: Calls,
 }
 
 /// What kind of block is open, and which of its kind.
@@ -28,17 +34,21 @@ enum Block {
 impl Encoder {
     /// A stream that has not begun.
     pub(in crate::dialect) fn new(model: String) -> Self {
-        Self { model, open: None, index: 0, finish: Finish::Stop }
+        Self { model, open: None, index: 0, finish: Finish::Stop, is_signed: false, calls: Calls::default() }
     }
 
-    /// Appends the events that say `event`; `usage` is what is known by now. Errors: more of a call that was left for
-    /// another, which this dialect cannot say.
+    /// Appends the events that say `event`; `usage` is what is known by now. Errors: more of a call behind
+    /// what followed it, which this dialect cannot say, or more calls at once than are held.
     pub(in crate::dialect) fn encode(
         &mut self,
         event: Event<'_>,
         usage: Option<Usage>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
+        if !matches!(event, Event::ToolCall { .. } | Event::ToolArguments { .. } | Event::Finish(_)) {
+            self.tell_waiting(true, out);
+            self.calls.leave();
+        }
         match event {
             Event::Start { id, model } => self.start(id, model, usage, out),
             Event::Citation(one) if citation::is_said(one) => {
@@ -62,20 +72,20 @@ impl Encoder {
             }
             Event::ReasoningSignature { index, signature } => {
                 self.enter_thought(index, out);
+                self.is_signed = true;
                 self.delta(out, "signature_delta", ["signature", signature]);
             }
             Event::ReasoningEncrypted { data, .. } => self.encrypted(data, out),
-            Event::ToolCall { index, id, name } => self.enter(Block::Tool(index), out, |block| {
-                block.text("type", "tool_use");
-                block.text("id", id);
-                block.text("name", name);
-                block.raw("input", Raw("{}"));
-            }),
-            Event::ToolArguments { index, json } => {
-                if self.open != Some(Block::Tool(index)) {
-                    return Err(interleaved());
+            Event::ToolCall { index, id, name } => {
+                if self.calls.begin(index, [id, name])? == Then::Tell {
+                    self.enter_call(index, [id, name], out);
                 }
-                self.delta(out, "input_json_delta", ["partial_json", json]);
+            }
+            Event::ToolArguments { index, json } => {
+                if self.calls.more(index, json)? == Then::Tell {
+                    self.delta(out, "input_json_delta", ["partial_json", json]);
+                    self.tell_waiting(false, out);
+                }
             }
             Event::Finish(finish) => self.finish = finish,
             Event::End => self.end(usage, out),
@@ -129,6 +139,26 @@ impl Encoder {
         });
     }
 
+    fn enter_call(&mut self, index: u32, [id, name]: [&str; 2], out: &mut Vec<u8>) {
+        self.enter(Block::Tool(index), out, |block| {
+            block.text("type", "tool_use");
+            block.text("id", id);
+            block.text("name", name);
+            block.raw("input", Raw("{}"));
+            block.raw("caller", DIRECT_CALLER);
+        });
+    }
+
+    /// Tells the calls whose turn it is.
+    fn tell_waiting(&mut self, is_last_word: bool, out: &mut Vec<u8>) {
+        while let Some(Waiting { index, id, name, json }) = self.calls.next(is_last_word) {
+            self.enter_call(index, [&id, &name], out);
+            if !json.is_empty() {
+                self.delta(out, "input_json_delta", ["partial_json", &json]);
+            }
+        }
+    }
+
     /// A thought that comes whole: no delta follows, nor anything else into its block.
     fn encrypted(&mut self, data: &str, out: &mut Vec<u8>) {
         self.close(out);
@@ -150,7 +180,11 @@ impl Encoder {
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
-        if self.open.take().is_some() {
+        if let Some(block) = self.open.take() {
+            let is_signed = std::mem::take(&mut self.is_signed);
+            if matches!(block, Block::Thinking(_)) && !is_signed {
+                self.delta(out, "signature_delta", ["signature", UNSIGNED]);
+            }
             write_event(out, "content_block_stop", |event| event.number("index", self.index));
             self.index = self.index.saturating_add(1);
         }
@@ -167,11 +201,6 @@ impl Encoder {
         });
         write_event(out, "message_stop", |_| ());
     }
-}
-
-fn interleaved() -> Error {
-    let message = "the provider's stream goes back to a tool call that it had left; ask for the whole answer";
-    Error::new(Kind::UpstreamInvalidResponse, message)
 }
 
 fn write_event(out: &mut Vec<u8>, name: &str, fields: impl FnOnce(&mut Object<'_>)) {

@@ -2,17 +2,17 @@
 //! results go into the user message after them, since Cohere takes only texts and documents from a tool. Documents of the
 //! user's are texts beside the messages there.
 
-use std::fmt;
-
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
 use crate::dialect::cohere::response::write_call;
-use crate::dialect::data_url;
 use crate::dialect::dropped::named_once;
-use crate::dialect::json::{self, Array, Object, write_string};
-use crate::error::{Error, Kind};
+use crate::dialect::encode::CALL_FAILED;
+use crate::dialect::json::{Array, Object, write_string};
+use crate::dialect::place::{Place, Placed};
+use crate::dialect::{data_url, place};
+use crate::error::Error;
 
-/// What stands before the words of a failed call: Cohere has no mark for it.
-const FAILED: &str = "The call failed:";
+/// What a user may say.
+const ASKED: &str = "a text, an image or a document in text";
 
 /// Models without thoughts (<https://docs.cohere.com/docs/models>): all before its first that reasons, and kin of them.
 const THOUGHTLESS: [&str; 6] =
@@ -43,22 +43,6 @@ impl Hoisted<'_> {
     }
 }
 
-/// A part and where it stands in the caller's request, for errors.
-#[derive(Clone, Copy)]
-struct Placed<'r, 'a> {
-    part: &'r Part<'a>,
-    place: Place,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    /// `None`: the caller's `system`.
-    message: Option<usize>,
-    part: usize,
-    /// Inside a result.
-    inner: Option<usize>,
-}
-
 /// What one call of a tool gave beside text.
 struct Held<'r, 'a> {
     call_id: &'r str,
@@ -76,9 +60,8 @@ pub(in crate::dialect::cohere) fn write_all<'r>(
     let mut hoisted = Vec::new();
     let mut array = Array::begin(out);
     let mut held = Vec::new();
-    for (index, message) in request.messages.iter().enumerate() {
-        let index = if request.system_first { index.checked_sub(1) } else { Some(index) };
-        let (results, mut others): (Vec<_>, Vec<_>) = placed(message, index)
+    for (index, message) in place::messages(request) {
+        let (results, mut others): (Vec<_>, Vec<_>) = placed((index, message))
             .into_iter()
             .partition(|placed| matches!(placed.part, Part::ToolResult { .. }));
         for result in &results {
@@ -99,16 +82,14 @@ pub(in crate::dialect::cohere) fn write_all<'r>(
 }
 
 /// The parts that are sent.
-fn placed<'r, 'a>(message: &'r Message<'a>, index: Option<usize>) -> Vec<Placed<'r, 'a>> {
-    let place = |part| Place { message: index, part, inner: None };
-    let is_sent = |part: &Part<'_>| match part {
+fn placed<'r, 'a>(message: (Option<usize>, &'r Message<'a>)) -> impl Iterator<Item = Placed<'r, 'a>> {
+    let is_asked = message.1.role == Role::User;
+    place::parts(message).filter(move |placed| match placed.part {
         Part::Citation(_) | Part::ReasoningEncrypted { .. } => false,
         Part::Reasoning { text, .. } => !text.is_empty(),
-        Part::Text { text, .. } => !text.is_empty() || message.role == Role::User,
+        Part::Text { text, .. } => !text.is_empty() || is_asked,
         _ => true,
-    };
-    let all = message.parts.iter().enumerate().filter(|(_, part)| is_sent(part));
-    all.map(|(at, part)| Placed { part, place: place(at) }).collect()
+    })
 }
 
 /// Takes the documents out of a turn; one that holds nothing else says them itself.
@@ -130,7 +111,7 @@ fn document<'r>(part: &'r Part<'_>) -> Option<Hoisted<'r>> {
 }
 
 fn name_dropped(request: &Request<'_>, thinks: bool, dropped: &mut Vec<String>) {
-    for (index, message) in request.messages.iter().enumerate() {
+    for (index, message) in place::messages(request) {
         let has = |is: fn(&Part<'_>) -> bool| message.parts.iter().any(is);
         if !thinks && has(is_said_thought) && !has(|part| matches!(part, Part::ToolCall { .. })) {
             named_once(dropped, "messages.reasoning_details");
@@ -141,8 +122,8 @@ fn name_dropped(request: &Request<'_>, thinks: bool, dropped: &mut Vec<String>) 
         });
         for part in message.parts.iter().chain(in_results.flatten()) {
             if cache(part).is_some() {
-                let is_system = request.system_first && index == 0;
-                let name = if is_system { "system.cache_control" } else { "messages.content.cache_control" };
+                let name =
+                    if index.is_none() { "system.cache_control" } else { "messages.content.cache_control" };
                 named_once(dropped, name);
             }
         }
@@ -226,7 +207,7 @@ fn write_content(out: &mut Vec<u8>, parts: &[Placed<'_, '_>], wanted: &str) -> R
         match placed.part {
             Part::Text { text, .. } | Part::Refusal { text } => write_words(content.item(), "text", text),
             Part::Reasoning { text, .. } => write_words(content.item(), "thinking", text),
-            _ => return Err(placed.refused(wanted)),
+            _ => return Err(refused(placed, wanted)),
         }
     }
     content.end();
@@ -274,7 +255,7 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
         |one: &Placed<'_, '_>| matches!(one.part, Part::Text { .. }) || document(one.part).is_some();
     let (told, shown): (Vec<_>, Vec<_>) = parts.iter().enumerate().map(inner).partition(is_told);
     if let Some(other) = shown.iter().find(|one| !matches!(one.part, Part::Image { .. })) {
-        return Err(other.refused("a text, a document in text or an image"));
+        return Err(refused(other, ASKED));
     }
     let mut message = Object::begin(out);
     message.text("role", "tool");
@@ -285,7 +266,7 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
         _ => {
             let mut content = Array::begin(message.field("content"));
             if *is_error {
-                write_words(content.item(), "text", FAILED);
+                write_words(content.item(), "text", CALL_FAILED);
             }
             told.iter().for_each(|one| write_told(content.item(), one.part));
             content.end();
@@ -325,7 +306,7 @@ fn write_part(out: &mut Vec<u8>, placed: Placed<'_, '_>) -> Result<(), Error> {
             image.end();
             part.end();
         }
-        _ => return Err(placed.refused("a text, an image or a document in text")),
+        _ => return Err(refused(&placed, ASKED)),
     }
     Ok(())
 }
@@ -337,26 +318,9 @@ fn write_words(out: &mut Vec<u8>, kind: &str, words: &str) {
     block.end();
 }
 
-impl Placed<'_, '_> {
-    fn refused(&self, wanted: &str) -> Error {
-        let path = self.place.to_string();
-        let what = match self.part {
-            Part::Unknown { kind } => format!("a `{}`", json::bounded(kind, json::PATH_BYTES_MAX)),
-            _ => "what stands there".to_owned(),
-        };
-        let message = format!(
-            "this provider takes only {wanted} at `{path}`, not {what}; send that, or ask another provider"
-        );
-        Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.message {
-            Some(message) => write!(f, "messages[{message}].content[{}]", self.part)?,
-            None => write!(f, "system[{}]", self.part)?,
-        }
-        self.inner.map_or(Ok(()), |inner| write!(f, ".content[{inner}]"))
+fn refused(placed: &Placed<'_, '_>, wanted: &str) -> Error {
+    match placed.part {
+        Part::Unknown { kind } => placed.unknown_to("Cohere", kind),
+        _ => placed.refused_by("Cohere", wanted),
     }
 }

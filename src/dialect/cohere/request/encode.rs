@@ -3,14 +3,15 @@
 //! word for is left out and named; what would change the answer's shape is refused.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::tuning;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
 use crate::dialect::cohere::message::encode::{self as message, Hoisted};
-use crate::dialect::dropped::named_once;
+use crate::dialect::dropped::{named_once, owned};
+use crate::dialect::encode::{filled_schema, offered_tools, refuse_other_shapes};
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{Array, Object, Span, write_string};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// The schema of a function that takes nothing; Cohere wants one.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
@@ -22,15 +23,22 @@ const STOPS_MAX: usize = 5;
 const OWN_KEYS: [&str; 4] = ["citation_options", "priority", "safety_mode", "strict_tools"];
 const DOCUMENTS: &str = "documents";
 
+/// The neutral answer holds one choice, no probabilities and no sound.
+const OTHER_SHAPES: [&str; 3] = [
+    "one answer is translated per request; send several requests",
+    "token probabilities are not translated; leave them out",
+    "spoken answers are not translated; ask for text",
+];
+
 /// Encodes a request for `model`; also gives what was left out.
 pub(in crate::dialect) fn encode(
     request: &Request<'_>,
     model: &str,
     stream: bool,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
-    let tools = offered_tools(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    refuse_other_shapes(request, OTHER_SHAPES)?;
+    let tools = offered(request)?;
+    let mut dropped = owned(&request.dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     if stream {
@@ -57,23 +65,6 @@ pub(in crate::dialect) fn encode(
     Ok((out, dropped))
 }
 
-/// The neutral answer holds one choice, no probabilities and no sound.
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        return refused("n", "one answer is translated per request; send several requests");
-    }
-    if request.logprobs {
-        return refused("logprobs", "token probabilities are not translated; leave them out");
-    }
-    if request.audio {
-        return refused("modalities", "spoken answers are not translated; ask for text");
-    }
-    Ok(())
-}
-
 /// Those that a caller added under Cohere's own name, then those of its messages. Whether there are any.
 fn write_documents(
     body: &mut Object<'_>,
@@ -85,8 +76,7 @@ fn write_documents(
         None => Vec::new(),
         Some(Ok(list)) => list,
         Some(Err(_)) => {
-            let message = "`documents` must be a list of texts, or of objects with `data`";
-            return Err(Error::new(Kind::InvalidRequest, message).with_param(DOCUMENTS));
+            return Err(wrong(DOCUMENTS, "must be a list of texts, or of objects with `data`"));
         }
     };
     if own.is_empty() && hoisted.is_empty() {
@@ -103,19 +93,16 @@ fn write_documents(
     Ok(true)
 }
 
-/// The tools to send. Cohere's choice is one word for all: one tool, or some, are told by sending no others.
-fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
-    let names: HashSet<&str> = match &request.tool_choice {
-        Some(ToolChoice::Allowed { names, .. }) => names.iter().map(AsRef::as_ref).collect(),
-        Some(ToolChoice::Named(name)) => HashSet::from([&**name]),
-        _ => return Ok(request.tools.iter().collect()),
-    };
-    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(tool.name.as_ref())).collect();
-    if tools.is_empty() && !request.tools.is_empty() {
-        let message = "the choice of tools names no tool of `tools`";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
+/// The tools to send. Cohere's choice is one word for all: one tool, too, is told by sending no other.
+fn offered<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
+    let tools = offered_tools(request)?;
+    let Some(ToolChoice::Named(name)) = &request.tool_choice else { return Ok(tools) };
+    let is_any = !tools.is_empty();
+    let named: Vec<_> = tools.into_iter().filter(|tool| tool.name == *name).collect();
+    if is_any && named.is_empty() {
+        return Err(wrong("tool_choice", "names no tool of `tools`"));
     }
-    Ok(tools)
+    Ok(named)
 }
 
 fn write_tools(body: &mut Object<'_>, request: &Request<'_>, tools: &[&Tool<'_>], dropped: &mut Vec<String>) {
@@ -156,7 +143,7 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>) {
     if let Some(description) = &tool.description {
         function.text("description", description);
     }
-    function.raw("parameters", Raw(tool.schema.as_deref().unwrap_or(NO_PARAMETERS)));
+    function.raw("parameters", Raw(filled_schema(tool).unwrap_or(NO_PARAMETERS)));
     function.end();
     object.end();
 }

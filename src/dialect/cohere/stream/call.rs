@@ -3,6 +3,7 @@
 
 use super::{write_bare, write_event};
 use crate::dialect::json::Object;
+use crate::dialect::whole::{Whole, is_blank};
 use crate::error::{Error, Kind};
 
 /// Most calls that are held back, and most bytes of them.
@@ -23,7 +24,8 @@ pub(super) struct Calls {
 struct Open {
     /// The neutral index.
     index: u32,
-    arguments: Progress,
+    arguments: Whole,
+    has_begun: bool,
 }
 
 struct Held {
@@ -36,7 +38,7 @@ struct Held {
 impl Calls {
     /// A call begins.
     pub(super) fn begin(&mut self, index: u32, id: &str, name: &str, out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.open.as_ref().is_some_and(|open| !open.arguments.is_whole()) {
+        if self.open.as_ref().is_some_and(|open| !open.arguments.is_done()) {
             let (id, name) = (id.to_owned(), name.to_owned());
             let bytes = id.len() + name.len();
             self.held.push(Held { index, id, name, arguments: String::new() });
@@ -73,7 +75,7 @@ impl Calls {
 
     /// While the open one is whole, those that wait for it follow.
     fn advance(&mut self, out: &mut Vec<u8>) {
-        while !self.held.is_empty() && self.open.as_ref().is_none_or(|open| open.arguments.is_whole()) {
+        while !self.held.is_empty() && self.open.as_ref().is_none_or(|open| open.arguments.is_done()) {
             self.end_open(out);
             let next = self.held.remove(0);
             let bytes = next.id.len() + next.name.len() + next.arguments.len();
@@ -95,7 +97,7 @@ impl Calls {
     }
 
     fn start(&mut self, index: u32, id: &str, name: &str, out: &mut Vec<u8>) {
-        self.open = Some(Open { index, arguments: Progress::default() });
+        self.open = Some(Open { index, arguments: Whole::default(), has_begun: false });
         write_event(out, "tool-call-start", Some(self.number), |message| {
             let mut call = Object::begin(message.field("tool_calls"));
             call.text("id", id);
@@ -111,6 +113,7 @@ impl Calls {
     fn delta(&mut self, json: &str, out: &mut Vec<u8>) {
         if let Some(open) = &mut self.open {
             open.arguments.push(json);
+            open.has_begun |= !is_blank(json);
         }
         write_event(out, "tool-call-delta", Some(self.number), |message| {
             let mut call = Object::begin(message.field("tool_calls"));
@@ -123,46 +126,12 @@ impl Calls {
 
     fn end_open(&mut self, out: &mut Vec<u8>) {
         let Some(open) = &self.open else { return };
-        if !open.arguments.has_begun {
+        if !open.has_begun {
             self.delta("{}", out);
         }
         self.open = None;
         write_bare(out, "tool-call-end", self.number);
         self.number += 1;
-    }
-}
-
-/// How far a JSON object has come that arrives in pieces. It does not check it.
-#[derive(Default)]
-struct Progress {
-    has_begun: bool,
-    depth: u32,
-    is_string: bool,
-    is_escaped: bool,
-}
-
-impl Progress {
-    fn is_whole(&self) -> bool {
-        self.has_begun && self.depth == 0
-    }
-
-    fn push(&mut self, json: &str) {
-        for byte in json.bytes() {
-            if self.is_string {
-                self.is_string = self.is_escaped || byte != b'"';
-                self.is_escaped = !self.is_escaped && byte == b'\\';
-                continue;
-            }
-            match byte {
-                b'"' => self.is_string = true,
-                b'{' | b'[' => {
-                    self.has_begun = true;
-                    self.depth = self.depth.saturating_add(1);
-                }
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{camel, members, number, refused, schema, wrong};
+use super::{camel, members, schema};
 use crate::chat::{Effort, Format, Reasoning, Request};
+use crate::dialect::fault::{refused, wrong};
 use crate::dialect::json::{Span, Text};
 use crate::error::Error;
 
@@ -40,12 +41,12 @@ pub(super) fn decode<'a>(value: Span<'a>, request: &mut Request<'a>) -> Result<(
 
 fn field<'a>(name: &str, value: Span<'a>, path: &str, request: &mut Request<'a>) -> Result<(), Error> {
     match name {
-        "temperature" => request.temperature = Some(number(value, path)?),
-        "topP" => request.top_p = Some(number(value, path)?),
-        "topK" => request.top_k = Some(number(value, path)?),
-        "seed" => request.seed = Some(number(value, path)?),
-        "presencePenalty" => request.presence_penalty = Some(number(value, path)?),
-        "frequencyPenalty" => request.frequency_penalty = Some(number(value, path)?),
+        "temperature" => request.temperature = Some(value.number(&path)?),
+        "topP" => request.top_p = Some(value.number(&path)?),
+        "topK" => request.top_k = Some(value.number(&path)?),
+        "seed" => request.seed = Some(value.number(&path)?),
+        "presencePenalty" => request.presence_penalty = Some(value.number(&path)?),
+        "frequencyPenalty" => request.frequency_penalty = Some(value.number(&path)?),
         "maxOutputTokens" => request.max_tokens = Some(value.parse(&path)?),
         "candidateCount" => request.choices = Some(value.parse(&path)?),
         "responseLogprobs" => request.logprobs = value.parse(&path)?,
@@ -114,7 +115,7 @@ fn reasoning(value: Span<'_>, path: &str) -> Result<Reasoning, Error> {
         Some("MEDIUM") => Some(Effort::Medium),
         Some("HIGH") => Some(Effort::High),
         Some(_) => {
-            return Err(wrong(&format!("{path}.thinkingLevel"), "must be MINIMAL, LOW, MEDIUM or HIGH"));
+            return Err(wrong(format_args!("{path}.thinkingLevel"), "must be MINIMAL, LOW, MEDIUM or HIGH"));
         }
     };
     let budget_tokens = wire.thinking_budget.and_then(|budget| u64::try_from(budget).ok());

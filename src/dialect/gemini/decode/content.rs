@@ -8,8 +8,9 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::{items, wrong};
+use super::items;
 use crate::chat::{Message, Part, Request, Role, Source};
+use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Span, Text};
 use crate::dialect::{base64, dropped};
 use crate::error::Error;
@@ -154,7 +155,7 @@ fn turn<'a>(span: Span<'a>, path: &dyn Display, reading: &mut Reading<'a>) -> Re
         "" | "user" | "function" | "system" if !parts.is_empty() && parts.iter().all(is_result) => Role::Tool,
         "" | "user" | "function" => Role::User,
         "system" => Role::System,
-        _ => return Err(wrong(&format!("{path}.role"), "must be user or model")),
+        _ => return Err(wrong(format_args!("{path}.role"), "must be user or model")),
     };
     Ok(Message { role, parts })
 }
@@ -238,14 +239,14 @@ fn data<'a>(
     match fields.into_iter().find(|(name, _)| !own(name)) {
         Some((kind, _)) => Ok(Some(Part::Unknown { kind })),
         None if is_signed => Ok(None),
-        None => Err(wrong(&path.to_string(), "is empty; send a text, data, a call or its response")),
+        None => Err(wrong(path, "is empty; send a text, data, a call or its response")),
     }
 }
 
 /// Bytes in the request, by what they are.
 fn blob<'a>(wire: WireBlob<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
     let required = |value: Option<Text<'a>>, name: &str| {
-        value.map(|text| text.0).ok_or_else(|| wrong(&format!("{path}.{name}"), "is required"))
+        value.map(|text| text.0).ok_or_else(|| wrong(format_args!("{path}.{name}"), "is required"))
     };
     let media_type = required(wire.mime_type, "mimeType")?;
     let data = base64::standard(required(wire.data, "data")?);
@@ -257,7 +258,7 @@ fn blob<'a>(wire: WireBlob<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
         "video" => Part::Unknown { kind: media_type },
         "text" => match base64::decode(&data).and_then(|bytes| String::from_utf8(bytes).ok()) {
             Some(text) => Part::Document { source: Source::Text(Cow::Owned(text)), title, cache: None },
-            None => return Err(wrong(&format!("{path}.data"), "is not a UTF-8 text in base64")),
+            None => return Err(wrong(format_args!("{path}.data"), "is not a UTF-8 text in base64")),
         },
         _ => Part::Document { source: Source::Base64 { media_type, data }, title, cache: None },
     })
@@ -265,7 +266,9 @@ fn blob<'a>(wire: WireBlob<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
 
 /// A file by its address. What Google stores only Google can read.
 fn file<'a>(wire: WireFile<'a>, path: &dyn Display) -> Result<Part<'a>, Error> {
-    let Some(Text(uri)) = wire.file_uri else { return Err(wrong(&format!("{path}.fileUri"), "is required")) };
+    let Some(Text(uri)) = wire.file_uri else {
+        return Err(wrong(format_args!("{path}.fileUri"), "is required"));
+    };
     let media_type = wire.mime_type.map_or(Cow::Borrowed(""), |text| text.0);
     let is_stored = uri.starts_with("gs://") || uri.contains("://generativelanguage.googleapis.com/");
     let kind = media_type.split('/').next().unwrap_or_default().to_ascii_lowercase();
@@ -290,12 +293,12 @@ fn ends_as_picture(uri: &str) -> bool {
 
 fn call<'a>(wire: WireCall<'a>, path: &dyn Display, reading: &mut Reading<'a>) -> Result<Part<'a>, Error> {
     let Some(Text(name)) = wire.name.filter(|name| !name.0.is_empty()) else {
-        return Err(wrong(&format!("{path}.functionCall.name"), "is required"));
+        return Err(wrong(format_args!("{path}.functionCall.name"), "is required"));
     };
     let arguments = match wire.args {
         None => "{}",
         Some(args) if args.first() == b'{' => args.raw().0,
-        Some(_) => return Err(wrong(&format!("{path}.functionCall.args"), "must be an object")),
+        Some(_) => return Err(wrong(format_args!("{path}.functionCall.args"), "must be an object")),
     };
     let own = wire.id.map(|text| text.0).filter(|id| !id.is_empty());
     let id = own.unwrap_or_else(|| Cow::Owned(format!("call_{}", reading.calls)));
@@ -356,7 +359,7 @@ impl<'a> Reading<'a> {
 /// alone says how it failed, anything else is a value of its own.
 fn output<'a>(response: Span<'a>, path: &str) -> Result<(Vec<Part<'a>>, bool), Error> {
     if response.first() != b'{' {
-        return Err(wrong(&format!("{path}.response"), "must be an object"));
+        return Err(wrong(format_args!("{path}.response"), "must be an object"));
     }
     let fields = json::fields(response.raw().0.as_bytes())?;
     let (value, is_error) = match &*fields {

@@ -1,7 +1,7 @@
 //! What a caller of Gemini asks, in neutral words.
 
 use super::*;
-use crate::chat::{Effort, Format, Message, Part, Reasoning, Role, Source, ToolChoice};
+use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Role, Source, ToolChoice};
 
 fn decoded(fields: &str) -> Result<Request<'static>, Error> {
     decode(format!(r#"{{"contents":[],{fields}}}"#).leak().as_bytes())

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{camel, items, members, refused, schema, wrong};
+use super::{camel, items, members, schema};
 use crate::chat::{Request, Tool, ToolChoice};
 use crate::dialect::dropped;
+use crate::dialect::fault::{refused, wrong};
 use crate::dialect::json::{self, Span, Text};
 use crate::error::Error;
 
@@ -38,7 +39,7 @@ pub(super) fn decode_all<'a>(value: Span<'a>, request: &mut Request<'a>) -> Resu
             if camel(&name) != "functionDeclarations" {
                 let name = json::bounded(&name, json::PATH_BYTES_MAX);
                 return Err(refused(
-                    &format!("{path}.{name}"),
+                    format_args!("{path}.{name}"),
                     "is run by Google and not translated to this provider; send functions only",
                 ));
             }
@@ -54,7 +55,7 @@ pub(super) fn decode_all<'a>(value: Span<'a>, request: &mut Request<'a>) -> Resu
 
 fn declared<'a>(value: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) -> Result<Tool<'a>, Error> {
     let wire: WireFunction<'a> = value.parse(&path)?;
-    let Some(Text(name)) = wire.name else { return Err(wrong(&format!("{path}.name"), "is required")) };
+    let Some(Text(name)) = wire.name else { return Err(wrong(format_args!("{path}.name"), "is required")) };
     if wire.response.or(wire.response_json_schema).is_some() {
         dropped::once(dropped, "tools.functionDeclarations.response");
     }
@@ -63,7 +64,7 @@ fn declared<'a>(value: Span<'a>, path: &str, dropped: &mut Vec<Cow<'a, str>>) ->
     }
     let schema = match (wire.parameters_json_schema, wire.parameters) {
         (Some(schema), _) if schema.first() == b'{' => Some(Cow::Borrowed(schema.raw().0)),
-        (Some(_), _) => return Err(wrong(&format!("{path}.parametersJsonSchema"), "must be an object")),
+        (Some(_), _) => return Err(wrong(format_args!("{path}.parametersJsonSchema"), "must be an object")),
         (None, Some(schema)) => Some(Cow::Owned(schema::translated(schema, &format!("{path}.parameters"))?)),
         (None, None) => None,
     };
@@ -94,7 +95,8 @@ pub(super) fn config<'a>(value: Span<'a>, request: &mut Request<'a>) -> Result<(
         if mode == "VALIDATED" {
             dropped::once(&mut request.dropped, "toolConfig.functionCallingConfig.mode");
         }
-        request.tool_choice = choice(&mode, names).map_err(|words| wrong(&format!("{PATH}.mode"), words))?;
+        request.tool_choice =
+            choice(&mode, names).map_err(|words| wrong(format_args!("{PATH}.mode"), words))?;
     }
     Ok(())
 }

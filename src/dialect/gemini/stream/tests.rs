@@ -248,3 +248,17 @@ fn calls_that_are_cut_or_too_large_are_told_as_malformed() {
     let large = written(&["{\"a\":\"", &large, "\"}"], Finish::ToolCalls);
     assert!(large.contains("MALFORMED_FUNCTION_CALL") && large.len() < 500, "{}", large.len());
 }
+
+#[test]
+fn a_first_call_whose_name_alone_is_too_large_is_told_as_malformed() {
+    let name = "f".repeat(CALLS_BYTES_MAX + 1);
+    let mut encoder = Encoder::new(StreamOptions::default());
+    let mut out = Vec::new();
+    encoder.encode(Event::ToolCall { index: 0, id: "c", name: &name }, None, &mut out);
+    encoder.encode(Event::ToolArguments { index: 0, json: "{}" }, None, &mut out);
+    encoder.encode(Event::Finish(Finish::ToolCalls), None, &mut out);
+    encoder.encode(Event::End, None, &mut out);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains(r#""finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"#), "{out}");
+    assert!(out.len() < 500, "{}", out.len());
+}

@@ -2,32 +2,13 @@
 //! follow the calls at once; pictures and files among the results go into the user message after them, since OpenAI takes
 //! only text from a tool. Thoughts have no place here and are left out.
 
-use std::fmt;
-
 use crate::chat::{Message, Part, Raw, Request, Role, Source};
-use crate::dialect::Quirks;
 use crate::dialect::dropped::named_once;
-use crate::dialect::json::{self, Array, Object, write_string};
+use crate::dialect::encode::CALL_FAILED;
+use crate::dialect::json::{Array, Object, write_string};
+use crate::dialect::place::{self, Place, Placed};
+use crate::dialect::{Quirks, data_url};
 use crate::error::{Error, Kind};
-
-/// What stands before the words of a failed call: OpenAI has no mark for it.
-const FAILED: &str = "The call failed:";
-
-/// A part and where it stands in the caller's request, for errors.
-#[derive(Clone, Copy)]
-struct Placed<'r, 'a> {
-    part: &'r Part<'a>,
-    place: Place,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    /// `None`: the caller's `system`.
-    message: Option<usize>,
-    part: usize,
-    /// Inside a result.
-    inner: Option<usize>,
-}
 
 /// What one call of a tool gave beside text.
 struct Held<'r, 'a> {
@@ -45,11 +26,9 @@ pub(in crate::dialect::openai) fn write_all(
     name_dropped(request, quirks, dropped);
     let mut array = Array::begin(out);
     let mut held = Vec::new();
-    for (index, message) in request.messages.iter().enumerate() {
-        let index = if request.system_first { index.checked_sub(1) } else { Some(index) };
-        let parts = placed(message, index);
+    for (index, message) in place::messages(request) {
         let (results, others): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|placed| matches!(placed.part, Part::ToolResult { .. }));
+            placed((index, message)).partition(|placed| matches!(placed.part, Part::ToolResult { .. }));
         for result in &results {
             held.extend(write_result(array.item(), *result)?);
         }
@@ -65,14 +44,8 @@ pub(in crate::dialect::openai) fn write_all(
 }
 
 /// The parts that are sent.
-fn placed<'r, 'a>(message: &'r Message<'a>, index: Option<usize>) -> Vec<Placed<'r, 'a>> {
-    let place = |part| Place { message: index, part, inner: None };
-    let all = message
-        .parts
-        .iter()
-        .enumerate()
-        .filter(|(_, part)| !is_thought(part) && !matches!(part, Part::Citation(_)));
-    all.map(|(at, part)| Placed { part, place: place(at) }).collect()
+fn placed<'r, 'a>(message: (Option<usize>, &'r Message<'a>)) -> impl Iterator<Item = Placed<'r, 'a>> {
+    place::parts(message).filter(|one| !is_thought(one.part) && !matches!(one.part, Part::Citation(_)))
 }
 
 fn is_thought(part: &Part<'_>) -> bool {
@@ -84,7 +57,7 @@ fn is_titled_text(part: &Part<'_>) -> bool {
 }
 
 fn name_dropped(request: &Request<'_>, quirks: Quirks, dropped: &mut Vec<String>) {
-    for (index, message) in request.messages.iter().enumerate() {
+    for (index, message) in place::messages(request) {
         let in_results = message.parts.iter().filter_map(|part| match part {
             Part::ToolResult { parts, .. } => Some(parts),
             _ => None,
@@ -97,8 +70,8 @@ fn name_dropped(request: &Request<'_>, quirks: Quirks, dropped: &mut Vec<String>
                 named_once(dropped, "messages.content.title");
             }
             if !quirks.cache_control && cache(part).is_some() {
-                let is_system = request.system_first && index == 0;
-                let name = if is_system { "system.cache_control" } else { "messages.content.cache_control" };
+                let name =
+                    if index.is_none() { "system.cache_control" } else { "messages.content.cache_control" };
                 named_once(dropped, name);
             }
         }
@@ -258,7 +231,8 @@ fn write_result<'r, 'a>(out: &mut Vec<u8>, placed: Placed<'r, 'a>) -> Result<Opt
     let mut message = Object::begin(out);
     message.text("role", "tool");
     message.text("tool_call_id", call_id);
-    let (first, second) = if *is_error { (Some(FAILED), texts.next()) } else { (texts.next(), texts.next()) };
+    let (first, second) =
+        if *is_error { (Some(CALL_FAILED), texts.next()) } else { (texts.next(), texts.next()) };
     if second.is_none() {
         message.text("content", first.unwrap_or_default());
     } else {
@@ -358,31 +332,20 @@ fn write_url(out: &mut Vec<u8>, source: &Source<'_>) {
     match source {
         Source::Url(url) => write_string(out, url),
         Source::Text(text) => write_string(out, text),
-        Source::Base64 { media_type, data } => write_string(out, &format!("data:{media_type};base64,{data}")),
+        Source::Base64 { media_type, data } => {
+            write_string(out, &data_url::written(media_type, data));
+        }
     }
 }
 
 impl Placed<'_, '_> {
     fn refused(&self, wanted: &str) -> Error {
         let path = self.place.to_string();
-        let what = match self.part {
-            Part::Unknown { kind } => format!("a `{}`", json::bounded(kind, json::PATH_BYTES_MAX)),
-            _ => "what stands there".to_owned(),
-        };
+        let what = place::shown(self.part);
         let message = format!(
             "this provider takes only {wanted} at `{path}`, not {what}; send that, or ask another provider"
         );
         Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.message {
-            Some(message) => write!(f, "messages[{message}].content[{}]", self.part)?,
-            None => write!(f, "system[{}]", self.part)?,
-        }
-        self.inner.map_or(Ok(()), |inner| write!(f, ".content[{inner}]"))
     }
 }
 

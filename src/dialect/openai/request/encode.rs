@@ -10,13 +10,21 @@ use serde_json::{Map, Value};
 use super::tuning;
 use crate::chat::{Format, Raw, Request, Tool, ToolChoice};
 use crate::dialect::Quirks;
-use crate::dialect::dropped::named_once;
+use crate::dialect::dropped::{named_once, owned};
+use crate::dialect::encode::{SCHEMA_NAME, offered_tools, refuse_other_shapes, write_extra};
 use crate::dialect::json::{Array, Object, write_string};
 use crate::dialect::openai::message::encode as message;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Longest `user` that OpenAI takes, characters; Bifrost leaves out a longer one, too.
 const USER_CHARS_MAX: usize = 64;
+
+/// Why other shapes of an answer are refused.
+const OTHER_SHAPES: [&str; 3] = [
+    "one answer is translated per request; send several requests",
+    "token probabilities are not translated; leave them out",
+    "spoken answers are not translated; ask for text",
+];
 
 /// Most stop texts that OpenAI itself takes.
 const OPENAI_STOPS_MAX: usize = 4;
@@ -28,9 +36,9 @@ pub(in crate::dialect) fn encode(
     stream: bool,
     quirks: Quirks,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
+    refuse_other_shapes(request, OTHER_SHAPES)?;
     let tools = offered_tools(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    let mut dropped = owned(&request.dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     body.text("model", model);
@@ -40,11 +48,11 @@ pub(in crate::dialect) fn encode(
         let name = if quirks.max_completion_tokens { "max_completion_tokens" } else { "max_tokens" };
         body.number(name, max_tokens);
     }
-    write_stop(&mut body, &request.stop, quirks, &mut dropped);
+    write_stop(&mut body, &request.stop, model, quirks, &mut dropped);
     tuning::write(&mut body, request, model, quirks, &mut dropped);
     write_user(&mut body, request.user.as_deref(), quirks, &mut dropped);
     write_format(&mut body, &request.format, &mut dropped);
-    write_extra(&mut body, &request.extra, quirks, &mut dropped);
+    write_extra(&mut body, &request.extra, if quirks.is_openai { &OWN_KEYS } else { &[] }, &mut dropped);
     if stream {
         body.raw("stream", Raw("true"));
         // Whoever is answered in another dialect is told the usage in it.
@@ -54,37 +62,6 @@ pub(in crate::dialect) fn encode(
     }
     body.end();
     Ok((out, dropped))
-}
-
-/// The neutral answer holds one choice, no probabilities and no sound.
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        return refused("n", "one answer is translated per request; send several requests");
-    }
-    if request.logprobs {
-        return refused("logprobs", "token probabilities are not translated; leave them out");
-    }
-    if request.audio {
-        return refused("modalities", "spoken answers are not translated; ask for text");
-    }
-    Ok(())
-}
-
-/// The tools to send: an allow list is expressed by sending no others, which every provider of this dialect understands.
-fn offered_tools<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<&'r Tool<'a>>, Error> {
-    let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice else {
-        return Ok(request.tools.iter().collect());
-    };
-    let names: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
-    let tools: Vec<_> = request.tools.iter().filter(|tool| names.contains(tool.name.as_ref())).collect();
-    if tools.is_empty() {
-        let message = "the choice of tools names no tool of `tools`";
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("tool_choice"));
-    }
-    Ok(tools)
 }
 
 fn write_tools(
@@ -150,12 +127,22 @@ fn write_tool_choice(body: &mut Object<'_>, choice: Option<&ToolChoice<'_>>) {
     body.text("tool_choice", word);
 }
 
-fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], quirks: Quirks, dropped: &mut Vec<String>) {
-    let sent_max = if quirks.is_openai { OPENAI_STOPS_MAX } else { usize::MAX };
+fn write_stop(
+    body: &mut Object<'_>,
+    stop: &[Cow<'_, str>],
+    model: &str,
+    quirks: Quirks,
+    dropped: &mut Vec<String>,
+) {
+    let sent_max = match quirks.is_openai {
+        true if tuning::takes_stop(model) => OPENAI_STOPS_MAX,
+        true => 0,
+        false => usize::MAX,
+    };
     if stop.len() > sent_max {
         dropped.push("stop_sequences".to_owned());
     }
-    if stop.is_empty() {
+    if stop.is_empty() || sent_max == 0 {
         return;
     }
     let mut array = Array::begin(body.field("stop"));
@@ -226,9 +213,6 @@ fn boolean(value: bool) -> Raw<'static> {
     Raw(if value { "true" } else { "false" })
 }
 
-/// What OpenAI calls a schema that its caller gave no name.
-const SCHEMA_NAME: &str = "answer";
-
 fn write_format(body: &mut Object<'_>, format: &Format<'_>, dropped: &mut Vec<String>) {
     match format {
         Format::Text => {}
@@ -263,21 +247,6 @@ const OWN_KEYS: [&str; 8] = [
     "verbosity",
     "web_search_options",
 ];
-
-fn write_extra(
-    body: &mut Object<'_>,
-    extra: &[(Cow<'_, str>, Raw<'_>)],
-    quirks: Quirks,
-    dropped: &mut Vec<String>,
-) {
-    for (name, value) in extra {
-        if quirks.is_openai && OWN_KEYS.contains(&&**name) {
-            body.raw(name, *value);
-        } else {
-            dropped.push(name.clone().into_owned());
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -319,6 +288,32 @@ mod tests {
         assert_eq!(out, r#","stop":["1","2","3","4"]}"#);
         assert_eq!(dropped, ["tool_choice", "stop_sequences", "metadata.user_id"]);
         assert!(encoded(&fields, Quirks::COMPATIBLE).unwrap().0.contains(r#""4","5"]"#));
+    }
+
+    #[test]
+    fn a_stop_goes_where_it_is_taken() {
+        let request = decode(br#"{"messages":[{"role":"user","content":"hi"}],"stop_sequences":["x"]}"#);
+        let request = request.unwrap();
+        for (model, quirks, is_taken) in [
+            ("o3", Quirks::OPENAI, false),
+            ("o3-2025-04-16", Quirks::OPENAI, false),
+            ("openai/o4-mini", Quirks::OPENAI, false),
+            ("ft:o4-mini-2025-04-16:x", Quirks::OPENAI, false),
+            ("gpt-5-mini", Quirks::OPENAI, false),
+            ("o1-preview", Quirks::OPENAI, false),
+            ("o3-mini", Quirks::OPENAI, true),
+            ("o1", Quirks::OPENAI, true),
+            ("gpt-5-chat-latest", Quirks::OPENAI, true),
+            ("gpt-5.1", Quirks::OPENAI, true),
+            ("gpt-4o", Quirks::OPENAI, true),
+            ("o3", Quirks::COMPATIBLE, true),
+        ] {
+            let (out, dropped) = encode(&request, model, false, quirks).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(out.contains(r#""stop":["x"]"#), is_taken, "{model}: {out}");
+            let left: &[&str] = if is_taken { &[] } else { &["stop_sequences"] };
+            assert_eq!(dropped, left, "{model}");
+        }
     }
 
     #[test]

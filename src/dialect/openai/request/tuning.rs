@@ -4,7 +4,7 @@
 use crate::chat::{Effort, Raw, Reasoning, Request, ServiceTier};
 use crate::dialect::Quirks;
 use crate::dialect::json::Object;
-use crate::dialect::reasoning;
+use crate::dialect::{reasoning, tier};
 
 /// Writes what `request` has of them for `model`.
 pub(super) fn write(
@@ -86,10 +86,22 @@ fn takes_sampling(model: &str, quirks: Quirks) -> bool {
 }
 
 fn is_first_thinker(model: &str) -> bool {
+    is_one_of(&["o1", "o3", "o4", "gpt-5"], base(model)) && !base(model).contains("-chat")
+}
+
+/// Whether a model of OpenAI's takes `stop`: `o3` and `o4-mini` do not by its documents
+/// (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop>), the others by their answer, a 400.
+pub(super) fn takes_stop(model: &str) -> bool {
     let name = base(model);
+    let is_refused = is_one_of(&["o3", "o4", "gpt-5", "o1-mini", "o1-preview"], name);
+    !is_refused || is_one_of(&["o3-mini"], name) || name.contains("-chat")
+}
+
+/// Whether a model's name is one of these, or begins with one and a dash.
+fn is_one_of(names: &[&str], name: &str) -> bool {
     let is_named =
         |start: &&str| name.strip_prefix(*start).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    ["o1", "o3", "o4", "gpt-5"].iter().any(is_named) && !name.contains("-chat")
+    names.iter().any(is_named)
 }
 
 /// A model's name without its maker's; a tuned one is named `ft:` and its base.
@@ -108,30 +120,9 @@ fn takes_effort(model: &str, quirks: Quirks) -> bool {
 
 fn write_tier(body: &mut Object<'_>, tier: Option<ServiceTier>, quirks: Quirks, dropped: &mut Vec<String>) {
     match tier {
-        Some(tier) if quirks.is_openai => body.text("service_tier", tier_word(tier)),
+        Some(tier) if quirks.is_openai => body.text("service_tier", tier::word(tier)),
         Some(_) => dropped.push("service_tier".to_owned()),
         None => {}
-    }
-}
-
-/// OpenAI's word for a tier, in requests and answers.
-pub(in crate::dialect::openai) fn tier_word(tier: ServiceTier) -> &'static str {
-    match tier {
-        ServiceTier::Auto => "auto",
-        ServiceTier::Standard => "default",
-        ServiceTier::Flex => "flex",
-        ServiceTier::Priority => "priority",
-    }
-}
-
-/// The way back; `None`: one that the neutral model has no word for.
-pub(in crate::dialect::openai) fn tier(word: &str) -> Option<ServiceTier> {
-    match word {
-        "auto" => Some(ServiceTier::Auto),
-        "default" => Some(ServiceTier::Standard),
-        "flex" => Some(ServiceTier::Flex),
-        "priority" | "fast" => Some(ServiceTier::Priority),
-        _ => None,
     }
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::{required, untranslated, wrong};
 use crate::chat::{Part, Raw, Source};
+use crate::dialect::fault::{required, untranslated, wrong};
 use crate::dialect::json::{self, Span, Text};
-use crate::dialect::{data_url, dropped};
+use crate::dialect::{content, data_url, dropped};
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -61,16 +61,7 @@ pub(super) fn decode<'a>(
     path: &dyn Display,
     dropped: &mut Vec<Cow<'a, str>>,
 ) -> Result<Vec<Part<'a>>, Error> {
-    if value.first() == b'"' {
-        let Text(text) = value.parse(path)?;
-        return Ok(vec![Part::Text { text, cache: None }]);
-    }
-    let spans: Vec<Span<'a>> = value.parse(path)?;
-    spans
-        .into_iter()
-        .enumerate()
-        .map(|(index, span)| part(span, &format_args!("{path}[{index}]"), dropped))
-        .collect()
+    content::decode(value, path, |span, path| part(span, path, dropped))
 }
 
 fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>) -> Result<Part<'a>, Error> {
@@ -95,7 +86,7 @@ fn part<'a>(span: Span<'a>, path: &dyn Display, dropped: &mut Vec<Cow<'a, str>>)
         }
         kind => {
             let kind = json::bounded(kind, json::PATH_BYTES_MAX);
-            Err(untranslated(path, ".type", &format!("a `{kind}` has no counterpart there")))
+            Err(untranslated(format_args!("{path}.type"), &format!("a `{kind}` has no counterpart there")))
         }
     }
 }
@@ -112,7 +103,7 @@ fn cache<'a>(wire: &WirePart<'a>) -> Option<Raw<'a>> {
 fn image<'a>(wire: WirePart<'a>, path: &dyn Display, cache: Option<Raw<'a>>) -> Result<Part<'a>, Error> {
     let Some(Text(url)) = wire.image_url else { return Err(unsent(&wire, path, ".image_url")) };
     let source = data_url::source(url)
-        .ok_or_else(|| wrong(path, ".image_url", "must be a URL, or a data URL in base64"))?;
+        .ok_or_else(|| wrong(format_args!("{path}.image_url"), "must be a URL, or a data URL in base64"))?;
     Ok(Part::Image { source, cache })
 }
 
@@ -121,10 +112,11 @@ fn file<'a>(mut wire: WirePart<'a>, path: &dyn Display, cache: Option<Raw<'a>>) 
     let source = match (wire.file_data.take(), wire.file_url.take()) {
         (Some(Text(data)), _) => match data_url::source(data) {
             Some(source @ Source::Base64 { .. }) => source,
-            _ => return Err(wrong(path, ".file_data", "must be a data URL in base64")),
+            _ => return Err(wrong(format_args!("{path}.file_data"), "must be a data URL in base64")),
         },
-        (None, Some(Text(url))) => data_url::source(url)
-            .ok_or_else(|| wrong(path, ".file_url", "must be a URL, or a data URL in base64"))?,
+        (None, Some(Text(url))) => data_url::source(url).ok_or_else(|| {
+            wrong(format_args!("{path}.file_url"), "must be a URL, or a data URL in base64")
+        })?,
         (None, None) => return Err(unsent(&wire, path, ".file_data")),
     };
     Ok(Part::Document { source, title, cache })
@@ -133,8 +125,11 @@ fn file<'a>(mut wire: WirePart<'a>, path: &dyn Display, cache: Option<Raw<'a>>) 
 /// What is not in the request is in OpenAI's store, or nowhere.
 fn unsent(wire: &WirePart<'_>, path: &dyn Display, field: &str) -> Error {
     match wire.file_id {
-        Some(_) => untranslated(path, ".file_id", "the file is in OpenAI's store: send its bytes or its URL"),
-        None => wrong(path, field, "is required"),
+        Some(_) => untranslated(
+            format_args!("{path}.file_id"),
+            "the file is in OpenAI's store: send its bytes or its URL",
+        ),
+        None => wrong(format_args!("{path}{field}"), "is required"),
     }
 }
 

@@ -1,25 +1,14 @@
 //! Neutral messages to `instructions` and `input` of a responses request. A turn of the model is as many items as it has
 //! messages, calls and thoughts; only thoughts that OpenAI proved itself go back to it.
 
-use std::fmt;
-
 use crate::chat::{Message, Part, Request, Role, Source};
 use crate::dialect::dropped::named_once;
-use crate::dialect::json::{self, Array, Object};
+use crate::dialect::encode::CALL_FAILED;
+use crate::dialect::json::{Array, Object};
+use crate::dialect::place::{self, Place};
 use crate::dialect::responses::thought;
 use crate::dialect::{data_url, responses::output};
 use crate::error::{Error, Kind};
-
-/// What stands before the words of a failed call: OpenAI has no mark for it.
-const FAILED: &str = "The call failed:";
-
-/// Where a part stands in the caller's request.
-#[derive(Clone, Copy)]
-struct Place {
-    /// `None`: the caller's `system`.
-    message: Option<usize>,
-    part: usize,
-}
 
 /// Writes both.
 pub(in crate::dialect::responses) fn write_all(
@@ -32,8 +21,7 @@ pub(in crate::dialect::responses) fn write_all(
         body.text("instructions", text);
     }
     let mut input = Array::begin(body.field("input"));
-    for (index, message) in request.messages.iter().enumerate().skip(usize::from(instructions.is_some())) {
-        let index = if request.system_first { index.checked_sub(1) } else { Some(index) };
+    for (index, message) in place::messages(request).skip(usize::from(instructions.is_some())) {
         write_message(&mut input, message, index, dropped)?;
     }
     input.end();
@@ -61,7 +49,9 @@ fn write_message(
         Role::User | Role::Tool => "user",
     };
     let is_result = |part: &Part<'_>| matches!(part, Part::ToolResult { .. });
-    let all = || message.parts.iter().enumerate().map(|(part, one)| (Place { message: index, part }, one));
+    let all = || {
+        message.parts.iter().enumerate().map(|(part, one)| (Place { message: index, part, inner: None }, one))
+    };
     for (place, part) in all().filter(|(_, part)| is_result(part)) {
         write_result(input.item(), place, part, dropped)?;
     }
@@ -92,7 +82,7 @@ fn write_turn(
         |part: &Part<'_>| matches!(part, Part::Text { .. } | Part::Refusal { .. } | Part::Citation(_));
     let mut part_index = 0;
     for group in message.parts.chunk_by(|one, next| is_said(one) && is_said(next)) {
-        let place = Place { message: index, part: part_index };
+        let place = Place { message: index, part: part_index, inner: None };
         part_index += group.len();
         match group {
             [Part::ToolCall { id, name, arguments }] => {
@@ -251,7 +241,7 @@ fn write_result(
         _ => {
             let mut output = Array::begin(item.field("output"));
             if *is_error {
-                let failed = Part::Text { text: FAILED.into(), cache: None };
+                let failed = Part::Text { text: CALL_FAILED.into(), cache: None };
                 write_part(output.item(), place, &failed, dropped)?;
             }
             for part in parts {
@@ -267,20 +257,8 @@ fn write_result(
 impl Place {
     fn refused(self, part: &Part<'_>) -> Error {
         let path = self.to_string();
-        let what = match part {
-            Part::Unknown { kind } => format!("a `{}`", json::bounded(kind, json::PATH_BYTES_MAX)),
-            _ => "what stands there".to_owned(),
-        };
+        let what = place::shown(part);
         let message = format!("this provider does not take {what} at `{path}`; leave it out, or ask another");
         Error::new(Kind::UnsupportedParameter, message).with_param(path)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.message {
-            Some(message) => write!(f, "messages[{message}].content[{}]", self.part),
-            None => write!(f, "system[{}]", self.part),
-        }
     }
 }

@@ -2,18 +2,25 @@
 //! (<https://platform.openai.com/docs/api-reference/responses/create>). The items are `item`'s. Nothing is stored, so thoughts
 //! travel sealed. What OpenAI has no word for is left out and named; what would change the answer's shape is refused.
 
-use std::borrow::Cow;
-
-use super::{EFFORTS, INCLUDED};
+use super::INCLUDED;
 use crate::chat::{Effort, Format, Raw, Reasoning, Request, Tool, ToolChoice};
-use crate::dialect::dropped::named_once;
+use crate::dialect::dropped::{named_once, owned};
+use crate::dialect::encode::{SCHEMA_NAME, name_left, refuse_other_shapes, write_extra};
 use crate::dialect::json::{Array, Object, write_string};
-use crate::dialect::responses::{item, service_tier_word};
-use crate::error::{Error, Kind};
+use crate::dialect::responses::item;
+use crate::dialect::{reasoning, tier};
+use crate::error::Error;
 
 /// Top-level keys of OpenAI's own that a caller of another dialect may add.
 const OWN_KEYS: [&str; 5] =
     ["prompt_cache_key", "prompt_cache_retention", "safety_identifier", "truncation", "max_tool_calls"];
+
+/// Why other shapes of an answer are refused.
+const OTHER_SHAPES: [&str; 3] = [
+    "a response is one answer; leave `n` out or send several requests",
+    "token probabilities are not translated; leave them out",
+    "spoken answers are not translated; ask for text",
+];
 
 /// Encodes a request for `model`; also gives what was left out.
 pub(in crate::dialect) fn encode(
@@ -21,8 +28,8 @@ pub(in crate::dialect) fn encode(
     model: &str,
     stream: bool,
 ) -> Result<(Vec<u8>, Vec<String>), Error> {
-    refuse_other_shapes(request)?;
-    let mut dropped: Vec<String> = request.dropped.iter().map(|path| path.clone().into_owned()).collect();
+    refuse_other_shapes(request, OTHER_SHAPES)?;
+    let mut dropped = owned(&request.dropped);
     let mut out = Vec::with_capacity(1024);
     let mut body = Object::begin(&mut out);
     body.text("model", model);
@@ -36,13 +43,13 @@ pub(in crate::dialect) fn encode(
     write_format(&mut body, &request.format);
     write_reasoning(&mut body, request.reasoning, &mut dropped);
     if let Some(tier) = request.service_tier {
-        body.text("service_tier", service_tier_word(tier));
+        body.text("service_tier", tier::word(tier));
     }
     body.raw_if("metadata", request.metadata);
     if let Some(user) = &request.user {
         body.text("user", user);
     }
-    write_extra(&mut body, &request.extra, &mut dropped);
+    write_extra(&mut body, &request.extra, &OWN_KEYS, &mut dropped);
     body.raw("store", Raw("false"));
     if stream {
         body.raw("stream", Raw("true"));
@@ -50,22 +57,6 @@ pub(in crate::dialect) fn encode(
     body.end();
     name_wordless(request, &mut dropped);
     Ok((out, dropped))
-}
-
-fn refuse_other_shapes(request: &Request<'_>) -> Result<(), Error> {
-    let refused = |param: &'static str, message: &'static str| {
-        Err(Error::new(Kind::UnsupportedParameter, message).with_param(param))
-    };
-    if request.choices.is_some_and(|choices| choices > 1) {
-        return refused("n", "a response is one answer; leave `n` out or send several requests");
-    }
-    if request.logprobs {
-        return refused("logprobs", "token probabilities are not translated; leave them out");
-    }
-    if request.audio {
-        return refused("modalities", "spoken answers are not translated; ask for text");
-    }
-    Ok(())
 }
 
 fn write_tools(body: &mut Object<'_>, request: &Request<'_>, dropped: &mut Vec<String>) {
@@ -148,7 +139,7 @@ fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
             let mut format = Object::begin(text.field("format"));
             format.text("type", "json_schema");
             // OpenAI demands one.
-            format.text("name", name.as_deref().unwrap_or("answer"));
+            format.text("name", name.as_deref().unwrap_or(SCHEMA_NAME));
             if let Some(description) = description {
                 format.text("description", description);
             }
@@ -162,47 +153,34 @@ fn write_format(body: &mut Object<'_>, format: &Format<'_>) {
 }
 
 /// Whoever has the model think gets its thoughts sealed, too, to send them back.
-fn write_reasoning(body: &mut Object<'_>, reasoning: Option<Reasoning>, dropped: &mut Vec<String>) {
-    let Some(reasoning) = reasoning else { return };
-    if reasoning.budget_tokens.is_some() {
+fn write_reasoning(body: &mut Object<'_>, wanted: Option<Reasoning>, dropped: &mut Vec<String>) {
+    let Some(wanted) = wanted else { return };
+    if wanted.budget_tokens.is_some() {
         named_once(dropped, "thinking.budget_tokens");
     }
     let mut object = Object::begin(body.field("reasoning"));
-    if let Some((_, word)) = EFFORTS.iter().find(|(effort, _)| Some(*effort) == reasoning.effort) {
-        object.text("effort", word);
+    if let Some(effort) = wanted.effort {
+        object.text("effort", reasoning::word(effort));
     }
-    if reasoning.is_shown == Some(true) {
+    if wanted.is_shown == Some(true) {
         object.text("summary", "auto");
     }
     object.end();
-    if reasoning.effort != Some(Effort::None) {
+    if wanted.effort != Some(Effort::None) {
         let mut include = Array::begin(body.field("include"));
         write_string(include.item(), INCLUDED);
         include.end();
     }
 }
 
-fn write_extra(body: &mut Object<'_>, extra: &[(Cow<'_, str>, Raw<'_>)], dropped: &mut Vec<String>) {
-    for (name, value) in extra {
-        if OWN_KEYS.contains(&&**name) {
-            body.raw(name, *value);
-        } else {
-            dropped.push(name.clone().into_owned());
-        }
-    }
-}
-
 /// What of a request's own fields a response has no word for.
 fn name_wordless(request: &Request<'_>, dropped: &mut Vec<String>) {
-    for (is_left, name) in [
+    let left = [
         (!request.stop.is_empty(), "stop"),
         (request.top_k.is_some(), "top_k"),
         (request.seed.is_some(), "seed"),
         (request.presence_penalty.is_some(), "presence_penalty"),
         (request.frequency_penalty.is_some(), "frequency_penalty"),
-    ] {
-        if is_left {
-            dropped.push(name.to_owned());
-        }
-    }
+    ];
+    name_left(dropped, left);
 }

@@ -1,5 +1,6 @@
 //! What a target says of a request, in the words of a responses caller: encode halves name things as the other dialects do.
 
+use crate::dialect::dropped::named_once;
 use crate::dialect::responses::item::Neutral;
 use crate::error::Error;
 
@@ -27,12 +28,8 @@ pub(in crate::dialect) fn renamed(mut error: Error, body: &[u8]) -> Error {
 
 /// What was left out, likewise, each name once.
 pub(in crate::dialect) fn renamed_all(dropped: Vec<String>) -> Vec<String> {
-    let mut all: Vec<String> = Vec::with_capacity(dropped.len());
-    for renamed in dropped.iter().map(|one| name(one)) {
-        if !all.contains(&renamed) {
-            all.push(renamed);
-        }
-    }
+    let mut all = Vec::new();
+    dropped.iter().for_each(|one| named_once(&mut all, &name(one)));
     all
 }
 

@@ -18,6 +18,16 @@ use crate::error::{Error, Kind};
 /// Most calls in one answer.
 const CALLS_MAX: usize = 128;
 
+/// What events that say something begin with: none of them stands before the answer's start, whose id and model other
+/// dialects repeat in each event.
+const SAYING: [&str; 5] = [
+    "response.output_",
+    "response.content_part",
+    "response.refusal",
+    "response.function_call_arguments",
+    "response.reasoning_",
+];
+
 /// State of one stream.
 #[derive(Default)]
 pub(in crate::dialect) struct Decoder {
@@ -94,6 +104,9 @@ impl Decoder {
     /// [`Error::upstream`].
     pub(in crate::dialect) fn decode(&mut self, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
         let wire: WireEvent<'_> = serde_json::from_slice(data).map_err(|_| unreadable())?;
+        if !self.is_started && SAYING.iter().any(|start| wire.kind.0.starts_with(start)) {
+            return Err(broken("the provider's stream did not begin with response.created"));
+        }
         match &*wire.kind.0 {
             "response.created" | "response.in_progress" | "response.queued" => self.start(&wire, sink),
             "response.output_item.added" => self.added(&wire, sink),
@@ -149,9 +162,6 @@ impl Decoder {
     }
 
     fn begin_call(&mut self, output_index: u64, item: &WireItem<'_>, sink: Sink<'_>) -> Result<(), Error> {
-        if !self.is_started {
-            return Err(broken("the provider's stream did not begin with response.created"));
-        }
         if self.calls.len() >= CALLS_MAX {
             return Err(broken("the provider's stream has too many function calls"));
         }
@@ -333,4 +343,26 @@ fn unreadable() -> Error {
 
 fn broken(message: &'static str) -> Error {
     Error::new(Kind::UpstreamInvalidResponse, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_before_the_answer_begins() {
+        const SAID: [&str; 5] = [
+            r#"{"type":"response.output_text.delta","delta":"Hi"}"#,
+            r#"{"type":"response.refusal.delta","delta":"No"}"#,
+            r#"{"type":"response.reasoning_summary_text.delta","delta":"Hm"}"#,
+            r#"{"type":"response.output_item.done","item":{"type":"reasoning","id":"r","encrypted_content":"e"}}"#,
+            r#"{"type":"response.output_text.annotation.added","annotation":{"type":"url_citation","url":"u"}}"#,
+        ];
+        for said in SAID {
+            let mut decoder = Decoder::default();
+            let mut sink = |event: Event<'_>, _: Option<Usage>| panic!("{event:?}");
+            let error = decoder.decode(said.as_bytes(), &mut sink).unwrap_err();
+            assert_eq!(error.kind, Kind::UpstreamInvalidResponse, "{said}");
+        }
+    }
 }

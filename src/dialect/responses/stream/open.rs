@@ -6,6 +6,7 @@ use crate::chat::Citation;
 use crate::dialect::json::{Array, Object};
 use crate::dialect::responses::output::{self, Call, Said};
 use crate::dialect::responses::thought;
+use crate::dialect::whole::Whole;
 
 /// Where an item's events go.
 pub(super) struct To<'t> {
@@ -177,13 +178,14 @@ pub(super) struct OpenCall {
     call_id: String,
     name: String,
     arguments: String,
+    whole: Whole,
 }
 
 impl OpenCall {
     /// Begins one.
     pub(super) fn begin(id: String, index: u32, [call_id, name]: [&str; 2], to: &mut To<'_>) -> Self {
-        let call =
-            Self { id, index, call_id: call_id.to_owned(), name: name.to_owned(), arguments: String::new() };
+        let (call_id, name) = (call_id.to_owned(), name.to_owned());
+        let call = Self { id, index, call_id, name, arguments: String::new(), whole: Whole::default() };
         to.added(|out| call.write(out, "in_progress"));
         call
     }
@@ -191,7 +193,13 @@ impl OpenCall {
     /// More arguments.
     pub(super) fn arguments(&mut self, json: &str, to: &mut To<'_>) {
         self.arguments.push_str(json);
+        self.whole.push(json);
         to.write("response.function_call_arguments.delta", &self.id, |event| event.text("delta", json));
+    }
+
+    /// Whether its arguments are whole, so that no more of it is to come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.is_done()
     }
 
     /// Ends it. No arguments are an empty object's.
@@ -274,6 +282,7 @@ impl OpenThought {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let signed = (!self.signature.is_empty()).then(|| thought::signed(&self.signature));
         let encrypted = self.sealed.as_deref().map(thought::redacted).or(signed);
-        output::write_thought(out, &self.id, self.words.as_deref(), encrypted.as_deref());
+        let encrypted = encrypted.as_deref().unwrap_or(thought::UNPROVEN);
+        output::write_thought(out, &self.id, self.words.as_deref(), Some(encrypted));
     }
 }
