@@ -61,9 +61,8 @@ pub(in crate::dialect::cohere) fn write_all<'r>(
     let mut array = Array::begin(out);
     let mut held = Vec::new();
     for (index, message) in place::messages(request) {
-        let (results, mut others): (Vec<_>, Vec<_>) = placed((index, message))
-            .into_iter()
-            .partition(|placed| matches!(placed.part, Part::ToolResult { .. }));
+        let (results, mut others): (Vec<_>, Vec<_>) =
+            placed((index, message)).partition(|placed| matches!(placed.part, Part::ToolResult { .. }));
         for result in &results {
             held.extend(write_result(array.item(), *result)?);
         }
