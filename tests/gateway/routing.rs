@@ -95,7 +95,7 @@ fn a_name_that_leads_nowhere_is_explained() {
             (CHAT, "gemini/flash", "provider_not_configured", &["gemini", "openai", "anthropic"]),
             (CHAT, "xai/grok", "provider_not_configured", &["xai"]),
             (CHAT, "deepgram/nova-3", "provider_not_supported", &["deepgram/nova-3"]),
-            (CHAT, "command-r", "provider_not_supported", &["nova-3"]),
+            (CHAT, "nova-3", "provider_not_supported", &["nova-3"]),
             (CHAT, "openai/gpt-9", "no_key_for_model", &["gpt-9", "openai"]),
             (OPENAI_CHAT, "gpt-9", "no_key_for_model", &["gpt-9", "openai"]),
             (CHAT, "mistral/small", "no_key_for_model", &["keyless", "MISSING_KEY"]),
