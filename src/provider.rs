@@ -1,7 +1,7 @@
 //! The table of providers: name to dialect, base URL, paths, authentication. Data, not code; which keys a config has for
 //! one, and where it moved its base URL, is `config`'s.
 
-use crate::dialect::{Dialect, Operation, Quirks};
+use crate::dialect::{CallIds, Dialect, Operation, Quirks};
 
 /// One provider that we know by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +183,10 @@ static TABLE: [Entry; 39] = [
     },
     telling("cerebras", "https://api.cerebras.ai"),
     // 422 `extra_forbidden` to `max_completion_tokens`, `stream_options` and `user` (<https://docs.mistral.ai/api/>).
-    Entry { quirks: Quirks::STRICT, ..open_ai("mistral", "https://api.mistral.ai") },
+    Entry {
+        quirks: Quirks { call_ids: CallIds::MISTRAL, ..Quirks::STRICT },
+        ..open_ai("mistral", "https://api.mistral.ai")
+    },
     // In `x_groq` of the chunk that stops; <https://console.groq.com/docs/responses-api>.
     answering(telling("groq", "https://api.groq.com/openai")),
     Entry { version: "", lists_models: false, ..telling("perplexity", "https://api.perplexity.ai") },

@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod base64;
+mod call_id;
 mod cohere;
 mod content;
 mod counts;
@@ -37,6 +38,7 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{AnswerLook, check_answer};
+pub use self::call_id::CallIds;
 pub use self::dropped::DROPPED_MAX;
 pub use self::observe::StreamObserver;
 pub use self::operation::Operation;
@@ -102,12 +104,19 @@ pub struct Quirks {
     pub responses: bool,
     /// It has `/rerank`, of which OpenAI has none.
     pub rerank: bool,
+    /// Which ids of calls it takes.
+    pub call_ids: CallIds,
 }
 
 impl Quirks {
     /// OpenAI itself.
-    pub const OPENAI: Self =
-        Self { is_openai: true, max_completion_tokens: true, responses: true, ..Self::COMPATIBLE };
+    pub const OPENAI: Self = Self {
+        is_openai: true,
+        max_completion_tokens: true,
+        responses: true,
+        call_ids: CallIds::OPENAI,
+        ..Self::COMPATIBLE
+    };
     /// What all but the strict understand.
     pub const COMPATIBLE: Self = Self {
         is_openai: false,
@@ -118,6 +127,7 @@ impl Quirks {
         cache_control: false,
         responses: false,
         rerank: false,
+        call_ids: CallIds::ANY,
     };
     /// The same, with usage told unasked.
     pub const TELLING: Self = Self { tells_usage: true, ..Self::COMPATIBLE };

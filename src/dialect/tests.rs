@@ -404,7 +404,7 @@ fn broken_streams_are_the_providers_fault() {
         .map(|index| format!(r#"{{"type":"content_block_start","index":{index},"content_block":{{"type":"tool_use","id":"i","name":"f"}}}}"#))
         .collect();
     let events: Vec<&str> = std::iter::once(START).chain(tools.iter().map(String::as_str)).collect();
-    assert!(pushed(&events).0.unwrap_err().message.contains("too many tool blocks"));
+    assert!(pushed(&events).0.unwrap_err().message.contains("too many tool calls"));
 }
 
 #[test]

@@ -6,7 +6,9 @@ mod rerank;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
-use super::{Dialect, Operation, Quirks, anthropic, cohere, gemini, json, openai, origin, responses};
+use super::{
+    CallIds, Dialect, Operation, Quirks, anthropic, call_id, cohere, gemini, json, openai, origin, responses,
+};
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
 
@@ -104,6 +106,7 @@ pub fn translate_request(
         Dialect::Cohere => cohere::request::decode(body)?,
     };
     origin::sort(from, to, &mut request);
+    call_id::spell(&mut request.messages, call_ids(to, quirks));
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
@@ -129,6 +132,16 @@ pub fn translate_request(
         Dialect::OpenAi => (dropped, Echo::default()),
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
+}
+
+/// Which ids of calls are taken there; Gemini says nothing of them.
+fn call_ids(to: Dialect, quirks: Quirks) -> CallIds {
+    match to {
+        Dialect::OpenAi => quirks.call_ids,
+        Dialect::Anthropic => CallIds::ANTHROPIC,
+        Dialect::Gemini | Dialect::Cohere => CallIds::ANY,
+        Dialect::Responses => CallIds::RESPONSES,
+    }
 }
 
 /// An encode half names fields in its own words or in neutral ones; some callers have others.

@@ -182,7 +182,12 @@ pub(super) fn keeps_pairs(case: &str, input: &str, output: &[u8]) {
     let (mut wanted, mut told) = (Pairs::default(), Pairs::default());
     pairs(&input, &mut wanted);
     pairs(&output, &mut told);
-    assert_eq!(wanted, told, "{case}");
+    assert_eq!(wanted.answered(), told.answered(), "{case}");
+    // What some target does not take, is spelled otherwise there.
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+    if wanted.calls.iter().all(|id| id.chars().all(is_word)) {
+        assert_eq!(wanted, told, "{case}");
+    }
     let answered: BTreeSet<_> = told.results.iter().collect();
     assert!(answered.is_empty() || answered == told.calls.iter().collect(), "{case}: {told:?}");
 }
@@ -191,6 +196,14 @@ pub(super) fn keeps_pairs(case: &str, input: &str, output: &[u8]) {
 struct Pairs {
     calls: Vec<String>,
     results: Vec<String>,
+}
+
+impl Pairs {
+    /// How many calls there are, and which of them each result answers.
+    fn answered(&self) -> (usize, Vec<Option<usize>>) {
+        let call_of = |id: &String| self.calls.iter().position(|call| call == id);
+        (self.calls.len(), self.results.iter().map(call_of).collect())
+    }
 }
 
 fn pairs(value: &Value, found: &mut Pairs) {

@@ -233,3 +233,54 @@ fn a_compressed_error_keeps_its_status() {
         }
     });
 }
+
+#[test]
+fn a_key_that_a_provider_quotes_in_jsons_own_spelling_reaches_nobody() {
+    const KEY: &str = "sk-ant/secret/key";
+    on_both(|driver| {
+        let body = r#"{"type":"error","error":{"type":"authentication_error","message":"bad key sk-ant\/secret\u002fkey"}}"#;
+        let refused = answer(400, "content-type: application/json\r\n", body);
+        let failing = "event: error\ndata: ".to_owned() + body + "\n\n";
+        let started = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"claude-x\",\"usage\":{\"input_tokens\":1}}}\n\n\
+            event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
+        let stream = [STREAM_HEAD.as_bytes(), &chunk(started), &chunk(failing), b"0\r\n\r\n"].concat();
+        let upstream = Upstream::start(move |line| {
+            while let Some(request) = line.receive() {
+                line.send(if request.text().contains("\"stream\":true") { &stream } else { &refused });
+            }
+        });
+        let mut config = config(upstream.address);
+        config["providers"]["anthropic"]["keys"][0]["value"] = KEY.into();
+        let node = Node::start(&config.to_string(), driver);
+        let ask = |model: &str, stream: bool| {
+            format!(
+                r#"{{"model":"{model}","max_tokens":1,"stream":{stream},"messages":[{{"role":"user","content":"hi"}}]}}"#
+            )
+        };
+        for (path, model) in
+            [(CHAT, "anthropic/claude-x"), (OPENAI_CHAT, "anthropic/claude-x"), (MESSAGES, "claude-x")]
+        {
+            for stream in [false, true] {
+                let answer = Caller::new(&node).post(path, &ask(model, stream));
+                let text = answer.text();
+                assert_eq!(answer.status, if stream { 200 } else { 400 }, "{text}");
+                assert!(text.contains("bad key ****") && !text.contains("secret"), "{path} {stream}: {text}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_models_name_has_a_length() {
+    on_both(|driver| {
+        let upstream = Upstream::start(|line| while line.receive().is_some() {});
+        let node = node(&upstream, driver);
+        let ask = |model: &str, rest: &str| format!(r#"{{"model":"openai/{model}"{rest},"messages":[]}}"#);
+        let long = "m".repeat(2_000);
+        let answer = Caller::new(&node).post(CHAT, &ask(&long, ""));
+        assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some("model")));
+        assert!(answer.text().len() < 1_000, "{}", answer.text());
+        let answer = Caller::new(&node).post(CHAT, &ask("m", &format!(r#","fallbacks":["openai/{long}"]"#)));
+        assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some("fallbacks")));
+    });
+}

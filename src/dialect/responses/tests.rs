@@ -403,3 +403,28 @@ fn tools(rng: &mut Rng, request: &mut Request<'static>) {
         _ => None,
     };
 }
+
+/// An encoder that takes what `said` says over and over, until it takes no more of it; how often that was.
+fn endless(said: &[Event<'_>]) -> usize {
+    let mut encoder = stream::Encoder::new(StreamOptions::default());
+    let mut take = |event| encoder.encode(event, None, &mut Vec::new());
+    take(Event::Start { id: "", model: "" }).unwrap();
+    (0..1_000_000).find(|_| said.iter().any(|event| take(*event).is_err())).unwrap()
+}
+
+#[test]
+fn what_says_nothing_is_bounded_too() {
+    let citation =
+        Citation { url: Some("".into()), title: None, cited_text: None, span: None, anthropic: None };
+    let (text, refusal) = (Event::Text(""), Event::Refusal(""));
+    let thought = Event::Reasoning { index: 0, text: "" };
+    for said in [
+        &[Event::ReasoningEncrypted { index: 0, data: "" }][..],
+        &[Event::ToolCall { index: 0, id: "", name: "" }],
+        &[Event::Citation(&citation)],
+        &[text, thought],
+        &[text, refusal],
+    ] {
+        assert!(endless(said) <= stream::OUTPUT_BYTES_MAX / 128, "{said:?}");
+    }
+}
