@@ -35,6 +35,8 @@ pub enum Surface {
     Gemini,
     /// `/cohere/*`, likewise.
     Cohere,
+    /// `/bedrock/*`, likewise.
+    Bedrock,
 }
 
 /// One row of the table.
@@ -62,6 +64,7 @@ const OPENAI: Option<&str> = Some("openai");
 const ANTHROPIC: Option<&str> = Some("anthropic");
 const GEMINI: Option<&str> = Some("gemini");
 const COHERE: Option<&str> = Some("cohere");
+const BEDROCK: Option<&str> = Some("bedrock");
 
 /// Where the braces of a path begin and end.
 const fn parameter_in(path: &str) -> (usize, usize) {
@@ -129,6 +132,15 @@ macro_rules! cohere {
     };
 }
 
+/// The same for Bedrock's.
+macro_rules! bedrock {
+    ($path:literal, $endpoint:expr) => {
+        openai!(Post, $path, $endpoint,
+            "/bedrock" Bedrock BEDROCK, "/litellm/bedrock" Bedrock BEDROCK,
+            "/langchain/bedrock" Bedrock BEDROCK, "/pydanticai/bedrock" Bedrock BEDROCK)
+    };
+}
+
 const fn open_ai(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::OpenAi)
 }
@@ -143,6 +155,10 @@ const fn google(operation: Operation) -> Endpoint {
 
 const fn command(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::Cohere)
+}
+
+const fn amazon(operation: Operation) -> Endpoint {
+    Endpoint::Inference(operation, Dialect::Bedrock)
 }
 
 const fn response(operation: Operation) -> Endpoint {
@@ -184,6 +200,11 @@ static OPEN: &[&[Route]] = &[
     gemini!(Post, "/models/{model}:countTokens", google(Operation::CountTokens)),
     gemini!(Post, "/models/{model}:embedContent", google(Operation::Embedding)),
     gemini!(Post, "/models/{model}:batchEmbedContents", google(Operation::EmbeddingBatch)),
+    bedrock!("/model/{model}/converse", amazon(Operation::Chat)),
+    bedrock!("/model/{model}/converse-stream", amazon(Operation::ChatStream)),
+    // Of the many bodies that models there take, Anthropic's.
+    bedrock!("/model/{model}/invoke", claude(Operation::Chat)),
+    bedrock!("/model/{model}/invoke-with-response-stream", claude(Operation::ChatStream)),
     openai!(Get, "/responses/{response_id}", response(Operation::ResponsesRetrieve)),
     openai!(Delete, "/responses/{response_id}", response(Operation::ResponsesDelete)),
     openai!(Get, "/responses/{response_id}/input_items", response(Operation::ResponsesInputItems)),
@@ -229,6 +250,8 @@ pub fn surface_of(path: &[u8]) -> Surface {
         Surface::Gemini
     } else if rest.starts_with(b"/cohere/") {
         Surface::Cohere
+    } else if rest.starts_with(b"/bedrock/") {
+        Surface::Bedrock
     } else if behind.is_some() || path.starts_with(b"/openai/") {
         Surface::OpenAi
     } else {
@@ -384,7 +407,7 @@ mod tests {
         let count = paths.len();
         paths.sort_unstable_by_key(|(path, method)| (*path, method.name()));
         paths.dedup();
-        assert_eq!((paths.len(), count), (9 * 13 + 4 * 4 + 8 * 7 + 4 * 6 + 2, paths.len()));
+        assert_eq!((paths.len(), count), (9 * 13 + 4 * 4 + 8 * 7 + 4 * 6 + 4 * 4 + 2, paths.len()));
         for route in routes() {
             let is_open = OPEN.iter().copied().flatten().any(|open| open == route);
             assert_eq!(route.path.contains('{'), is_open, "{route:?}");
@@ -528,6 +551,46 @@ mod tests {
             "/genai/models/m:generateContent",
         ] {
             assert_eq!(find(none.as_bytes()), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_model_of_bedrocks_may_be_an_arn() {
+        let found = |path: &str| {
+            let route = find(path.as_bytes())?;
+            assert_eq!((route.surface, route.home), (Surface::Bedrock, BEDROCK), "{path}");
+            Some((route.endpoint, route.model(path.as_bytes())?))
+        };
+        let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-x-v1:0";
+        let spelled = arn.replace(':', "%3A").replace('/', "%2F");
+        for (path, endpoint, model) in [
+            (
+                "/bedrock/model/anthropic.claude-x-v1%3A0/converse",
+                amazon(Operation::Chat),
+                "anthropic.claude-x-v1:0",
+            ),
+            (
+                "/litellm/bedrock/model/openai/gpt-4o/converse-stream",
+                amazon(Operation::ChatStream),
+                "openai/gpt-4o",
+            ),
+            (&*format!("/bedrock/model/{spelled}/invoke"), claude(Operation::Chat), arn),
+            (
+                &*format!("/langchain/bedrock/model/{arn}/invoke-with-response-stream"),
+                claude(Operation::ChatStream),
+                arn,
+            ),
+        ] {
+            assert_eq!(found(path), Some((endpoint, model.to_owned())), "{path}");
+        }
+        for none in [
+            "/bedrock/model//converse",
+            "/bedrock/model/m",
+            "/bedrock/model/m/count-tokens",
+            "/bedrock/model/converse",
+        ] {
+            assert_eq!(find(none.as_bytes()), None, "{none}");
+            assert_eq!(surface_of(none.as_bytes()), Surface::Bedrock);
         }
     }
 

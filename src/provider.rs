@@ -31,6 +31,7 @@ impl Entry {
             Dialect::Anthropic => anthropic_path(operation)?,
             Dialect::Gemini => gemini_path(operation)?,
             Dialect::Cohere => cohere_path(operation)?,
+            Dialect::Bedrock => bedrock_path(operation)?,
         };
         (operation != Operation::ListModels || self.lists_models).then(|| format!("{}{path}", self.version))
     }
@@ -103,6 +104,15 @@ fn cohere_path(operation: Operation) -> Option<&'static str> {
     }
 }
 
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
+fn bedrock_path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Chat => Some("/model/{model}/converse"),
+        Operation::ChatStream => Some("/model/{model}/converse-stream"),
+        _ => None,
+    }
+}
+
 /// How a dialect's credential travels upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
@@ -120,7 +130,8 @@ pub const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// How a provider that speaks `dialect` is authenticated to.
 pub fn auth(dialect: Dialect) -> Auth {
     match dialect {
-        Dialect::OpenAi | Dialect::Responses | Dialect::Cohere => Auth::Bearer,
+        // Of Bedrock a key of its own; AWS's signatures are not this table's.
+        Dialect::OpenAi | Dialect::Responses | Dialect::Cohere | Dialect::Bedrock => Auth::Bearer,
         Dialect::Anthropic => Auth::AnthropicApiKey,
         Dialect::Gemini => Auth::GoogleApiKey,
     }
@@ -199,7 +210,13 @@ static TABLE: [Entry; 39] = [
     // <https://huggingface.co/docs/inference-providers/guides/responses-api>
     answering(open_ai("huggingface", "https://router.huggingface.co")),
     later("azure"),
-    later("bedrock"),
+    // Of the region that Bifrost takes when none is said.
+    Entry {
+        dialect: Some(Dialect::Bedrock),
+        version: "",
+        lists_models: false,
+        ..open_ai("bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com")
+    },
     later("bedrock_mantle"),
     Entry { dialect: Some(Dialect::Cohere), version: "", ..open_ai("cohere", "https://api.cohere.ai") },
     later("vertex"),

@@ -12,6 +12,8 @@ use corelane::dialect::{
     decode_error, translate_request, translate_response,
 };
 
+#[path = "dialect/bedrock.rs"]
+mod bedrock;
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
 #[path = "dialect/cohere.rs"]

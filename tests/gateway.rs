@@ -12,6 +12,8 @@
 mod admin;
 #[path = "gateway/admin_places.rs"]
 mod admin_places;
+#[path = "gateway/bedrock.rs"]
+mod bedrock;
 #[path = "gateway/bodies.rs"]
 mod bodies;
 #[path = "gateway/broken.rs"]

@@ -38,7 +38,7 @@ fn the_openai_npm_package() {
 
 #[test]
 fn the_table_of_python_packages() {
-    for sdk in ["openai", "responses", "anthropic", "genai", "cohere", "langchain", "litellm"] {
+    for sdk in ["openai", "responses", "anthropic", "genai", "cohere", "boto3", "langchain", "litellm"] {
         in_the_table(&Sdks::python, "table.py", sdk);
     }
 }
@@ -102,13 +102,14 @@ const TABLE_KEYS: [(&str, &str); 4] = [
     ("ANTHROPIC_API_KEY", "sk-ant"),
     ("GEMINI_API_KEY", "gemini-key"),
     ("COHERE_API_KEY", "co-key"),
+    ("BEDROCK_API_KEY", "bedrock-key"),
 ];
 
 /// The dialects in which corelane is asked; one more than there are vendors.
-const SPEAKS: &str = "openai,responses,anthropic,gemini,cohere";
+const SPEAKS: &str = "openai,responses,anthropic,gemini,cohere,bedrock";
 
 /// The vendors whose APIs the mock speaks.
-const VENDORS: [&str; 4] = ["openai", "anthropic", "gemini", "cohere"];
+const VENDORS: [&str; 5] = ["openai", "anthropic", "gemini", "cohere", "bedrock"];
 
 /// Each vendor with one key for the models that the programs ask for.
 fn table_config(mock: &Mock) -> Value {
@@ -120,6 +121,7 @@ fn table_config(mock: &Mock) -> Value {
             }
             "anthropic" => &["claude-sonnet-4-20250514"],
             "cohere" => &["command-a-03-2025", "embed-v4.0", "rerank-v3.5"],
+            "bedrock" => &["anthropic.claude-sonnet-4-20250514-v1:0"],
             _ => &["gemini-2.5-flash", "gemini-embedding-001"],
         };
         let value = format!("env.{}_API_KEY", name.to_ascii_uppercase());

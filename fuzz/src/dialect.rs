@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use corelane::dialect::event_stream::frames;
 use corelane::dialect::log_content::row_content;
 use corelane::dialect::{
     AnswerLook, AnswerOptions, DROPPED_MAX, Dialect, Echo, ErrorContext, ErrorShape, ModelEntry, Operation,
@@ -17,14 +18,28 @@ use super::cut::{Chance, cuttings};
 use super::look::{is_json, passes};
 use super::stretch;
 
-pub(crate) const DIALECTS: [Dialect; 5] =
-    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Cohere];
-const SHAPES: [ErrorShape; 5] =
-    [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic, ErrorShape::Gemini, ErrorShape::Cohere];
+pub(crate) const DIALECTS: [Dialect; 6] =
+    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Cohere, Dialect::Bedrock];
+const SHAPES: [ErrorShape; 6] = [
+    ErrorShape::Native,
+    ErrorShape::OpenAi,
+    ErrorShape::Anthropic,
+    ErrorShape::Gemini,
+    ErrorShape::Cohere,
+    ErrorShape::Bedrock,
+];
 const QUIRKS: [Quirks; 4] = [Quirks::OPENAI, Quirks::COMPATIBLE, Quirks::TELLING, Quirks::STRICT];
-/// One of each kind, by what Claude and Gemini let a caller ask of them.
-const MODELS: [&str; 6] =
-    ["model-x", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash", "gemini-3-pro", "command-r7b"];
+/// One of each kind, by what Claude, Gemini and the models on Bedrock let a caller ask of them.
+const MODELS: [&str; 8] = [
+    "model-x",
+    "anthropic.claude-sonnet-4-5",
+    "claude-opus-5",
+    "gemini-2.5-flash",
+    "gemini-3-pro",
+    "amazon.nova-2-lite-v1:0",
+    "openai.gpt-oss-120b-1:0",
+    "command-r7b",
+];
 /// What writes a character in the most bytes: `\u0000` again inside a string of JSON.
 const GROWTH_MAX: usize = 16;
 
@@ -54,6 +69,11 @@ pub fn cohere_body(bytes: &[u8]) {
 /// A body in the dialect of OpenAI's responses.
 pub fn responses_body(bytes: &[u8]) {
     body(Dialect::Responses, bytes);
+}
+
+/// A body in Bedrock's dialect.
+pub fn bedrock_body(bytes: &[u8]) {
+    body(Dialect::Bedrock, bytes);
 }
 
 /// All of a dialect but itself.
@@ -253,11 +273,20 @@ pub(crate) fn check_error(error: &Error) {
         assert!(is_json(&encode_error(shape, error, &context)));
         let mut out = Vec::new();
         encode_error_event(shape, error, &context, &mut out);
-        check_single_event(&out);
+        match shape {
+            ErrorShape::Bedrock => check_single_frame(&out),
+            _ => check_single_event(&out),
+        }
     }
     let mut out = Vec::new();
     encode_response_error(error, 7, &mut out);
     check_single_event(&out);
+}
+
+fn check_single_frame(out: &[u8]) {
+    let found: Vec<_> = frames(out).collect();
+    let is_so = matches!(&found[..], [Ok(frame)] if is_json(frame.payload) && frame.raw == out);
+    assert!(is_so, "one frame: {}", out.escape_ascii());
 }
 
 fn check_single_event(out: &[u8]) {

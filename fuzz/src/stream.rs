@@ -2,6 +2,7 @@
 //! events of JSON in the order that their dialect has, the last word last and once.
 
 use corelane::chat::Usage;
+use corelane::dialect::event_stream::frames;
 use corelane::dialect::{Dialect, StreamObserver, StreamOptions, StreamTranslator};
 use corelane::error::{Error, Kind};
 use corelane::http::sse::{Boundary, Event, events};
@@ -35,6 +36,11 @@ pub fn cohere_stream(bytes: &[u8]) {
 /// A stream in the dialect of OpenAI's responses.
 pub fn responses_stream(bytes: &[u8]) {
     stream(Dialect::Responses, bytes);
+}
+
+/// A stream in Bedrock's dialect, each frame as an event of its type and payload: no fuzzer finds a checksum.
+pub fn bedrock_stream(bytes: &[u8]) {
+    stream(Dialect::Bedrock, bytes);
 }
 
 fn stream(dialect: Dialect, bytes: &[u8]) {
@@ -130,7 +136,25 @@ struct Said {
     sequence_number: Option<usize>,
 }
 
+/// Whole frames of JSON, the usage last and once.
+fn check_frames(output: &[u8], is_ended: bool) {
+    let mut observer = StreamObserver::new(Dialect::Bedrock);
+    let mut kinds = Vec::new();
+    for frame in frames(output) {
+        let frame = frame.expect("a whole frame");
+        assert!(is_json(frame.payload), "{}", frame.payload.escape_ascii());
+        kinds.push(frame.text(":event-type").expect("an event"));
+        observer.observe_frame(&frame);
+    }
+    let ends = kinds.iter().filter(|kind| **kind == "metadata").count();
+    assert_eq!(ends, usize::from(is_ended), "{kinds:?}");
+    assert!(!is_ended || kinds.last() == Some(&"metadata") && observer.is_ended(), "{kinds:?}");
+}
+
 fn check_events(to: Dialect, input: &[u8], output: &[u8], is_ended: bool) {
+    if to == Dialect::Bedrock {
+        return check_frames(output, is_ended);
+    }
     let found: Vec<_> = events(output).collect();
     assert_eq!(found.iter().map(|event| event.raw.len()).sum::<usize>(), output.len(), "whole events");
     for (at, event) in found.iter().enumerate() {
@@ -174,6 +198,6 @@ fn is_last(to: Dialect, event: &Event<'_>) -> bool {
         Dialect::OpenAi | Dialect::Cohere => *event.data == *b"[DONE]",
         Dialect::Anthropic => event.name == Some(b"message_stop"),
         Dialect::Responses => matches!(event.name, Some(b"response.completed" | b"response.incomplete")),
-        Dialect::Gemini => false,
+        Dialect::Gemini | Dialect::Bedrock => false,
     }
 }

@@ -370,6 +370,8 @@ static NETWORK: &[Key] = &[
 ];
 
 const OTHER_PROVIDER: &str = "it belongs to another provider";
+const BEDROCK_KEY: &str = "AWS's signatures are not served yet: a key of Bedrock's own goes into `value`, another region than \
+     us-east-1 into `network_config.base_url`";
 
 static PROVIDER_KEY: &[Key] = &[
     honoured("id", Kind::Text),
@@ -384,7 +386,7 @@ static PROVIDER_KEY: &[Key] = &[
     asking("use_for_batch_api", Kind::Bool, "there is no batch API in this version"),
     asking("azure_key_config", Kind::Object(AZURE), OTHER_PROVIDER),
     asking("vertex_key_config", Kind::Object(VERTEX), OTHER_PROVIDER),
-    asking("bedrock_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
+    asking("bedrock_key_config", Kind::Object(BEDROCK), BEDROCK_KEY),
     asking("bedrock_mantle_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
     honoured("vllm_key_config", Kind::Object(VLLM)), // whose they are, by `own_place`
     honoured("ollama_key_config", Kind::Object(URL_KEY)),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
 use super::observe::{responses as watched, value_at};
-use super::{Dialect, anthropic, cohere, decode_error, gemini, openai, responses};
+use super::{Dialect, anthropic, bedrock, cohere, decode_error, gemini, openai, responses};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
@@ -19,6 +19,8 @@ const GEMINI_KEYS: [&str; KEYS.len()] = ["usageMetadata", "error", "candidates",
 /// The same of Cohere's: its tokens stand in `usage` or `meta`.
 const COHERE_KEYS: [&str; KEYS.len()] = ["usage", "error", "message", "meta"];
 const META: usize = 3;
+/// The same of Bedrock's.
+const BEDROCK_KEYS: [&str; KEYS.len()] = ["usage", "error", "output", "stopReason"];
 const USAGE: usize = 0;
 const ERROR: usize = 1;
 /// An answer with any of these, be it empty, is one, whatever stands beside them.
@@ -109,6 +111,7 @@ fn keys(dialect: Dialect) -> &'static [&'static str; KEYS.len()] {
     match dialect {
         Dialect::Gemini => &GEMINI_KEYS,
         Dialect::Cohere => &COHERE_KEYS,
+        Dialect::Bedrock => &BEDROCK_KEYS,
         Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => &KEYS,
     }
 }
@@ -146,7 +149,7 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
         Dialect::OpenAi => read_at_end::<openai::usage::WireUsage>(body).map(|wire| wire.usage()),
         Dialect::Anthropic => read_at_end::<anthropic::usage::WireUsage>(body).map(|wire| wire.usage()),
         // A call's arguments are no text there: where they were cut, a `usageMetadata` of theirs would pass for the answer's.
-        Dialect::Gemini => None,
+        Dialect::Gemini | Dialect::Bedrock => None,
         // Each has an `error`, which is null as a rule; one that failed is looked at.
         Dialect::Responses if memmem::find(body, FAILED).is_some() => None,
         Dialect::Responses => read_at_end::<responses::usage::WireUsage>(body).map(|wire| wire.usage()),
@@ -202,7 +205,7 @@ fn error_of(dialect: Dialect, body: &[u8]) -> Error {
         Dialect::OpenAi => openai::error::status(&error),
         Dialect::Anthropic => anthropic::error::status(&error.kind),
         Dialect::Gemini => gemini::error::status(&error.kind),
-        Dialect::Cohere => 500,
+        Dialect::Cohere | Dialect::Bedrock => 500,
     };
     Error::upstream(error)
 }
@@ -217,6 +220,7 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
         Dialect::Cohere => read::<cohere::usage::WireUsage>(value)
             .map(|wire| wire.usage())
             .filter(|usage| *usage != Usage::default()),
+        Dialect::Bedrock => read::<bedrock::usage::WireUsage>(value).map(|wire| wire.usage()),
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! | dialect | what goes |
 //! |---|---|
+//! | Bedrock | the block, its message with the last one |
 //! | Anthropic | the block, its message with the last one, a citation; a budget that the round may then not have |
 //! | Responses | the item |
 //! | Gemini | the signature, a part that holds nothing else, its turn with the last one |
@@ -11,6 +12,7 @@
 //! | Cohere | nothing: its callers get no proofs |
 
 mod anthropic;
+mod bedrock;
 mod gemini;
 mod list;
 
@@ -25,7 +27,7 @@ use super::{Dialect, Operation, look, origin};
 
 /// How a text begins that bears our mark. Without the quote, which JSON is full of: with it a search costs two thirds more.
 const LETTERS: &[u8] = b"corelane";
-/// The same through Google's SDKs, as base64 of either alphabet.
+/// The same through Google's SDKs and AWS's, as base64 of either alphabet.
 const BASE64: &[u8] = b"\"Y29yZWxhbm";
 /// So many bytes of a piece must be searched again with the next one.
 pub const OVERLAP_BYTES: usize = BASE64.len() - 1;
@@ -46,7 +48,7 @@ impl Default for Search {
 impl Search {
     /// Whether `piece` of a body in `dialect` holds a mark.
     pub fn is_found(&self, dialect: Dialect, piece: &[u8]) -> bool {
-        let finder = if dialect == Dialect::Gemini { &self.base64 } else { &self.letters };
+        let finder = if origin::recodes(dialect) { &self.base64 } else { &self.letters };
         finder.find(piece).is_some()
     }
 }
@@ -78,6 +80,7 @@ pub fn find(dialect: Dialect, model: &str, body: &[u8]) -> Foreign {
         Dialect::OpenAi => openai(&mut walk),
         // Its callers get no proofs.
         Dialect::Cohere => None,
+        Dialect::Bedrock => bedrock::walk(&mut walk),
     };
     let Walk { mut edits, dropped, .. } = walk;
     edits.sort_by_key(|(span, _)| span.start);

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
 
+mod bedrock;
 mod cohere;
 mod gemini;
 mod responses;
@@ -66,7 +67,9 @@ pub fn row_content(
     }
     if let Some(output) = output.filter(|output| !output.is_empty()) {
         let text = String::from_utf8_lossy(output);
-        if stream && !text.trim_ascii_start().starts_with('{') {
+        if dialect == Dialect::Bedrock && stream && !text.starts_with('{') {
+            bedrock::stream(output, &mut content);
+        } else if stream && !text.trim_ascii_start().starts_with('{') {
             stream::answer_content(dialect, &text, &mut content);
         } else {
             answer_content(dialect, &text, &mut content);
@@ -145,13 +148,18 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
     };
     content.tools = members.find("tools").map(json_text);
     content.input_history = members.find("messages").map(|messages| match members.find("system") {
-        Some(system) if dialect == Dialect::Anthropic => with_system(system, messages),
+        Some(system) if matches!(dialect, Dialect::Anthropic | Dialect::Bedrock) => {
+            with_system(system, messages)
+        }
         _ => json_text(messages),
     });
     if dialect == Dialect::Responses {
         content.input_history = responses::history(&members);
     } else if let Some((_, input)) = input(dialect, &members) {
         content.input_history = Some(json_text(&format!(r#"[{{"role":"user","content":{input}}}]"#)));
+    }
+    if dialect == Dialect::Bedrock {
+        content.tools = bedrock::tools(&members);
     }
     if dialect == Dialect::Gemini {
         content.input_history = gemini::input_history(&members);
@@ -188,7 +196,8 @@ fn params(dialect: Dialect, members: &Members<'_>) -> Option<String> {
             gemini::stands_apart(key)
         } else {
             matches!(key.as_ref(), "model" | "messages" | "tools" | "stream")
-                || (key == "system" && dialect == Dialect::Anthropic)
+                || (key == "system" && matches!(dialect, Dialect::Anthropic | Dialect::Bedrock))
+                || (key == "toolConfig" && dialect == Dialect::Bedrock)
                 || input.is_some_and(|input| key == input)
                 || (dialect == Dialect::Responses && responses::stands_apart(key))
         };
@@ -221,6 +230,7 @@ fn answer_content(dialect: Dialect, body: &str, content: &mut RowContent) {
         Dialect::Gemini => gemini::answer(body, content),
         Dialect::Responses => responses::answer(body, &members, content),
         Dialect::Cohere => cohere::answer(body, &members, content),
+        Dialect::Bedrock => bedrock::answer(body, content),
     }
 }
 

@@ -5,8 +5,10 @@
 //! in its own dialect is only watched (`answer`, `observe`), but for usage that we asked for (`stream_usage`).
 
 mod answer;
+mod answer_tool;
 mod anthropic;
 mod base64;
+mod bedrock;
 mod call_id;
 mod cohere;
 mod content;
@@ -16,6 +18,7 @@ mod dropped;
 mod embedding;
 mod encode;
 mod error_body;
+pub mod event_stream;
 mod fault;
 pub mod foreign;
 mod gemini;
@@ -38,6 +41,7 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{AnswerLook, check_answer};
+pub use self::bedrock::invoke;
 pub use self::call_id::CallIds;
 pub use self::dropped::DROPPED_MAX;
 pub use self::observe::StreamObserver;
@@ -62,10 +66,14 @@ pub enum Dialect {
     Responses,
     /// Cohere's second API (<https://docs.cohere.com/reference/chat>).
     Cohere,
+    /// Amazon Bedrock's Converse (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>), whose
+    /// streams are frames ([`event_stream`]).
+    Bedrock,
 }
 
 impl Dialect {
-    const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses, Self::Cohere];
+    const ALL: [Self; 6] =
+        [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses, Self::Cohere, Self::Bedrock];
 
     /// Its name in records.
     pub const fn name(self) -> &'static str {
@@ -75,6 +83,7 @@ impl Dialect {
             Self::Gemini => "gemini",
             Self::Responses => "responses",
             Self::Cohere => "cohere",
+            Self::Bedrock => "bedrock",
         }
     }
 
@@ -148,6 +157,8 @@ pub enum ErrorShape {
     Gemini,
     /// `/cohere/*`: Cohere's own.
     Cohere,
+    /// `/bedrock/*`: AWS's own.
+    Bedrock,
 }
 
 /// What an error's body says beside the error.
@@ -170,10 +181,24 @@ pub fn encode_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>
     out
 }
 
-/// Appends an error in the middle of a stream, as one whole server-sent event.
+/// What an error's answer says in a header beside its body, as a name and a value.
+pub fn error_header(shape: ErrorShape, error: &Error) -> Option<(&'static str, &'static str)> {
+    (shape == ErrorShape::Bedrock).then(|| ("x-amzn-errortype", bedrock::error::kind(error)))
+}
+
+/// Names a provider's error by what its answer says in `x-amzn-errortype`, where that is Bedrock.
+pub fn name_error(error: &mut UpstreamError, kind: &[u8]) {
+    let kind = String::from_utf8_lossy(kind);
+    error.kind = error_body::plain(bedrock::error::bare(&kind), "").kind;
+}
+
+/// Appends an error in the middle of a stream, as one whole server-sent event, or as one frame.
 pub fn encode_error_event(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {
     if shape == ErrorShape::Cohere {
         return cohere::error::encode_event(error, out);
+    }
+    if shape == ErrorShape::Bedrock {
+        return bedrock::error::write_frame(error, out);
     }
     let start: &[u8] = if shape == ErrorShape::Anthropic { b"event: error\ndata: " } else { b"data: " };
     out.extend_from_slice(start);
@@ -194,6 +219,7 @@ fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out
         ErrorShape::Anthropic => anthropic::error::encode(error, context, out),
         ErrorShape::Gemini => gemini::error::encode(error, out),
         ErrorShape::Cohere => cohere::error::encode(error, context, out),
+        ErrorShape::Bedrock => bedrock::error::encode(error, out),
     }
 }
 
@@ -205,6 +231,7 @@ pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> UpstreamError
             error_body::decode(status, body)
         }
         Dialect::Gemini => gemini::error::decode(status, body),
+        Dialect::Bedrock => bedrock::error::decode(status, body),
     }
 }
 
@@ -227,8 +254,10 @@ pub struct ModelEntry {
 /// The names in a provider's list of models, in its order.
 pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error> {
     let names = match dialect {
-        // Anthropic's, too, has each model's `id` in `data`.
-        Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic => openai::models::decode(body),
+        // Anthropic's, too, has each model's `id` in `data`; Bedrock's stands elsewhere and is not asked for.
+        Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic | Dialect::Bedrock => {
+            openai::models::decode(body)
+        }
         Dialect::Gemini => gemini::models::decode(body),
         Dialect::Cohere => cohere::models::decode(body),
     };
@@ -242,7 +271,7 @@ pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error
 /// A list of models for a caller.
 pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
     match shape {
-        Dialect::OpenAi | Dialect::Responses => openai::models::encode(models),
+        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => openai::models::encode(models),
         Dialect::Anthropic => anthropic::models::encode(models),
         Dialect::Gemini => gemini::models::encode(models),
         Dialect::Cohere => cohere::models::encode(models),
@@ -253,7 +282,7 @@ pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
 pub fn encode_model(shape: Dialect, model: &ModelEntry) -> Vec<u8> {
     let mut out = Vec::with_capacity(160);
     match shape {
-        Dialect::OpenAi | Dialect::Responses => openai::models::write(&mut out, model),
+        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => openai::models::write(&mut out, model),
         Dialect::Anthropic => anthropic::models::write(&mut out, model),
         Dialect::Gemini => gemini::models::write(&mut out, model),
         Dialect::Cohere => cohere::models::write(&mut out, model),

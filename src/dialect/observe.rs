@@ -4,8 +4,9 @@
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
+use super::event_stream::Frame;
 use super::json;
-use super::{Dialect, anthropic, decode_error, openai};
+use super::{Dialect, anthropic, bedrock, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
 
@@ -27,6 +28,7 @@ pub struct StreamObserver {
     is_stored: bool,
     gemini_usage: Option<super::gemini::usage::WireUsage>,
     cohere_usage: Option<super::cohere::usage::WireUsage>,
+    bedrock_usage: Option<bedrock::usage::WireUsage>,
     has_content: bool,
     has_stopped: bool,
     is_ended: bool,
@@ -47,6 +49,7 @@ impl StreamObserver {
             is_stored: false,
             gemini_usage: None,
             cohere_usage: None,
+            bedrock_usage: None,
             has_content: false,
             has_stopped: false,
             is_ended: false,
@@ -69,6 +72,16 @@ impl StreamObserver {
             Dialect::Gemini => self.observe_gemini(data),
             Dialect::Responses => self.observe_responses(name, data),
             Dialect::Cohere => self.observe_cohere(name, data),
+            Dialect::Bedrock => self.observe_bedrock(name.unwrap_or_default(), data),
+        }
+    }
+
+    /// The same of a frame, where the provider is Bedrock.
+    pub fn observe_frame(&mut self, frame: &Frame<'_>) {
+        match bedrock::error::of_frame(frame) {
+            Some(fault) if self.error.is_none() => self.fail(fault),
+            Some(_) => {}
+            None => self.observe(frame.text(":event-type").map(str::as_bytes), frame.payload),
         }
     }
 
@@ -80,6 +93,7 @@ impl StreamObserver {
             Dialect::Gemini => self.gemini_usage.map(|wire| wire.usage()),
             Dialect::Responses => self.responses.usage().filter(|_| !self.is_stored),
             Dialect::Cohere => self.cohere_usage.map(|wire| wire.usage()),
+            Dialect::Bedrock => self.bedrock_usage.map(|wire| wire.usage()),
         }
     }
 
@@ -99,8 +113,8 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`, `message-end`; of Gemini, which has none, a
-    /// reason to stop).
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`, `message-end`, `messageStop`;
+    /// of Gemini, which has none, a reason to stop).
     pub fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -171,6 +185,26 @@ impl StreamObserver {
             }
         }
         self.has_content |= seen.has_content;
+    }
+
+    /// A text's block has no start; one of a call has its name.
+    fn observe_bedrock(&mut self, kind: &[u8], payload: &[u8]) {
+        match kind {
+            b"contentBlockDelta" => self.has_content = true,
+            b"contentBlockStart" if !self.has_content => {
+                self.has_content = says_any(payload, &[b"\"start\""]);
+            }
+            b"messageStop" => {
+                self.has_stopped |= !self.has_content;
+                self.is_ended = true;
+            }
+            b"metadata" => {
+                let found =
+                    self.usage_finder.find(payload).and_then(|at| object_at(payload, at + USAGE.len()));
+                self.bedrock_usage = found.or(self.bedrock_usage);
+            }
+            _ => {}
+        }
     }
 
     fn observe_anthropic(&mut self, name: Option<&[u8]>, data: &[u8]) {

@@ -3,8 +3,8 @@
 //! that speaks another dialect than its own is marked, its SDK brings the mark back, and each proof goes to its own
 //! provider again, to the byte, and is left out for all others. What is not marked is of the caller's own dialect.
 //!
-//! Google's SDKs take a signature for base64 and give it back in another alphabet: to their callers mark and proof go as
-//! base64 of both. Marks are of letters and digits, and of whole groups of four, so that base64 behind one stays base64.
+//! Google's SDKs take a signature for base64 and give it back in another alphabet, and AWS's a sealed thought: to their
+//! callers mark and proof go as base64 of both. Marks are of letters and digits, and of whole groups of four, so that base64 behind one stays base64.
 
 use std::borrow::Cow;
 
@@ -14,13 +14,14 @@ use super::{Dialect, base64};
 use crate::chat::{Event, Part, Request};
 
 /// Who made a proof, by what stands before it. That of Responses stands there in neutral words already.
-const MARKS: [(Dialect, &str); 5] = [
+const MARKS: [(Dialect, &str); 6] = [
     (Dialect::OpenAi, "corelaneOpenAi00"),
     (Dialect::Anthropic, "corelaneAnthropic000"),
     (Dialect::Gemini, "corelaneGemini00"),
     (Dialect::Responses, thought::OWN),
     // It proves nothing yet.
     (Dialect::Cohere, "corelaneCohere00"),
+    (Dialect::Bedrock, "corelaneBedrock0"),
 ];
 
 /// In place of a proof where there is none, for callers whose provider would refuse a thought without: the mark tells that it
@@ -33,12 +34,17 @@ pub(super) fn marked(from: Dialect, to: Dialect, proof: &str) -> String {
     // What Responses gave is marked by its decode half, and for its own callers unmarked by its encode half.
     let is_marked = from == to || proof.is_empty() || proof.starts_with(mark);
     let proof = if is_marked { proof.to_owned() } else { format!("{mark}{proof}") };
-    if from == to || to != Dialect::Gemini || proof.is_empty() {
+    if from == to || !recodes(to) || proof.is_empty() {
         return proof;
     }
     let mut letters = Vec::new();
     base64::encode(&mut letters, proof.as_bytes());
     String::from_utf8(letters).unwrap_or_default()
+}
+
+/// Whether SDKs of this dialect take a proof for base64, and so would spoil a text.
+pub(super) fn recodes(caller: Dialect) -> bool {
+    matches!(caller, Dialect::Gemini | Dialect::Bedrock)
 }
 
 /// Marks what a provider's whole answer proves.
@@ -119,7 +125,7 @@ pub(super) fn sort(from: Dialect, to: Dialect, request: &mut Request<'_>) {
 
 /// The proof as the provider gave it; `None`: another made it.
 pub(super) fn own(from: Dialect, to: Dialect, proof: &str) -> Option<String> {
-    let unwrapped = if from == Dialect::Gemini { unwrapped(proof) } else { None };
+    let unwrapped = if recodes(from) { unwrapped(proof) } else { None };
     let proof = unwrapped.as_deref().unwrap_or(proof);
     let marked = MARKS.iter().find_map(|(origin, mark)| Some((*origin, proof.strip_prefix(*mark)?)));
     let (origin, payload) = marked.unwrap_or((from, proof));
@@ -128,7 +134,7 @@ pub(super) fn own(from: Dialect, to: Dialect, proof: &str) -> Option<String> {
     (origin == to).then(|| payload.to_owned())
 }
 
-/// Mark and proof out of the base64 that went through Google's SDK.
+/// Mark and proof out of the base64 that went through such an SDK.
 fn unwrapped(proof: &str) -> Option<String> {
     let text = String::from_utf8(base64::decode(proof)?).ok()?;
     MARKS.iter().any(|(_, mark)| text.starts_with(mark)).then_some(text)
@@ -138,7 +144,8 @@ fn unwrapped(proof: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const PROVIDERS: [Dialect; 3] = [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses];
+    const PROVIDERS: [Dialect; 4] =
+        [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Bedrock];
 
     fn given(provider: Dialect, proof: &str) -> String {
         if provider == Dialect::Responses { format!("{}{proof}", thought::OWN) } else { proof.to_owned() }

@@ -6,8 +6,10 @@ mod rerank;
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
+use super::event_stream::Frame;
 use super::{
-    CallIds, Dialect, Operation, Quirks, anthropic, call_id, cohere, gemini, json, openai, origin, responses,
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, cohere, gemini, json, openai,
+    origin, responses,
 };
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
@@ -35,6 +37,8 @@ pub struct Echo {
     /// The settings that a response repeats, as its fields in JSON; empty: the defaults. Of a reranking: the documents that are
     /// wanted back.
     pub(super) settings: Vec<u8>,
+    /// The tool whose call is the answer's text, for a model that follows a schema in no other way; empty: none.
+    pub(super) answer_tool: String,
 }
 
 /// What a whole answer's translation needs to know beside the provider's bytes.
@@ -44,6 +48,8 @@ pub struct AnswerOptions {
     pub operation: Operation,
     /// When the request began, seconds since the epoch.
     pub created_s: u64,
+    /// The answer's id when the provider gives none.
+    pub id: String,
     /// The model's name when the provider gives none.
     pub model: String,
     /// Of the request that is answered.
@@ -53,7 +59,8 @@ pub struct AnswerOptions {
 impl Default for AnswerOptions {
     /// Of a conversation.
     fn default() -> Self {
-        Self { operation: Operation::Chat, created_s: 0, model: String::new(), echo: Echo::default() }
+        let operation = Operation::Chat;
+        Self { operation, created_s: 0, id: String::new(), model: String::new(), echo: Echo::default() }
     }
 }
 
@@ -104,32 +111,44 @@ pub fn translate_request(
         Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
         Dialect::Cohere => cohere::request::decode(body)?,
+        Dialect::Bedrock => bedrock::decode::decode(body)?,
     };
     origin::sort(from, to, &mut request);
     call_id::spell(&mut request.messages, call_ids(to, quirks));
+    let answer_tool = match to {
+        Dialect::Anthropic => anthropic::request::answer_tool(&request, wire_model),
+        // Bedrock's own halves know their tool by its name.
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses | Dialect::Cohere | Dialect::Bedrock => {
+            String::new()
+        }
+    };
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
         Dialect::Responses => responses::request::encode(&request, wire_model, stream),
         Dialect::Cohere => cohere::request::encode(&request, wire_model, stream),
+        Dialect::Bedrock => bedrock::request::encode(&request, wire_model, stream),
     };
     let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
-    let (dropped, echo) = match from {
-        Dialect::Gemini => (gemini::decode::caller_names(dropped), Echo::default()),
-        Dialect::Responses => {
-            let echo = Echo { settings: responses::echo::read(body), ..Echo::default() };
-            (responses::request::renamed_all(dropped), echo)
-        }
+    let settings = if from == Dialect::Responses { responses::echo::read(body) } else { Vec::new() };
+    let echo = Echo { settings, answer_tool, ..Echo::default() };
+    let dropped = match from {
+        Dialect::Gemini => gemini::decode::caller_names(dropped),
+        Dialect::Responses => responses::request::renamed_all(dropped),
         Dialect::Anthropic => {
             let words = |name: String| anthropic::request::caller_name(&name).to_owned();
-            (dropped.into_iter().map(words).collect(), Echo::default())
+            dropped.into_iter().map(words).collect()
         }
         Dialect::Cohere => {
             let words = |name: String| cohere::request::caller_name(&name).to_owned();
-            (dropped.into_iter().map(words).collect(), Echo::default())
+            dropped.into_iter().map(words).collect()
         }
-        Dialect::OpenAi => (dropped, Echo::default()),
+        Dialect::Bedrock => {
+            let words = |name: String| bedrock::decode::caller_name(&name).to_owned();
+            dropped.into_iter().map(words).collect()
+        }
+        Dialect::OpenAi => dropped,
     };
     Ok(Encoded { body: encoded, dropped: bounded_names(dropped), echo })
 }
@@ -139,7 +158,8 @@ fn call_ids(to: Dialect, quirks: Quirks) -> CallIds {
     match to {
         Dialect::OpenAi => quirks.call_ids,
         Dialect::Anthropic => CallIds::ANTHROPIC,
-        Dialect::Gemini | Dialect::Cohere => CallIds::ANY,
+        // Bedrock's half spells them itself, on the way back, too.
+        Dialect::Gemini | Dialect::Cohere | Dialect::Bedrock => CallIds::ANY,
         Dialect::Responses => CallIds::RESPONSES,
     }
 }
@@ -150,7 +170,7 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
         Dialect::Gemini => gemini::decode::in_caller_words(error),
         Dialect::Responses => responses::request::renamed(error, body),
         Dialect::Cohere => cohere::request::in_caller_words(error),
-        Dialect::OpenAi | Dialect::Anthropic => error,
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Bedrock => error,
     }
 }
 
@@ -186,11 +206,16 @@ pub fn translate_response(
             Some(error) => return Err(Error::upstream(error)),
             None => cohere::answer::decode(body),
         },
+        Dialect::Bedrock => bedrock::response::decode(body),
     };
     let mut response = decoded.map_err(|error| unusable(&error))?;
+    if response.id.is_empty() {
+        response.id = Cow::Borrowed(&options.id);
+    }
     if response.model.is_empty() {
         response.model = Cow::Borrowed(&options.model);
     }
+    answer_tool::turn(&options.echo.answer_tool, &mut response);
     origin::mark_parts(from, to, &mut response.parts);
     let body = match to {
         Dialect::OpenAi => openai::response::encode(&response, created_s),
@@ -198,6 +223,7 @@ pub fn translate_response(
         Dialect::Gemini => gemini::response::encode(&response, created_s),
         Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
         Dialect::Cohere => cohere::response::encode(&response),
+        Dialect::Bedrock => bedrock::answer::encode(&response),
     };
     Ok(TranslatedResponse { body, usage: reported(response.usage) })
 }
@@ -218,6 +244,7 @@ enum Decoder {
     Gemini(gemini::stream::Decoder),
     Responses(responses::stream::Decoder),
     Cohere(Box<cohere::stream::Decoder>),
+    Bedrock(bedrock::stream::Decoder),
 }
 
 impl Decoder {
@@ -230,10 +257,12 @@ impl Decoder {
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
             Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
             Dialect::Cohere => Self::Cohere(Box::default()),
+            Dialect::Bedrock => Self::Bedrock(bedrock::stream::Decoder::default()),
         }
     }
 
-    fn decode(&mut self, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
+    /// Of all dialects only Bedrock's needs an event's name.
+    fn decode(&mut self, name: Option<&[u8]>, data: &[u8], sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::OpenAi(decoder) => decoder.decode(data, sink),
             Self::Anthropic { decoder, event } => {
@@ -244,6 +273,7 @@ impl Decoder {
             Self::Gemini(decoder) => decoder.decode(data, sink),
             Self::Responses(decoder) => decoder.decode(data, sink),
             Self::Cohere(decoder) => decoder.decode(data, sink),
+            Self::Bedrock(decoder) => decoder.decode(name, data, sink),
         }
     }
 
@@ -251,6 +281,7 @@ impl Decoder {
     fn finish(&mut self, sink: Sink<'_>) -> Result<(), Error> {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
+            Self::Bedrock(decoder) => decoder.finish(sink),
             Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) | Self::Cohere(_) => Ok(()),
         }
     }
@@ -262,6 +293,7 @@ impl Decoder {
             Self::Gemini(decoder) => decoder.usage(),
             Self::Responses(decoder) => decoder.usage(),
             Self::Cohere(decoder) => decoder.usage(),
+            Self::Bedrock(decoder) => decoder.usage(),
         }
     }
 }
@@ -274,6 +306,7 @@ enum Encoder {
     /// It keeps the whole answer, so it is by far the largest.
     Responses(Box<responses::stream::Encoder>),
     Cohere(Box<cohere::stream::Encoder>),
+    Bedrock(bedrock::stream::Encoder),
 }
 
 impl Encoder {
@@ -284,6 +317,7 @@ impl Encoder {
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
             Dialect::Responses => Self::Responses(Box::new(responses::stream::Encoder::new(options))),
             Dialect::Cohere => Self::Cohere(Box::new(cohere::stream::Encoder::new())),
+            Dialect::Bedrock => Self::Bedrock(bedrock::stream::Encoder::default()),
         }
     }
 
@@ -300,13 +334,18 @@ impl Encoder {
             }
             Self::Responses(encoder) => encoder.encode(event, usage, out),
             Self::Cohere(encoder) => encoder.encode(event, usage, out),
+            Self::Bedrock(encoder) => encoder.encode(event, usage, out),
         }
     }
 
     fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Responses(encoder) => encoder.fail(error, out),
-            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Cohere(_) => return false,
+            Self::OpenAi(_)
+            | Self::Anthropic(_)
+            | Self::Gemini(_)
+            | Self::Cohere(_)
+            | Self::Bedrock(_) => return false,
         }
         true
     }
@@ -321,14 +360,21 @@ pub struct StreamTranslator {
 /// The caller's side of a stream.
 struct Told {
     encoder: Encoder,
+    /// The answer's id when the provider gives none.
+    id: String,
+    turner: answer_tool::Turner,
     marker: origin::Marker,
     progress: Progress,
 }
 
 impl Told {
     fn take(&mut self, event: Event<'_>, usage: Option<Usage>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Some(event) = self.turner.turn(event) else { return Ok(()) };
         self.progress.note(event);
-        let event = bounded(event);
+        let event = match bounded(event) {
+            Event::Start { id: "", model } => Event::Start { id: &self.id, model },
+            event => event,
+        };
         match self.marker.proof(event) {
             Some(proof) => self.encoder.encode(origin::with_proof(event, &proof), usage, out),
             None => self.encoder.encode(event, usage, out),
@@ -374,6 +420,8 @@ impl StreamTranslator {
             decoder: Decoder::new(from),
             told: Told {
                 encoder: Encoder::new(to, options),
+                id: String::new(),
+                turner: answer_tool::Turner::default(),
                 marker: origin::Marker::new(from, to),
                 progress: Progress::default(),
             },
@@ -383,20 +431,36 @@ impl StreamTranslator {
     /// Has the answer repeat what its request said of it.
     #[must_use]
     pub fn echoing(mut self, echo: Echo) -> Self {
+        self.told.turner = answer_tool::Turner::new(echo.answer_tool);
         if let Encoder::Responses(encoder) = &mut self.told.encoder {
             encoder.echo(echo.settings);
         }
         self
     }
 
+    /// Has the answer this id when the provider gives none.
+    #[must_use]
+    pub fn identified(mut self, id: String) -> Self {
+        self.told.id = id;
+        self
+    }
+
     /// Takes one event of the provider and appends what it means to `out`: none or more whole events. The event's name
-    /// is not needed, its data says it again. After an error, or after the end, nothing more comes of it.
-    pub fn push(&mut self, _name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    /// is needed of Bedrock's alone, the others' data say it again. After an error, or after the end, nothing more comes of it.
+    pub fn push(&mut self, name: Option<&[u8]>, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if self.told.progress.is_ended || data.is_empty() {
             return Ok(());
         }
         let Self { decoder, told } = self;
-        decoder.decode(data, &mut |event, usage| told.take(event, usage, out))
+        decoder.decode(name, data, &mut |event, usage| told.take(event, usage, out))
+    }
+
+    /// The same of a frame, where the provider is Bedrock. One that says that something failed is an [`Error::upstream`].
+    pub fn push_frame(&mut self, frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        match bedrock::error::of_frame(frame).filter(|_| !self.told.progress.is_ended) {
+            Some(fault) => Err(Error::upstream(fault)),
+            None => self.push(frame.text(":event-type").map(str::as_bytes), frame.payload, out),
+        }
     }
 
     /// The provider's bytes have ended. An answer that was not said to be whole is an error; a whole one is already
@@ -424,9 +488,10 @@ impl StreamTranslator {
         self.decoder.usage()
     }
 
-    /// Whether the caller's readers pass over a comment between events. Google's own SDK takes it for data and fails.
+    /// Whether the caller's readers pass over a comment between events. Google's own SDK takes it for data and fails, and
+    /// between frames there is none.
     pub fn takes_comments(&self) -> bool {
-        !matches!(self.told.encoder, Encoder::Gemini(_))
+        !matches!(self.told.encoder, Encoder::Gemini(_) | Encoder::Bedrock(_))
     }
 
     /// Whether anything of the answer itself has come.

@@ -11,15 +11,20 @@ use super::outgoing::Edit;
 use super::path_model;
 use crate::config::KEY_BYTES_MAX;
 use crate::config::snapshot::FALLBACKS_MAX;
-use crate::dialect::Operation;
 use crate::dialect::look::{self, Members};
 use crate::dialect::stream_usage::{self, ASKING_MEMBER};
+use crate::dialect::{self, Operation};
 use crate::error::{Error, Kind};
 use crate::net::server::Request;
 use crate::routing::plan::Pin;
 
 /// The top-level keys that decide something here; any of them twice is refused.
 pub(super) const KEYS: [&str; 5] = ["model", "stream", "stream_options", "fallbacks", "prompt_cache_key"];
+/// The same of a body of InvokeModel's, whose path says the model and whether it streams.
+pub(super) const INVOKE_KEYS: [&str; KEYS.len()] =
+    ["model", "stream", dialect::invoke::KEYS[0], "fallbacks", dialect::invoke::KEYS[1]];
+const VERSION: usize = 2;
+const BETA: usize = 4;
 const MODEL: usize = 0;
 const STREAM: usize = 1;
 const STREAM_OPTIONS: usize = 2;
@@ -54,6 +59,8 @@ pub(super) struct Asked {
     pub(super) prompt_cache_key: Option<Range<usize>>,
     /// The provider's id of the stored response that it is about.
     pub(super) response_id: Option<String>,
+    /// What the body says that is a header elsewhere: `anthropic-beta`.
+    pub(super) betas: Option<String>,
 }
 
 /// Where a body names its model.
@@ -63,6 +70,13 @@ pub(super) enum ModelPlace {
     /// Nowhere, so that the provider takes its own default.
     Default {
         /// Where it could: behind the object's brace.
+        at: usize,
+        /// Whether other members follow there.
+        has_others: bool,
+    },
+    /// In the path, and whether it streams, too; a body of Anthropic's has both, here behind the object's brace.
+    Invoked {
+        /// Where.
         at: usize,
         /// Whether other members follow there.
         has_others: bool,
@@ -113,6 +127,7 @@ impl Asked {
             cuts,
             prompt_cache_key: members.value(PROMPT_CACHE_KEY),
             response_id: None,
+            betas: None,
         })
     }
 
@@ -129,6 +144,7 @@ impl Asked {
             cuts: Vec::new(),
             prompt_cache_key: None,
             response_id: Some(id),
+            betas: None,
         }
     }
 
@@ -147,10 +163,21 @@ impl Asked {
             }
             places.push(span);
         }
+        Self::by_path(body, members, operation, (model, ModelPlace::Path(places)))
+    }
+
+    /// The same where the body says nothing of the model.
+    pub(super) fn by_path(
+        body: &[u8],
+        members: &Members<{ KEYS.len() }>,
+        operation: Operation,
+        (model, model_place): (String, ModelPlace),
+    ) -> Result<Self, Error> {
+        let raw = |index| members.value(index).and_then(|span| body.get(span));
         Ok(Self {
             operation,
             model: bounded(model)?,
-            model_place: ModelPlace::Path(places),
+            model_place,
             include_usage: false,
             stream_end: 0,
             stream_options: None,
@@ -158,7 +185,36 @@ impl Asked {
             cuts: members.cuts(&[FALLBACKS]),
             prompt_cache_key: None,
             response_id: None,
+            betas: None,
         })
+    }
+
+    /// What a body of InvokeModel's asks; `members` are of [`INVOKE_KEYS`]. Errors: it says what the path says.
+    pub(super) fn invoked(
+        body: &[u8],
+        members: &Members<{ KEYS.len() }>,
+        operation: Operation,
+        model: String,
+    ) -> Result<Self, Error> {
+        for (index, name) in [(MODEL, "model"), (STREAM, "stream")] {
+            if members.value(index).is_some() {
+                let message = format!("{name} stands in the path of InvokeModel; leave it out of the body");
+                return Err(Error::new(Kind::InvalidRequest, message).with_param(name));
+            }
+        }
+        let betas = members.value(BETA).and_then(|span| body.get(span));
+        let betas = betas.map(|value| {
+            dialect::invoke::beta_header(value).ok_or_else(|| {
+                let message = "anthropic_beta must be a list of names";
+                Error::new(Kind::InvalidRequest, message).with_param("anthropic_beta")
+            })
+        });
+        let cuts = members.cuts(&[VERSION, FALLBACKS, BETA]);
+        let at = memchr::memchr(b'{', body).map_or(0, |brace| brace + 1);
+        let has_others = members.count() > cuts.len();
+        let place = ModelPlace::Invoked { at, has_others };
+        let asked = Self::by_path(body, members, operation, (model, place))?;
+        Ok(Self { cuts, betas: betas.transpose()?, ..asked })
     }
 
     /// What to change in `body`, a stream's, so that it asks for the usage. `None`: it asks already, or says something of it
@@ -431,7 +487,7 @@ mod tests {
             assert_eq!(asked.model, "openai/omni-moderation-latest");
             let place = match asked.model_place {
                 ModelPlace::Default { at, has_others } => Some((at, has_others)),
-                ModelPlace::Span(_) | ModelPlace::Path(_) => None,
+                ModelPlace::Span(_) | ModelPlace::Invoked { .. } | ModelPlace::Path(_) => None,
             };
             assert_eq!(place, Some((2, others)), "{body}");
         }

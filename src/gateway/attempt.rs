@@ -22,7 +22,7 @@ use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
 use crate::dialect::{self, Dialect, Operation, Quirks};
 use crate::error::Error;
-use crate::http::Method;
+use crate::http::{Method, encode};
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, within};
@@ -99,7 +99,10 @@ async fn make_so(
     let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
     let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
     let target = outgoing::with_model(target, attempt.wire_model)?;
-    let head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
+    let mut head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
+    if let Some(betas) = asked.betas.as_deref().filter(|_| to == Dialect::Anthropic) {
+        encode::field(&mut head, "anthropic-beta", betas.as_bytes());
+    }
     let (outgoing, translation) = if from == to {
         let asks = (asked, to, attempt.wire_model);
         let found = foreign::found(core, downstream, request, exchange, asks).await?;
@@ -164,6 +167,12 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, further: impl Iterator<Item = Edi
             let edit =
                 |span: &Range<usize>| Edit { span: span.clone(), bytes: path_model::resource(wire_model) };
             edits.extend(places.iter().map(edit));
+        }
+        ModelPlace::Invoked { at, has_others } => {
+            let stream = asked.operation.is_stream();
+            let wrap =
+                dialect::invoke::unwrapping(at.saturating_sub(1), *has_others, &[], (wire_model, stream));
+            edits.extend(wrap.into_iter().map(|change| Edit { span: change.span, bytes: change.bytes }));
         }
         // The default stays the provider's to know, unless the config or a fallback means another model.
         ModelPlace::Default { .. } if attempt.leg == 0 && attempt.model == wire_model => {}

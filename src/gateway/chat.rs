@@ -4,12 +4,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::asked::{Asked, KEYS, Wanted};
+use super::asked::{Asked, INVOKE_KEYS, KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::tag::{self, Known, PREVIOUS, RESPONSES_KEYS};
 use super::trail::Outcome;
 use super::{Core, attempt, body, kept, path_model, relay, session};
+use crate::api::Surface;
 use crate::config::snapshot::Snapshot;
 use crate::dialect::look::Members;
 use crate::dialect::{Dialect, Operation};
@@ -28,7 +29,11 @@ pub(super) async fn serve(
     operation: Operation,
 ) -> Result<(), Error> {
     let dialect = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
-    let keys = if dialect == Dialect::Responses { &RESPONSES_KEYS } else { &KEYS };
+    let keys = match dialect {
+        Dialect::Responses => &RESPONSES_KEYS,
+        Dialect::Anthropic if exchange.surface == Surface::Bedrock => &INVOKE_KEYS,
+        _ => &KEYS,
+    };
     let members = body::receive(core, downstream, request, exchange, keys).await?;
     let asked = match path_model::asked(core, downstream, request, exchange, &members, operation).await? {
         Some(asked) => asked,

@@ -45,7 +45,7 @@ pub(super) struct Exchange<'a> {
     pub(super) deadline: Instant,
     method: Method,
     minor_version: u8,
-    surface: Surface,
+    pub(super) surface: Surface,
     /// The fields of its head that decide something.
     pub(super) noted: Noted,
     /// The caller's `x-request-id`, to be echoed; at most [`REQUEST_ID_BYTES_MAX`].
@@ -74,6 +74,8 @@ pub(super) struct Exchange<'a> {
     pub(super) known: Option<Box<Known>>,
     /// Whether it is to come as one JSON array.
     pub(super) wants_array: bool,
+    /// Whether a stream of Anthropic's goes to the caller as frames of InvokeModel.
+    pub(super) wants_chunks: bool,
     /// Chosen provider.
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
@@ -152,6 +154,7 @@ impl<'a> Exchange<'a> {
             stream: false,
             known: None,
             wants_array: false,
+            wants_chunks: false,
             provider: None,
             key: None,
             kept: None,
@@ -305,6 +308,11 @@ impl<'a> Exchange<'a> {
         (provider, key)
     }
 
+    /// The id of an answer whose provider gives none.
+    pub(super) fn answer_id(&self) -> String {
+        format!("msg_{}", self.id.simple())
+    }
+
     /// Whose error bodies the caller expects.
     pub(super) fn error_shape(&self) -> ErrorShape {
         match self.surface {
@@ -313,6 +321,7 @@ impl<'a> Exchange<'a> {
             Surface::Anthropic => ErrorShape::Anthropic,
             Surface::Gemini => ErrorShape::Gemini,
             Surface::Cohere => ErrorShape::Cohere,
+            Surface::Bedrock => ErrorShape::Bedrock,
         }
     }
 

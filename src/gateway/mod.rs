@@ -17,6 +17,7 @@ mod exchange;
 mod failure;
 mod fields;
 mod foreign;
+mod frames;
 mod framing;
 mod guard;
 mod health;

@@ -6,6 +6,7 @@ use super::relay::Answer;
 use super::tagging;
 use super::unasked::Unasked;
 use crate::chat::Usage;
+use crate::dialect::event_stream::frames;
 use crate::dialect::response_id::Tag;
 use crate::dialect::{self, StreamObserver, StreamOptions, StreamTranslator};
 use crate::error::Error;
@@ -65,7 +66,8 @@ impl Passage {
             model: exchange.model.clone(),
         };
         let translator = StreamTranslator::new(translation.from, translation.to, options);
-        Self::Translated(Box::new(translator.echoing(translation.echo.clone())))
+        let translator = translator.echoing(translation.echo.clone()).identified(exchange.answer_id());
+        Self::Translated(Box::new(translator))
     }
 
     /// Takes whole events, adds their number to `count`, and appends what the caller gets. What is no event in its dialect, a
@@ -109,6 +111,27 @@ impl Passage {
                 Ok(())
             }
         }
+    }
+
+    /// The same of whole frames. Errors: one is broken, or says that something failed; what is broken does not go on.
+    pub(super) fn take_frames(
+        &mut self,
+        whole: &[u8],
+        text: &mut Vec<u8>,
+        count: &mut u64,
+    ) -> Result<(), Error> {
+        for frame in frames(whole) {
+            let frame = frame?;
+            *count += 1;
+            match self {
+                Self::Through(observer, _) => {
+                    observer.observe_frame(&frame);
+                    text.extend_from_slice(frame.raw);
+                }
+                Self::Translated(translator) => translator.push_frame(&frame, text)?,
+            }
+        }
+        Ok(())
     }
 
     /// How far it is.

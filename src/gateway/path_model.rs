@@ -1,4 +1,4 @@
-//! What a caller asks of us whose path names the model, a Gemini caller: the path's name counts, and where the body names
+//! What a caller asks of us whose path names the model, a Gemini caller or one of Bedrock: the path's name counts, and where the body names
 //! the model again it must be the same, so that nobody is served by a model that the config did not see.
 
 use std::ops::Range;
@@ -6,10 +6,11 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::asked::{Asked, KEYS};
+use super::asked::{Asked, KEYS, ModelPlace};
 use super::compute::compute;
 use super::exchange::Exchange;
 use super::{Core, kept};
+use crate::api::Surface;
 use crate::dialect::look::{self, Members};
 use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
@@ -31,11 +32,20 @@ pub(super) async fn asked(
     members: &Members<{ KEYS.len() }>,
     operation: Operation,
 ) -> Result<Option<Asked>, Error> {
-    if exchange.caller_dialect() != Some(Dialect::Gemini) {
+    let dialect = exchange.caller_dialect();
+    if !matches!(dialect, Some(Dialect::Gemini | Dialect::Bedrock)) && exchange.surface != Surface::Bedrock {
         return Ok(None);
     }
     let model = exchange.route.and_then(|route| route.model(request.path()));
     let model = model.ok_or_else(|| Error::new(Kind::Internal, "the route names no model"))?;
+    if dialect == Some(Dialect::Bedrock) {
+        let place = ModelPlace::Path(Vec::new());
+        return Asked::by_path(request.body(), members, operation, (model, place)).map(Some);
+    }
+    if exchange.surface == Surface::Bedrock {
+        exchange.wants_chunks = operation.is_stream();
+        return Asked::invoked(request.body(), members, operation, model).map(Some);
+    }
     exchange.wants_array = operation.is_stream() && !wants_events(request.query());
     let places = match operation {
         Operation::CountTokens | Operation::EmbeddingBatch => {

@@ -7,7 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, array, fields, mask, relay_stream, relay_whole, reply, retry_after};
+use super::{Core, array, fields, frames, mask, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{self, Dialect, Echo};
@@ -86,7 +86,7 @@ pub(super) async fn relay(
         _ if answer.head.is_coded => {
             Err(Error::unusable_answer("it is compressed, which was not asked for").into())
         }
-        200..=299 if exchange.stream && answer.head.is_event_stream => {
+        200..=299 if exchange.stream && (answer.head.is_event_stream || answer.head.is_frame_stream) => {
             relay_stream::relay(core, downstream, exchange, answer).await.map_err(Failure::from)
         }
         200..=299 if answer.translation.is_none() => {
@@ -127,11 +127,14 @@ async fn failed(
 ) -> Failure {
     let keeps_words = answer.translation.is_none()
         && exchange.error_shape() != dialect::ErrorShape::Native
+        && (exchange.error_shape() == dialect::ErrorShape::Bedrock)
+            == (answer.translation.from == Dialect::Bedrock)
         && !answer.head.is_coded
         && answer.is_json();
     let mut out = returned_head(&answer, keeps_words);
     let field = |name: &str| answer.head.field(answer.upstream.head_bytes(), name);
     let retry_after = retry_after::asked(field, exchange.unix_s());
+    let named = field(frames::ERROR_TYPE).map(<[u8]>::to_vec);
     mask_key(&mut out, exchange);
     let mut body = Vec::new();
     if !answer.head.is_coded {
@@ -149,15 +152,21 @@ async fn failed(
     }
     mask_key(&mut body, exchange);
     let status = answer.head.status;
-    let error = Error::upstream(dialect::decode_error(answer.translation.from, status, &body));
+    let mut error = dialect::decode_error(answer.translation.from, status, &body);
+    if let Some(kind) = named.as_ref().filter(|_| answer.translation.from == Dialect::Bedrock) {
+        dialect::name_error(&mut error, kind);
+    }
     // Once more: undone escapes, and texts put together, may spell it anew.
-    let error = masked(error, exchange);
+    let error = masked(Error::upstream(error), exchange);
     let delay_s = || dialect::decode_retry_delay_s(answer.translation.from, &body);
     let retry_after = retry_after.or_else(|| delay_s().map(retry_after::of_seconds));
     if !keeps_words {
         let shape = exchange.error_shape();
         body = exchange.with_error_context(|context| dialect::encode_error(shape, &error, context));
         encode::field(&mut out, "content-type", b"application/json");
+        if named.is_none() {
+            reply::error_header(&mut out, shape, &error);
+        }
     }
     if exchange.wants_array {
         body = array::of_error(body);
@@ -226,7 +235,7 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
             encode::field(&mut out, name, value);
         }
     }
-    if answer.head.is_event_stream {
+    if answer.head.is_event_stream || answer.head.is_frame_stream {
         // Also where no stream was asked for: no cache keeps it, and nginx in front of us passes it on as it comes.
         encode::field(&mut out, "cache-control", b"no-cache");
         encode::field(&mut out, "x-accel-buffering", b"no");

@@ -10,13 +10,13 @@ use super::array::Elements;
 use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
+use super::frames::{self, Cut};
 use super::framing::BodyFraming;
 use super::passage::{Passage, Standing};
 use super::relay::{Answer, mask_key, masked, pass, returned_head};
 use super::streams::Listed;
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Kind};
-use crate::http::sse::Boundary;
 use crate::http::{EVENT_BYTES_MAX, Framing, encode};
 use crate::net::budget::Hold;
 use crate::net::client::Progress;
@@ -33,7 +33,7 @@ struct Relay<'a> {
     passage: Passage,
     framing: BodyFraming,
     gate: Gate,
-    boundary: Boundary,
+    cut: Cut,
     /// Received, not yet a whole event.
     pending: Vec<u8>,
     /// To be sent.
@@ -42,6 +42,8 @@ struct Relay<'a> {
     text: Vec<u8>,
     /// What they become where the caller wants no events.
     array: Option<Elements>,
+    /// They become frames of InvokeModel.
+    is_chunked: bool,
     /// For an event that is not whole yet.
     hold: Hold,
 }
@@ -96,10 +98,15 @@ impl<'a> Relay<'a> {
         let through = answer.translation.is_none();
         // Before the body is read, which takes the head's bytes.
         let array = exchange.wants_array.then(Elements::default);
-        let mut out = returned_head(&answer, through && array.is_none());
+        let cut = Cut::of(&answer)?;
+        let is_chunked = exchange.wants_chunks;
+        let goes_on = through && array.is_none() && !is_chunked && !cut.is_unwrapped();
+        let mut out = returned_head(&answer, goes_on);
         if array.is_some() {
             encode::field(&mut out, "content-type", b"application/json");
-        } else if !through {
+        } else if is_chunked || !goes_on && answer.translation.to == Dialect::Bedrock {
+            frames::write_type(&mut out);
+        } else if !goes_on {
             encode::field(&mut out, "content-type", b"text/event-stream");
         }
         Ok(Self {
@@ -107,11 +114,12 @@ impl<'a> Relay<'a> {
             passage,
             framing: BodyFraming::unknown(exchange),
             gate: Gate::Shut { since: None, events: 0, bytes: 0 },
-            boundary: Boundary::new(),
+            cut,
             pending: Vec::new(),
             out,
             text: Vec::new(),
             array,
+            is_chunked,
             hold: core.net.budget.hold(),
         })
     }
@@ -144,9 +152,11 @@ impl<'a> Relay<'a> {
                 self.frame_text(exchange);
                 let out = std::mem::take(&mut self.out);
                 self.out = pass(downstream, exchange, out).await?;
-                // Google's own SDK takes a comment for data.
+                // Google's own SDK takes a comment for data, and between frames there is nothing.
                 downstream.ask_by(match exchange.caller_dialect() {
                     Some(Dialect::Gemini) => self.framing.blank(),
+                    _ if self.is_chunked => b"",
+                    Some(Dialect::Bedrock) => b"",
                     _ => self.framing.comment(),
                 });
             }
@@ -251,16 +261,16 @@ impl<'a> Relay<'a> {
 
     /// Moves the whole events of `pending` to `text`.
     fn take_events(&mut self, exchange: &Exchange<'_>) -> Result<(), Error> {
-        let end = self.boundary.last_end(&self.pending);
+        let end = self.cut.last_end(&self.pending)?;
         let whole = self.pending.get(..end).unwrap_or_default();
         if end > 0 {
             self.answer.place = None;
         }
         let mut count = 0;
         let is_open = self.is_open();
-        let result = self.passage.take(whole, &mut self.text, is_open, &mut count);
+        let result = self.cut.take(&mut self.passage, whole, &mut self.text, (is_open, &mut count));
         self.pending.drain(..end);
-        self.boundary.consumed(end);
+        self.cut.consumed(end);
         match &mut self.gate {
             Gate::Open(listed) => listed.passed(count),
             Gate::Shut { since, events, bytes } if end > 0 => {
@@ -287,7 +297,14 @@ impl<'a> Relay<'a> {
 
     fn frame_text(&mut self, exchange: &mut Exchange<'_>) {
         if self.passage.has_error() {
-            mask_key(&mut self.text, exchange);
+            match self.cut.is_framed() {
+                true => frames::rewrite(&mut self.text, |bytes| mask_key(bytes, exchange)),
+                false => mask_key(&mut self.text, exchange),
+            }
+        }
+        if self.is_chunked {
+            exchange.log_output(&self.text);
+            frames::wrap(&mut self.text);
         }
         if let Some(array) = &mut self.array {
             array.take(&mut self.text);
@@ -307,12 +324,15 @@ impl<'a> Relay<'a> {
 
     fn frame(&mut self, exchange: &mut Exchange<'_>) {
         self.framing.frame(&mut self.out, &self.text);
-        exchange.log_output(&self.text);
+        if !self.is_chunked {
+            exchange.log_output(&self.text);
+        }
         self.text.clear();
     }
 
     fn end(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         let is_closed = self.answer.head.framing == Framing::Close;
+        self.cut.check_end(&self.pending)?;
         self.passage.end(is_closed, &mut self.text, &mut self.pending)?;
         self.finish(exchange);
         Ok(())
@@ -321,9 +341,16 @@ impl<'a> Relay<'a> {
     /// An error event in the caller's words, then the end of the body.
     fn break_off(&mut self, exchange: &mut Exchange<'_>, error: &Error) {
         let shape = exchange.error_shape();
+        if self.is_chunked {
+            self.frame_text(exchange);
+        }
         let text = &mut self.text;
         if !self.passage.fail(error, text) {
             exchange.with_error_context(|context| dialect::encode_error_event(shape, error, context, text));
+        }
+        if self.is_chunked {
+            // It is a frame already.
+            self.frame(exchange);
         }
         self.finish(exchange);
     }

@@ -64,7 +64,7 @@ fn checked(answer: &Answer<'_>, body: &[u8], is_framed: bool) -> Result<Option<U
 
 /// Whether it must be one JSON object. A 204 has no body, and events that nobody asked for are the caller's to judge.
 fn is_checked(answer: &Answer<'_>) -> bool {
-    answer.head.status != 204 && !answer.head.is_event_stream
+    answer.head.status != 204 && !answer.head.is_event_stream && !answer.head.is_frame_stream
 }
 
 /// Frames `body` with its length behind the head in `out`, and sends both; a short one in one go.
@@ -215,6 +215,7 @@ pub(super) async fn translated(
     let options = AnswerOptions {
         operation: exchange.operation().unwrap_or(Operation::Chat),
         created_s: exchange.created_s(),
+        id: exchange.answer_id(),
         model: exchange.model.clone(),
         echo: std::mem::take(&mut answer.translation.echo),
     };

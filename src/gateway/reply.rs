@@ -125,6 +125,7 @@ pub(super) async fn error(
     let mut out = Vec::with_capacity(1_024 + body.len());
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
+    error_header(&mut out, shape, error);
     match error.kind {
         Kind::Overloaded | Kind::RequestDropped => encode::field(&mut out, "retry-after", RETRY_AFTER_S),
         Kind::MethodNotAllowed => encode::field(&mut out, "allow", exchange.allow.as_bytes()),
@@ -144,12 +145,20 @@ pub(super) async fn error(
     timed_send(downstream, exchange, out).await.map(drop)
 }
 
+/// What some callers' SDKs take an error's class from.
+pub(super) fn error_header(out: &mut Vec<u8>, shape: ErrorShape, error: &Error) {
+    if let Some((name, value)) = dialect::error_header(shape, error) {
+        encode::field(out, name, value.as_bytes());
+    }
+}
+
 /// The answer to a head that never became a request.
 pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8> {
     let shape = match surface {
         Surface::Anthropic => ErrorShape::Anthropic,
         Surface::Gemini => ErrorShape::Gemini,
         Surface::Cohere => ErrorShape::Cohere,
+        Surface::Bedrock => ErrorShape::Bedrock,
         Surface::OpenAi => ErrorShape::OpenAi,
         Surface::Native => ErrorShape::Native,
     };
@@ -159,6 +168,7 @@ pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8
     let mut out = Vec::with_capacity(256 + body.len());
     encode::status_line(&mut out, error.status());
     encode::field(&mut out, "content-type", b"application/json");
+    error_header(&mut out, shape, error);
     if error.kind == Kind::TooManyConnections {
         encode::field(&mut out, "retry-after", RETRY_AFTER_S);
     }

@@ -22,6 +22,8 @@ pub struct ResponseHead {
     pub keep_alive: bool,
     /// The content type is `text/event-stream`.
     pub is_event_stream: bool,
+    /// The content type is `application/vnd.amazon.eventstream`.
+    pub is_frame_stream: bool,
     /// The content is coded (gzip, …), which we never ask for.
     pub is_coded: bool,
     /// Length of the head with its empty line, bytes: where the body begins.
@@ -66,6 +68,7 @@ pub fn parse_response_head(head: &[u8], to_head_request: bool) -> Result<Respons
         framing,
         keep_alive: framing != Framing::Close && facts.framing.keeps_alive(minor_version),
         is_event_stream: facts.is_event_stream,
+        is_frame_stream: facts.is_frame_stream,
         is_coded: facts.is_coded,
         head_bytes: head.len(),
     })
@@ -114,6 +117,7 @@ fn body_framing(status: u16, to_head_request: bool, declared: Framing) -> Framin
 struct Facts {
     framing: FramingFields,
     is_event_stream: bool,
+    is_frame_stream: bool,
     is_coded: bool,
 }
 
@@ -123,7 +127,8 @@ fn gather(headers: &[httparse::Header<'_>]) -> Result<Facts, Error> {
         let (name, value) = (header.name.as_bytes(), header.value);
         match name.len() {
             12 if name.eq_ignore_ascii_case(b"content-type") => {
-                facts.is_event_stream = is_event_stream(value)
+                facts.is_event_stream = is_of(value, b"text/event-stream");
+                facts.is_frame_stream = is_of(value, b"application/vnd.amazon.eventstream");
             }
             16 if name.eq_ignore_ascii_case(b"content-encoding") => facts.is_coded |= is_coded(value),
             _ => facts.framing.take(name, value, Side::Upstream)?,
@@ -132,9 +137,9 @@ fn gather(headers: &[httparse::Header<'_>]) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-fn is_event_stream(content_type: &[u8]) -> bool {
+fn is_of(content_type: &[u8], wanted: &[u8]) -> bool {
     let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    media_type.trim_ascii().eq_ignore_ascii_case(wanted)
 }
 
 fn is_coded(content_encoding: &[u8]) -> bool {

@@ -27,7 +27,7 @@ pub(super) struct Fixture<'a> {
 }
 
 /// Who a request is translated for: a name, the dialect, a model, and what its provider takes.
-const TARGETS: [(&str, Dialect, &str, Quirks); 7] = [
+const TARGETS: [(&str, Dialect, &str, Quirks); 10] = [
     ("OpenAI", Dialect::OpenAi, "gpt-5.1", Quirks::OPENAI),
     ("one that speaks OpenAI's dialect", Dialect::OpenAi, "llama-4", Quirks::COMPATIBLE),
     ("Anthropic, a model with budgets", Dialect::Anthropic, "claude-sonnet-4-5", Quirks::COMPATIBLE),
@@ -35,6 +35,14 @@ const TARGETS: [(&str, Dialect, &str, Quirks); 7] = [
     ("Gemini", Dialect::Gemini, "gemini-2.5-flash", Quirks::COMPATIBLE),
     ("Cohere", Dialect::Cohere, "command-a-03-2025", Quirks::COMPATIBLE),
     ("Cohere, a model that thinks", Dialect::Cohere, "command-a-reasoning-08-2025", Quirks::COMPATIBLE),
+    (
+        "Bedrock, a model of Anthropic's",
+        Dialect::Bedrock,
+        "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        Quirks::COMPATIBLE,
+    ),
+    ("Bedrock, a model of Amazon's", Dialect::Bedrock, "amazon.nova-2-lite-v1:0", Quirks::COMPATIBLE),
+    ("Bedrock, any other model", Dialect::Bedrock, "meta.llama3-3-70b-instruct-v1:0", Quirks::COMPATIBLE),
 ];
 
 #[test]
@@ -43,7 +51,9 @@ fn requests() {
         let fixture = fixture(&case, &file);
         let body = fixture.body.unwrap().get();
         let mut shown = String::new();
-        for (name, to, model, quirks) in TARGETS {
+        for (name, to, model, quirks) in
+            TARGETS.into_iter().filter(|(_, to, ..)| *to != fixture.from || fixture.from != Dialect::Bedrock)
+        {
             let translate =
                 || translate_request(fixture.from, to, Operation::Chat, body.as_bytes(), model, quirks);
             let told = translate();
@@ -109,7 +119,10 @@ fn streamed(from: Dialect, events: &[&RawValue]) -> (Vec<u8>, Option<Error>, Opt
         StreamOptions { created_s: CREATED_S, include_usage: true, model: "fallback-model".to_owned() };
     let mut translator = StreamTranslator::new(from, other(from), options);
     let mut out = Vec::new();
-    let pushed = events.iter().try_for_each(|event| translator.push(None, data(event).as_bytes(), &mut out));
+    let pushed = events.iter().try_for_each(|event| {
+        let (name, data) = named(from, &data(event));
+        translator.push(name.as_deref(), data.as_bytes(), &mut out)
+    });
     let ended = pushed.and_then(|()| translator.finish(&mut out));
     (out, ended.err(), translator.usage())
 }
@@ -117,6 +130,16 @@ fn streamed(from: Dialect, events: &[&RawValue]) -> (Vec<u8>, Option<Error>, Opt
 /// A text stands for itself, such as `[DONE]`.
 pub(super) fn data(event: &RawValue) -> String {
     serde_json::from_str(event.get()).unwrap_or_else(|_| event.get().to_owned())
+}
+
+/// An event of Bedrock's is an object of one member, its type.
+fn named(from: Dialect, data: &str) -> (Option<Vec<u8>>, String) {
+    if from != Dialect::Bedrock {
+        return (None, data.to_owned());
+    }
+    let event: std::collections::BTreeMap<String, Box<RawValue>> = serde_json::from_str(data).unwrap();
+    let (name, payload) = event.into_iter().next().unwrap();
+    (Some(name.into_bytes()), payload.get().to_owned())
 }
 
 fn other(dialect: Dialect) -> Dialect {
@@ -154,14 +177,25 @@ pub(super) fn keeps_texts(case: &str, input: &str, output: &[u8]) {
     let output: Value = serde_json::from_slice(output).unwrap();
     let (mut wanted, mut said) = (Vec::new(), Vec::new());
     let input: Value = serde_json::from_str(input).unwrap();
-    for key in ["system", "messages", "content", "choices"] {
+    for key in ["system", "messages", "content", "choices", "output"] {
         said_in(&input[key], key, &mut wanted);
     }
     strings(&output, &mut said);
     let all = said.concat();
     for text in wanted.into_iter().filter(|text| !text.trim().is_empty() && !text.starts_with('{')) {
-        assert!(all.contains(text), "{case}: lost {text:?}");
+        // A document that is a text goes to Bedrock as bytes.
+        assert!(all.contains(text) || all.contains(&base64(text)), "{case}: lost {text:?}");
     }
+}
+
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letter = |bits: u32, place: usize| char::from(LETTERS[(bits >> (18 - 6 * place)) as usize & 63]);
+    let groups = text.as_bytes().chunks(3).flat_map(|group| {
+        let bits = (0..3).fold(0, |bits, at| bits << 8 | u32::from(group.get(at).copied().unwrap_or(0)));
+        (0..4).map(move |place| if place <= group.len() { letter(bits, place) } else { '=' })
+    });
+    groups.collect()
 }
 
 fn said_in<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
@@ -169,6 +203,7 @@ fn said_in<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
         Value::String(text) if SAID.contains(&key) || key == "system" => found.push(text),
         // Not every target takes thoughts.
         Value::Array(_) if key == "reasoning_details" => {}
+        Value::Object(_) if key == "reasoningContent" => {}
         Value::Array(items) => items.iter().for_each(|item| said_in(item, key, found)),
         Value::Object(fields) => fields.iter().for_each(|(key, value)| said_in(value, key, found)),
         _ => {}
@@ -214,7 +249,9 @@ fn pairs(value: &Value, found: &mut Pairs) {
             let is_call = value["type"] == "tool_use" || value["function"]["arguments"].is_string();
             found.calls.extend(if is_call { text(&value["id"]) } else { text(&value["functionCall"]["id"]) });
             let result = ["tool_call_id", "tool_use_id"].iter().find_map(|key| text(&value[key]));
-            found.results.extend(result.or_else(|| text(&value["functionResponse"]["id"])));
+            let result = result.or_else(|| text(&value["functionResponse"]["id"]));
+            found.results.extend(result.or_else(|| text(&value["toolResult"]["toolUseId"])));
+            found.calls.extend(text(&value["toolUse"]["toolUseId"]));
             fields.values().for_each(|one| pairs(one, found));
         }
         _ => {}

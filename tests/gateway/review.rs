@@ -261,7 +261,7 @@ fn a_key_that_a_provider_quotes_in_jsons_own_spelling_reaches_nobody() {
             [(CHAT, "anthropic/claude-x"), (OPENAI_CHAT, "anthropic/claude-x"), (MESSAGES, "claude-x")]
         {
             for stream in [false, true] {
-                let answer = Caller::new(&node).post(path, &ask(model, stream));
+                let answer = Caller::new(&node).post(path, ask(model, stream));
                 let text = answer.text();
                 assert_eq!(answer.status, if stream { 200 } else { 400 }, "{text}");
                 assert!(text.contains("bad key ****") && !text.contains("secret"), "{path} {stream}: {text}");
@@ -277,10 +277,10 @@ fn a_models_name_has_a_length() {
         let node = node(&upstream, driver);
         let ask = |model: &str, rest: &str| format!(r#"{{"model":"openai/{model}"{rest},"messages":[]}}"#);
         let long = "m".repeat(2_000);
-        let answer = Caller::new(&node).post(CHAT, &ask(&long, ""));
+        let answer = Caller::new(&node).post(CHAT, ask(&long, ""));
         assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some("model")));
         assert!(answer.text().len() < 1_000, "{}", answer.text());
-        let answer = Caller::new(&node).post(CHAT, &ask("m", &format!(r#","fallbacks":["openai/{long}"]"#)));
+        let answer = Caller::new(&node).post(CHAT, ask("m", &format!(r#","fallbacks":["openai/{long}"]"#)));
         assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some("fallbacks")));
     });
 }

@@ -16,7 +16,7 @@ def outputs(folder):
     """Every document of every golden: its path in there, dialect, kind and the document. Few would mean that they are not found."""
     found = []
     for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.suffix in (".json", ".sse", ".expected"):
+        if path.suffix in (".json", ".sse", ".expected", ".frames"):
             found += [(path.relative_to(folder).as_posix(), *one) for one in documents(path)]
     assert len(found) > 500, f"{len(found)} documents in {folder}"
     return found
@@ -31,9 +31,12 @@ def documents(path):
     dialect, kind = outcome
     if path.suffix == ".expected" and kind == "request":
         heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses"}
-        heads["Cohere"] = "cohere"
+        heads |= {"Cohere": "cohere", "Bedrock": "bedrock"}
         for head, body in re.findall(r"^# (\w+).*\n(\{.*)$", text, re.MULTILINE):
             yield heads[head], kind, json.loads(body)
+    elif path.suffix == ".frames":
+        for name, data in re.findall(r"^(\w+) (\{.*)$", text, re.MULTILINE):
+            yield dialect, kind, {name: json.loads(data)}
     elif path.suffix == ".sse" or (path.suffix == ".expected" and kind == "event"):
         for data in re.findall(r"^data: (\{.*)$", text, re.MULTILINE):
             yield shape(json.loads(data), dialect), "event", json.loads(data)
@@ -60,7 +63,10 @@ def output(path):
     folder = path.parent.as_posix().split("tests/dialect/")[-1]
     words = path.name.split(".")[1:-1]
     last = words[-1] if words else None
-    kind = "request" if folder.endswith(("requests", "asked")) else "event" if path.suffix == ".sse" else "answer"
+    is_event = path.suffix in (".sse", ".frames")
+    kind = "request" if folder.endswith(("requests", "asked")) else "event" if is_event else "answer"
+    if folder.startswith("bedrock/"):
+        return ("bedrock", kind)
     if folder.startswith("behaviour/"):
         kind = {"requests": "request", "responses": "answer", "streams": "event"}[folder.split("/")[1]]
         return (None, kind) if path.suffix == ".expected" else None

@@ -15,6 +15,7 @@ GPT = "openai/gpt-4o-mini"
 CLAUDE = "anthropic/claude-sonnet-4-20250514"
 GEMINI = "gemini/gemini-2.5-flash"
 COMMAND = "cohere/command-a-03-2025"
+ON_BEDROCK = "bedrock/anthropic.claude-sonnet-4-20250514-v1:0"
 
 HELLO = "Hello from the mock provider."
 # The mock counts words.

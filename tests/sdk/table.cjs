@@ -10,6 +10,7 @@ const SPEAKS = process.argv[4].split(',');
 const GPT = 'openai/gpt-4o-mini';
 const CLAUDE = 'anthropic/claude-sonnet-4-20250514';
 const GEMINI = 'gemini/gemini-2.5-flash';
+const ON_BEDROCK = 'bedrock/anthropic.claude-sonnet-4-20250514-v1:0';
 const HELLO = 'Hello from the mock provider.';
 const PIXEL = 'R0lGODlhAQABAAAAACw=';
 const WEATHER = {
@@ -153,7 +154,7 @@ const operations = {
 };
 
 async function main() {
-  const models = [GPT, CLAUDE, ...(SPEAKS.includes('gemini') ? [GEMINI] : [])];
+  const models = [GPT, CLAUDE, ...(SPEAKS.includes('gemini') ? [GEMINI] : []), ...(SPEAKS.includes('bedrock') ? [ON_BEDROCK] : [])];
   const cells = Object.entries(operations);
   for (const adapter of adapters(SPEAKS)) {
     for (const model of models) {

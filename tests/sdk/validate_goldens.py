@@ -8,6 +8,7 @@ import re
 import sys
 import typing
 
+import bedrock_shapes
 import pydantic
 import pydantic_core
 from anthropic.types import Message, RawMessageStreamEvent
@@ -105,6 +106,8 @@ KNOWN = {f"{beyond['place']}: {beyond['python']}" for beyond in BEYOND if "pytho
 
 def faults(dialect, kind, document):
     """What the vendor's types say against it, as `place: reason`."""
+    if dialect == "bedrock":
+        return bedrock_shapes.faults(kind, document)
     if (dialect, kind) == ("gemini", "request"):
         return gemini_request_faults(document)
     key = (dialect, kind)

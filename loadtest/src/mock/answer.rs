@@ -80,6 +80,38 @@ impl Plan {
         Self { pieces, delay_ms: script.delay_ms, piece_delay_ms: script.chunk_delay_ms, closes }
     }
 
+    /// The same of frames, whose bytes are no text.
+    pub fn frames(headers: Headers<'_>, frames: &[(&[u8], bool)], script: &Script) -> Self {
+        let by_close = script.framing == Framing::Close;
+        let framing: Headers<'_> =
+            if by_close { &[("connection", "close")] } else { &[("transfer-encoding", "chunked")] };
+        let mut wire = head(200, headers, "application/vnd.amazon.eventstream", framing).into_bytes();
+        let mut pieces = Vec::with_capacity(frames.len());
+        let mut content_left = script.cut_after.unwrap_or(usize::MAX);
+        for (bytes, is_content) in frames {
+            if *is_content && content_left == 0 {
+                break;
+            }
+            content_left -= usize::from(*is_content);
+            match by_close {
+                true => wire.extend_from_slice(bytes),
+                false => {
+                    wire.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+                    wire.extend_from_slice(bytes);
+                    wire.extend_from_slice(b"\r\n");
+                }
+            }
+            pieces.push(std::mem::take(&mut wire));
+        }
+        let is_cut = script.cut_after.is_some();
+        if let (false, false, Some(last)) = (by_close, is_cut, pieces.last_mut()) {
+            last.extend_from_slice(b"0\r\n\r\n");
+        }
+        let closes = by_close || is_cut;
+        let pieces = pieces.into_iter().map(Bytes::from).collect();
+        Self { pieces, delay_ms: script.delay_ms, piece_delay_ms: script.chunk_delay_ms, closes }
+    }
+
     /// The one piece of an answer that needs neither time nor a close.
     pub fn at_once(&self) -> Option<Bytes> {
         match self.pieces.as_slice() {

@@ -14,6 +14,8 @@ pub enum Dialect {
     Anthropic,
     /// Gemini's generateContent, whose bodies `gemini` reads.
     Gemini,
+    /// Bedrock's Converse, whose bodies `bedrock` reads.
+    Bedrock,
 }
 
 /// An error answer before a dialect words it.
@@ -132,13 +134,17 @@ pub fn dialect_of(headers: &HeaderMap) -> Dialect {
 pub fn authorize(dialect: Dialect, headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let key = match dialect {
-        Dialect::OpenAi => text("authorization").strip_prefix("Bearer ").unwrap_or_default(),
+        Dialect::OpenAi | Dialect::Bedrock => {
+            text("authorization").strip_prefix("Bearer ").unwrap_or_default()
+        }
         Dialect::Anthropic => text("x-api-key"),
         Dialect::Gemini => text("x-goog-api-key"),
     };
     if key.is_empty() || key.starts_with("bad") {
         let (kind, message) = match dialect {
-            Dialect::OpenAi | Dialect::Gemini => ("invalid_request_error", "Incorrect API key provided."),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock => {
+                ("invalid_request_error", "Incorrect API key provided.")
+            }
             Dialect::Anthropic => ("authentication_error", "invalid x-api-key"),
         };
         return Err(Refusal { code: Some("invalid_api_key"), ..Refusal::new(401, kind, message) });
@@ -155,7 +161,9 @@ fn check<'a>(dialect: Dialect, body: &'a Value, model: &str) -> Result<&'a Vec<V
     }
     if model.contains('/') {
         let (kind, code) = match dialect {
-            Dialect::OpenAi | Dialect::Gemini => ("invalid_request_error", Some("model_not_found")),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock => {
+                ("invalid_request_error", Some("model_not_found"))
+            }
             Dialect::Anthropic => ("not_found_error", None),
         };
         let message = format!("The model `{model}` does not exist or you do not have access to it.");
@@ -220,7 +228,7 @@ fn tool_calls(dialect: Dialect, body: &Value, messages: &[Value]) -> Vec<ToolCal
     let offered = body.get("tools").and_then(Value::as_array).into_iter().flatten();
     let calls = offered.filter_map(|tool| {
         let (tool, schema) = match dialect {
-            Dialect::OpenAi | Dialect::Gemini => (tool.get("function")?, "parameters"),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock => (tool.get("function")?, "parameters"),
             Dialect::Anthropic => (tool, "input_schema"),
         };
         let name = tool.get("name")?.as_str()?.to_owned();

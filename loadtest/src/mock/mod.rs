@@ -12,6 +12,7 @@
 //! | `POST /v1/embeddings`, `/v1/moderations`, `/v1/completions` | OpenAI's |
 //! | `POST /v1/messages/count_tokens` | Anthropic's |
 //! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
+//! | `POST /model/{model}/converse`, `converse-stream`, `invoke`, `invoke-with-response-stream` | Bedrock's |
 //! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
 //! | `POST /v2/chat`, `/v2/embed`, `/v2/rerank`, `/v1/tokenize`, `GET /v1/models?page_size=…` | Cohere's |
 //! | `POST /v1/rerank` | vLLM's |
@@ -28,6 +29,7 @@
 
 pub mod answer;
 pub mod anthropic;
+pub mod bedrock;
 pub mod call;
 pub mod capture;
 pub mod cohere;
@@ -101,6 +103,12 @@ impl Mock {
                     return Rc::new(cohere::refuse(&Refusal::scripted(self.settings.error_status)));
                 }
                 Rc::new(cohere::answer((method, path), headers, &body, &self.settings.script))
+            }
+            (_, path) if bedrock::owns(path) => {
+                if self.error_is_due() {
+                    return Rc::new(bedrock::refuse(&Refusal::scripted(self.settings.error_status)));
+                }
+                Rc::new(bedrock::answer((method, path), headers, &body, &self.settings.script))
             }
             (&Method::POST, "/v1/chat/completions") => self.chat(Dialect::OpenAi, headers, body),
             (&Method::POST, "/v1/messages") => self.chat(Dialect::Anthropic, headers, body),
@@ -180,20 +188,20 @@ fn plan(call: &Call) -> Plan {
     let headers = match call.dialect {
         Dialect::OpenAi => openai::HEADERS,
         Dialect::Anthropic => anthropic::HEADERS,
-        Dialect::Gemini => gemini::HEADERS,
+        Dialect::Gemini | Dialect::Bedrock => gemini::HEADERS,
     };
     if call.stream {
         let events = match call.dialect {
             Dialect::OpenAi => openai::stream(call),
             Dialect::Anthropic => anthropic::stream(call),
-            Dialect::Gemini => Vec::new(), // by `gemini::answer`
+            Dialect::Gemini | Dialect::Bedrock => Vec::new(), // by their own `answer`
         };
         return Plan::events(headers, &events, &call.script);
     }
     let body = match call.dialect {
         Dialect::OpenAi => openai::whole(call),
         Dialect::Anthropic => anthropic::whole(call),
-        Dialect::Gemini => gemini::whole(call),
+        Dialect::Gemini | Dialect::Bedrock => gemini::whole(call),
     };
     Plan::whole(headers, &body, &call.script)
 }
@@ -203,13 +211,13 @@ fn refuse(dialect: Dialect, refusal: &Refusal) -> Plan {
     let mut headers: Vec<(&str, &str)> = match dialect {
         Dialect::OpenAi => openai::HEADERS.to_vec(),
         Dialect::Anthropic => anthropic::HEADERS.to_vec(),
-        Dialect::Gemini => gemini::HEADERS.to_vec(),
+        Dialect::Gemini | Dialect::Bedrock => gemini::HEADERS.to_vec(),
     };
     headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
     let body = match dialect {
         Dialect::OpenAi => openai::error(refusal),
         Dialect::Anthropic => anthropic::error(refusal),
-        Dialect::Gemini => gemini::error(refusal),
+        Dialect::Gemini | Dialect::Bedrock => gemini::error(refusal),
     };
     Plan::json(refusal.status, &headers, &body)
 }
@@ -218,7 +226,9 @@ fn models(headers: &HeaderMap) -> Plan {
     let dialect = call::dialect_of(headers);
     match (dialect, call::authorize(dialect, headers)) {
         (_, Err(refusal)) => refuse(dialect, &refusal),
-        (Dialect::OpenAi | Dialect::Gemini, Ok(())) => Plan::json(200, openai::HEADERS, &openai::models()),
+        (Dialect::OpenAi | Dialect::Gemini | Dialect::Bedrock, Ok(())) => {
+            Plan::json(200, openai::HEADERS, &openai::models())
+        }
         (Dialect::Anthropic, Ok(())) => Plan::json(200, anthropic::HEADERS, &anthropic::models()),
     }
 }

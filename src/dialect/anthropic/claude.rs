@@ -17,7 +17,7 @@ pub(in crate::dialect) enum Thinking {
 
 /// The word by which a model does not think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Off {
+pub(in crate::dialect) enum Off {
     /// None is needed.
     Unsaid,
     /// `disabled`.
@@ -74,7 +74,7 @@ impl Claude {
     }
 
     /// Its version, where it is one of Anthropic's; what tells none is the latest of its family.
-    pub(super) fn generation(self) -> Option<(u32, u32)> {
+    pub(in crate::dialect) fn generation(self) -> Option<(u32, u32)> {
         self.family.map(|_| self.version())
     }
 
@@ -99,7 +99,7 @@ impl Claude {
     }
 
     /// How it is told not to.
-    pub(super) fn off(self) -> Off {
+    pub(in crate::dialect) fn off(self) -> Off {
         match (self.family, self.version()) {
             (Some(Family::Thinker), _) => Off::Never,
             (_, (..5, _)) => Off::Unsaid,
@@ -110,23 +110,29 @@ impl Claude {
     }
 
     /// Whether `temperature`, `top_p` and `top_k` may be told; the later ones refuse all but their defaults.
-    pub(super) fn takes_sampling(self) -> bool {
+    pub(in crate::dialect) fn takes_sampling(self) -> bool {
         self.thinking() != Thinking::Adaptive
     }
 
     /// Whether `temperature` and `top_p` may stand together.
-    pub(super) fn takes_both_samplings(self) -> bool {
+    pub(in crate::dialect) fn takes_both_samplings(self) -> bool {
         self.version() < (4, 1)
     }
 
     /// Whether it may be told that it must call a tool.
-    pub(super) fn takes_forced_tools(self) -> bool {
+    pub(in crate::dialect) fn takes_forced_tools(self) -> bool {
         self.version() <= (5, 0)
     }
 
     /// Whether a tool may be `strict` (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>).
-    pub(super) fn takes_strict_tools(self) -> bool {
+    pub(in crate::dialect) fn takes_strict_tools(self) -> bool {
         self.version() >= (4, 5)
+    }
+
+    /// Whether its answer may be told to follow a schema (the same document); what is none of Anthropic's, or tells no
+    /// version, says so itself.
+    pub(super) fn takes_schemas(self) -> bool {
+        self.generation().is_none_or(|version| version >= (4, 5))
     }
 }
 
@@ -167,5 +173,7 @@ mod tests {
         assert!(!new.takes_sampling() && new.takes_forced_tools());
         assert!(!newest.takes_forced_tools());
         assert!(Claude::of("m").takes_both_samplings() && !Claude::of("m").takes_strict_tools());
+        assert!(old.takes_schemas() && Claude::of("m").takes_schemas());
+        assert!(!Claude::of("claude-sonnet-4-20250514").takes_schemas());
     }
 }

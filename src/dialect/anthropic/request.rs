@@ -1,11 +1,14 @@
 //! A neutral request to the bytes of a messages request; the way back is `decode`'s. The turns are `message`'s. What Anthropic has no word for is
 //! left out and named; what would change the answer's shape is refused.
 
+mod answer_tool;
 mod decode;
-mod tuning;
+pub(in crate::dialect) mod tuning;
 
 use std::borrow::Cow;
 
+pub(in crate::dialect) use self::answer_tool::answer_tool;
+use self::answer_tool::{Form, is_alone};
 pub(in crate::dialect) use self::decode::{caller_name, decode};
 use self::tuning::Plan;
 use super::message;
@@ -76,14 +79,15 @@ fn write_tools(
     body: &mut Object<'_>,
     request: &Request<'_>,
     tools: &[&Tool<'_>],
-    plan: &Plan,
+    plan: &Plan<'_>,
     dropped: &mut Vec<String>,
 ) {
-    if tools.is_empty() {
-        // Anthropic refuses a choice among nothing.
-        if request.tool_choice.is_some() {
-            dropped.push("tool_choice".to_owned());
-        }
+    // Anthropic refuses a choice among nothing.
+    if tools.is_empty() && request.tool_choice.is_some() {
+        dropped.push("tool_choice".to_owned());
+    }
+    let answer = plan.form.tool();
+    if tools.is_empty() && answer.is_none() {
         return;
     }
     let mut strict_left = if plan.takes_strict_tools() { STRICT_TOOLS_MAX } else { 0 };
@@ -96,8 +100,28 @@ fn write_tools(
         }
         write_tool(array.item(), tool, is_strict);
     }
+    if let Some(answer) = answer {
+        write_tool(array.item(), answer, false);
+    }
     array.end();
-    write_tool_choice(body, request, plan, dropped);
+    match answer {
+        Some(answer) => write_answer_choice(body, request, answer),
+        None => write_tool_choice(body, request, plan, dropped),
+    }
+}
+
+/// The model answers by the tool of the answer, once; or it calls another, where it may.
+fn write_answer_choice(body: &mut Object<'_>, request: &Request<'_>, answer: &Tool<'_>) {
+    let is_alone = is_alone(request);
+    let mut choice = Object::begin(body.field("tool_choice"));
+    choice.text("type", if is_alone { "tool" } else { "any" });
+    if is_alone {
+        choice.text("name", &answer.name);
+    }
+    if is_alone || request.parallel_tool_calls == Some(false) {
+        choice.raw("disable_parallel_tool_use", Raw("true"));
+    }
+    choice.end();
 }
 
 fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, is_strict: bool) {
@@ -120,7 +144,12 @@ fn write_tool(out: &mut Vec<u8>, tool: &Tool<'_>, is_strict: bool) {
 const EMPTY: &str = r#"{"type":"object","properties":{}}"#;
 const EMPTY_STRICT: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
 
-fn write_tool_choice(body: &mut Object<'_>, request: &Request<'_>, plan: &Plan, dropped: &mut Vec<String>) {
+fn write_tool_choice(
+    body: &mut Object<'_>,
+    request: &Request<'_>,
+    plan: &Plan<'_>,
+    dropped: &mut Vec<String>,
+) {
     let is_single = request.parallel_tool_calls == Some(false);
     let told = request.tool_choice.as_ref().filter(|choice| plan.takes(Some(choice)));
     if told.is_none() && request.tool_choice.is_some() {
@@ -160,19 +189,24 @@ fn write_stop(body: &mut Object<'_>, stop: &[Cow<'_, str>], dropped: &mut Vec<St
     array.end();
 }
 
-fn write_output(body: &mut Object<'_>, format: &Format<'_>, plan: &Plan, dropped: &mut Vec<String>) {
-    let schema = match format {
-        Format::JsonSchema { schema, .. } => Some(schema),
+fn write_output(body: &mut Object<'_>, format: &Format<'_>, plan: &Plan<'_>, dropped: &mut Vec<String>) {
+    let (schema, left) = match (format, &plan.form) {
+        (Format::JsonSchema { schema, description, .. }, Form::Native) => {
+            (Some(schema), description.as_ref().map(|_| "response_format.json_schema.description"))
+        }
+        // The tool is there; that its arguments match, no such model promises.
+        (Format::JsonSchema { strict, .. }, Form::Tool(_)) => {
+            (None, strict.filter(|strict| *strict).map(|_| "response_format.json_schema.strict"))
+        }
         // The mode asks that the conversation itself speak of JSON, and so the model is told; a schema of any object, Anthropic
         // refuses.
-        Format::JsonObject => {
-            named_once(dropped, "response_format");
-            None
+        (Format::JsonSchema { .. }, Form::LeftOut) | (Format::JsonObject, _) => {
+            (None, Some("response_format"))
         }
-        Format::Text => None,
+        (Format::Text, _) => (None, None),
     };
-    if let Format::JsonSchema { description: Some(_), .. } = format {
-        named_once(dropped, "response_format.json_schema.description");
+    if let Some(left) = left {
+        named_once(dropped, left);
     }
     if schema.is_none() && plan.effort.is_none() {
         return;

@@ -23,13 +23,13 @@ pub(super) fn request(
         (Dialect::Gemini, Operation::EmbeddingBatch) => gemini::embedding::decode_batch(body)?,
         (Dialect::Gemini, _) => gemini::embedding::decode_request(body)?,
         (Dialect::Cohere, _) => cohere::embedding::decode_request(body)?,
-        (Dialect::Anthropic | Dialect::Responses, _) => return Err(no_half(from)),
+        (Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock, _) => return Err(no_half(from)),
     };
     let (body, mut dropped) = match to {
         Dialect::OpenAi => openai::embedding::encode_request(&request, wire_model),
         Dialect::Gemini => gemini::embedding::encode_batch(&request, wire_model),
         Dialect::Cohere => cohere::embedding::encode_request(&request, wire_model),
-        Dialect::Anthropic | Dialect::Responses => return Err(no_half(to)),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(to)),
     };
     if from == Dialect::Cohere {
         dropped = dropped.into_iter().map(cohere::embedding::caller_name).collect();
@@ -49,7 +49,7 @@ pub(super) fn response(
         Dialect::OpenAi => openai::embedding::decode_response(body),
         Dialect::Gemini => gemini::embedding::decode_response(body),
         Dialect::Cohere => cohere::embedding::decode_response(body),
-        Dialect::Anthropic | Dialect::Responses => return Err(no_half(from)),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(from)),
     };
     let response = decoded.map_err(|error| unusable(&error))?;
     let body = match to {
@@ -66,7 +66,7 @@ pub(super) fn response(
             cohere::embedding::encode_response(&response, types, options.created_s)
                 .map_err(|error| unusable(&error))?
         }
-        Dialect::Anthropic | Dialect::Responses => return Err(no_half(to)),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(to)),
     };
     Ok(TranslatedResponse { body, usage: reported(response.usage) })
 }

@@ -59,7 +59,8 @@ pub(in crate::dialect) fn decode(body: &[u8]) -> Result<Request<'_>, Error> {
 
 fn field<'a>(request: &mut Request<'a>, name: Cow<'a, str>, value: Span<'a>) -> Result<(), Error> {
     match &*name {
-        "model" | "stream" | "fallbacks" => {}
+        // The version is that of InvokeModel's bodies.
+        "model" | "stream" | "fallbacks" | "anthropic_version" => {}
         "max_tokens" => request.max_tokens = Some(value.parse(&name)?),
         "temperature" => request.temperature = Some(value.number(&name)?),
         "top_p" => request.top_p = Some(value.number(&name)?),

@@ -2,6 +2,7 @@
 //! each other; which of two gives way is decided here, once per request, and what gives way is named.
 
 use super::super::claude::{Claude, Off, Thinking};
+use super::answer_tool::Form;
 use crate::chat::{Effort, Message, Part, Raw, Reasoning, Request, Role, ServiceTier, ToolChoice};
 use crate::dialect::dropped::named_once;
 use crate::dialect::json::Object;
@@ -27,24 +28,39 @@ enum Told {
 }
 
 /// What was decided.
-pub(super) struct Plan {
+pub(in crate::dialect) struct Plan<'r> {
     claude: Claude,
     max_tokens: u64,
     told: Told,
     is_shown: Option<bool>,
     /// `output_config.effort`.
-    pub(super) effort: Option<&'static str>,
+    pub(in crate::dialect) effort: Option<&'static str>,
+    /// How the answer's format is asked for.
+    pub(super) form: Form<'r>,
 }
 
-impl Plan {
+impl<'r> Plan<'r> {
     /// Decides for `model`.
-    pub(super) fn of(request: &Request<'_>, model: &str, dropped: &mut Vec<String>) -> Self {
+    pub(super) fn of(request: &'r Request<'_>, model: &str, dropped: &mut Vec<String>) -> Self {
+        let form = Form::of(request, Claude::of(model));
+        let is_forced = form.tool().is_some() || is_forced(request.tool_choice.as_ref());
+        Self { form, ..Self::forced(request, model, is_forced, dropped) }
+    }
+
+    /// The same of a request that forces a tool, or does not, whatever its own words are; the answer's format is not looked at.
+    pub(in crate::dialect) fn forced(
+        request: &Request<'_>,
+        model: &str,
+        is_forced: bool,
+        dropped: &mut Vec<String>,
+    ) -> Self {
         let claude = Claude::of(model);
         let max_tokens = request.max_tokens.unwrap_or_else(|| default_tokens(claude));
         let is_shown = request.reasoning.and_then(|wanted| wanted.is_shown);
-        let mut plan = Self { claude, max_tokens, told: Told::Nothing, is_shown, effort: None };
+        let form = Form::Native;
+        let mut plan = Self { claude, max_tokens, told: Told::Nothing, is_shown, effort: None, form };
         if let Some(wanted) = request.reasoning {
-            let is_told = plan.think(request, wanted);
+            let is_told = plan.think(request, wanted, is_forced);
             if !is_told {
                 dropped
                     .push(if wanted.effort.is_some() { "reasoning_effort" } else { "thinking" }.to_owned());
@@ -54,7 +70,7 @@ impl Plan {
     }
 
     /// `false`: it can't be told, or not quite.
-    fn think(&mut self, request: &Request<'_>, wanted: Reasoning) -> bool {
+    fn think(&mut self, request: &Request<'_>, wanted: Reasoning, is_forced: bool) -> bool {
         let off = Some(Effort::None).filter(|_| wanted.budget_tokens == Some(0));
         let effort = wanted.effort.or(off);
         if effort == Some(Effort::None) {
@@ -62,9 +78,9 @@ impl Plan {
         }
         match self.claude.thinking() {
             Thinking::Never => false,
-            Thinking::Budget => self.think_by_budget(request, wanted),
+            Thinking::Budget => self.think_by_budget(request, wanted, is_forced),
             Thinking::Either if effort.is_none() && wanted.budget_tokens.is_some() => {
-                self.think_by_budget(request, wanted)
+                self.think_by_budget(request, wanted, is_forced)
             }
             Thinking::Either | Thinking::Adaptive => {
                 self.told = Told::Adaptive;
@@ -88,8 +104,8 @@ impl Plan {
     /// A budget must leave the answer room, and stands neither beside a forced tool nor in the middle of a round of calls
     /// that was begun without thoughts, or whose thoughts the caller does not hand back
     /// (<https://platform.claude.com/docs/en/build-with-claude/extended-thinking>).
-    fn think_by_budget(&mut self, request: &Request<'_>, wanted: Reasoning) -> bool {
-        if is_forced(request.tool_choice.as_ref()) || !may_begin_thinking(&request.messages) {
+    fn think_by_budget(&mut self, request: &Request<'_>, wanted: Reasoning, is_forced: bool) -> bool {
+        if is_forced || !may_begin_thinking(&request.messages) {
             return false;
         }
         let asked = wanted.budget_tokens.map(|tokens| tokens.max(BUDGET_TOKENS_MIN));
@@ -120,22 +136,32 @@ impl Plan {
     }
 
     /// Whether `choice` may be told.
-    pub(super) fn takes(&self, choice: Option<&ToolChoice<'_>>) -> bool {
+    pub(in crate::dialect) fn takes(&self, choice: Option<&ToolChoice<'_>>) -> bool {
         self.claude.takes_forced_tools() || !is_forced(choice)
     }
 
     /// Whether a tool may be `strict`.
-    pub(super) fn takes_strict_tools(&self) -> bool {
+    pub(in crate::dialect) fn takes_strict_tools(&self) -> bool {
         self.claude.takes_strict_tools()
     }
 
+    /// The limit that must be told; `None`: the model's own default does.
+    pub(in crate::dialect) fn limit(&self, asked: Option<u64>) -> Option<u64> {
+        asked.map(|_| self.max_tokens).or(matches!(self.told, Told::Budget(_)).then_some(self.max_tokens))
+    }
+
     /// Writes the limit, which stands among the first keys.
-    pub(super) fn write_limit(&self, body: &mut Object<'_>) {
+    pub(in crate::dialect) fn write_limit(&self, body: &mut Object<'_>) {
         body.number("max_tokens", self.max_tokens);
     }
 
     /// Writes the rest, and names what can't be told.
-    pub(super) fn write(&self, body: &mut Object<'_>, request: &Request<'_>, dropped: &mut Vec<String>) {
+    pub(in crate::dialect) fn write(
+        &self,
+        body: &mut Object<'_>,
+        request: &Request<'_>,
+        dropped: &mut Vec<String>,
+    ) {
         self.write_thinking(body);
         self.write_sampling(body, request, dropped);
         match request.service_tier {
@@ -156,7 +182,8 @@ impl Plan {
         }
     }
 
-    fn write_thinking(&self, body: &mut Object<'_>) {
+    /// Writes `thinking`, where there is anything to be said.
+    pub(in crate::dialect) fn write_thinking(&self, body: &mut Object<'_>) {
         let kind = match self.told {
             Told::Nothing => return,
             Told::Off(kind) => kind,
@@ -175,6 +202,18 @@ impl Plan {
     }
 
     fn write_sampling(&self, body: &mut Object<'_>, request: &Request<'_>, dropped: &mut Vec<String>) {
+        let names = ["temperature", "top_p", "top_k"];
+        for (name, kept) in names.into_iter().zip(self.sampling(request, dropped)) {
+            body.raw_if(name, kept);
+        }
+    }
+
+    /// What may be told of `temperature`, `top_p` and `top_k`; the rest is named.
+    pub(in crate::dialect) fn sampling<'a>(
+        &self,
+        request: &Request<'a>,
+        dropped: &mut Vec<String>,
+    ) -> [Option<Raw<'a>>; 3] {
         let is_free = self.claude.takes_sampling() && !self.is_thinking();
         let temperature =
             request.temperature.filter(|value| is_default(*value) || is_free && number(*value) <= 1.0);
@@ -189,11 +228,11 @@ impl Plan {
             ("top_p", request.top_p, top_p),
             ("top_k", request.top_k, top_k),
         ] {
-            body.raw_if(name, kept);
             if kept.is_none() && asked.is_some_and(|asked| name == "top_k" || !is_default(asked)) {
                 named_once(dropped, name);
             }
         }
+        [temperature, top_p, top_k]
     }
 }
 
@@ -221,7 +260,8 @@ fn share_of(max_tokens: u64, effort: Effort) -> u64 {
     BUDGET_TOKENS_MIN.saturating_add(u64::try_from(share).unwrap_or(above))
 }
 
-fn is_forced(choice: Option<&ToolChoice<'_>>) -> bool {
+/// Whether a choice demands a call.
+pub(in crate::dialect) fn is_forced(choice: Option<&ToolChoice<'_>>) -> bool {
     use ToolChoice::{Allowed, Named, Required};
     matches!(choice, Some(Required | Named(_) | Allowed { required: true, .. }))
 }
