@@ -19,8 +19,14 @@ use corelane::provider::{self, Entry};
 /// Prefixes behind which the same paths stand once more.
 const LIBRARIES: [&str; 3] = ["/litellm/", "/langchain/", "/pydanticai/"];
 
-const CALLERS: [Dialect; 6] =
-    [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere, Dialect::Bedrock];
+const CALLERS: [Dialect; 6] = [
+    Dialect::OpenAi,
+    Dialect::Responses,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+    Dialect::Cohere,
+    Dialect::Bedrock,
+];
 
 const INTRODUCTION: &str = "\
 # Dialects

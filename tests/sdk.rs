@@ -97,7 +97,7 @@ fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str
     }
 }
 
-const TABLE_KEYS: [(&str, &str); 4] = [
+const TABLE_KEYS: [(&str, &str); 5] = [
     ("OPENAI_API_KEY", "sk-openai"),
     ("ANTHROPIC_API_KEY", "sk-ant"),
     ("GEMINI_API_KEY", "gemini-key"),

@@ -18,8 +18,14 @@ use super::cut::{Chance, cuttings};
 use super::look::{is_json, passes};
 use super::stretch;
 
-pub(crate) const DIALECTS: [Dialect; 6] =
-    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Cohere, Dialect::Bedrock];
+pub(crate) const DIALECTS: [Dialect; 6] = [
+    Dialect::OpenAi,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+    Dialect::Responses,
+    Dialect::Cohere,
+    Dialect::Bedrock,
+];
 const SHAPES: [ErrorShape; 6] = [
     ErrorShape::Native,
     ErrorShape::OpenAi,

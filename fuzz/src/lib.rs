@@ -28,7 +28,9 @@ pub use head::{request_head, response_head};
 pub use look::look;
 pub use places::passing_places;
 pub use proxy::proxy_header;
-pub use stream::{anthropic_stream, bedrock_stream, cohere_stream, gemini_stream, openai_stream, responses_stream};
+pub use stream::{
+    anthropic_stream, bedrock_stream, cohere_stream, gemini_stream, openai_stream, responses_stream,
+};
 
 /// A check of one reader; panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);

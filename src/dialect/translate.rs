@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::dropped::bounded_names;
 use super::event_stream::Frame;
 use super::{
-    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, cohere, gemini, json, openai,
-    origin, responses,
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, cohere, gemini, json,
+    openai, origin, responses,
 };
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
@@ -341,11 +341,9 @@ impl Encoder {
     fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Responses(encoder) => encoder.fail(error, out),
-            Self::OpenAi(_)
-            | Self::Anthropic(_)
-            | Self::Gemini(_)
-            | Self::Cohere(_)
-            | Self::Bedrock(_) => return false,
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Cohere(_) | Self::Bedrock(_) => {
+                return false;
+            }
         }
         true
     }

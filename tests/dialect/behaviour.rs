@@ -268,8 +268,16 @@ fn keeps_pieces(case: &str, events: &[&RawValue], told: &str) {
         let event: Value = serde_json::from_str(event.get()).unwrap();
         let cohere = &event["delta"]["message"];
         for delta in [&event["delta"], &event["choices"][0]["delta"], cohere, &cohere["content"]] {
-            for key in ["text", "thinking", "signature", "partial_json", "content", "refusal", "reasoning", "tool_plan"]
-            {
+            for key in [
+                "text",
+                "thinking",
+                "signature",
+                "partial_json",
+                "content",
+                "refusal",
+                "reasoning",
+                "tool_plan",
+            ] {
                 let piece = delta[key].as_str().unwrap_or_default();
                 // A signature stands behind the mark of who made it.
                 let is_said = |one: &&str| *one == piece || key == "signature" && one.ends_with(piece);

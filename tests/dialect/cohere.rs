@@ -159,8 +159,8 @@ fn embeddings_answered() {
     let options = |types: &str| {
         let body = format!(r#"{{"texts":["a"],"embedding_types":[{types}]}}"#);
         let echo = asked(Dialect::Cohere, Dialect::OpenAi, Operation::Embedding, &body).unwrap().echo;
-        let model = "embed-1".to_owned();
-        AnswerOptions { operation: Operation::Embedding, created_s: CREATED_S, echo, model }
+        let (id, model) = (String::new(), "embed-1".to_owned());
+        AnswerOptions { operation: Operation::Embedding, created_s: CREATED_S, id, model, echo }
     };
     for to in [Dialect::OpenAi, Dialect::Gemini] {
         let told = translate_response(Dialect::Cohere, to, COHERE.as_bytes(), &options("")).unwrap();
