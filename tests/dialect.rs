@@ -12,6 +12,8 @@ use corelane::dialect::{
     decode_error, translate_request, translate_response,
 };
 
+#[path = "dialect/answer_tool.rs"]
+mod answer_tool;
 #[path = "dialect/bedrock.rs"]
 mod bedrock;
 #[path = "dialect/behaviour.rs"]

@@ -119,7 +119,7 @@ fn table_config(mock: &Mock) -> Value {
             "openai" => {
                 &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]
             }
-            "anthropic" => &["claude-sonnet-4-20250514"],
+            "anthropic" => &["claude-sonnet-4-20250514", "claude-sonnet-4-5"],
             "cohere" => &["command-a-03-2025", "embed-v4.0", "rerank-v3.5"],
             "bedrock" => &["anthropic.claude-sonnet-4-20250514-v1:0"],
             _ => &["gemini-2.5-flash", "gemini-embedding-001"],

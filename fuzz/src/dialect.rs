@@ -36,9 +36,10 @@ const SHAPES: [ErrorShape; 6] = [
 ];
 const QUIRKS: [Quirks; 4] = [Quirks::OPENAI, Quirks::COMPATIBLE, Quirks::TELLING, Quirks::STRICT];
 /// One of each kind, by what Claude, Gemini and the models on Bedrock let a caller ask of them.
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 9] = [
     "model-x",
     "anthropic.claude-sonnet-4-5",
+    "claude-sonnet-4-20250514",
     "claude-opus-5",
     "gemini-2.5-flash",
     "gemini-3-pro",

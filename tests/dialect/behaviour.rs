@@ -45,14 +45,23 @@ const TARGETS: [(&str, Dialect, &str, Quirks); 10] = [
     ("Bedrock, any other model", Dialect::Bedrock, "meta.llama3-3-70b-instruct-v1:0", Quirks::COMPATIBLE),
 ];
 
+/// The same, where it is a schema that is asked for.
+const OLDER: (&str, Dialect, &str, Quirks) = (
+    "Anthropic, a model older than structured outputs",
+    Dialect::Anthropic,
+    "claude-sonnet-4-20250514",
+    Quirks::COMPATIBLE,
+);
+
 #[test]
 fn requests() {
     for (case, file) in inputs("behaviour/requests", ".json") {
         let fixture = fixture(&case, &file);
         let body = fixture.body.unwrap().get();
         let mut shown = String::new();
+        let targets = TARGETS.into_iter().chain(case.contains("schema").then_some(OLDER));
         for (name, to, model, quirks) in
-            TARGETS.into_iter().filter(|(_, to, ..)| *to != fixture.from || fixture.from != Dialect::Bedrock)
+            targets.filter(|(_, to, ..)| *to != fixture.from || fixture.from != Dialect::Bedrock)
         {
             let translate =
                 || translate_request(fixture.from, to, Operation::Chat, body.as_bytes(), model, quirks);
@@ -133,7 +142,7 @@ pub(super) fn data(event: &RawValue) -> String {
 }
 
 /// An event of Bedrock's is an object of one member, its type.
-fn named(from: Dialect, data: &str) -> (Option<Vec<u8>>, String) {
+pub(super) fn named(from: Dialect, data: &str) -> (Option<Vec<u8>>, String) {
     if from != Dialect::Bedrock {
         return (None, data.to_owned());
     }

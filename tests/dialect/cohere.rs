@@ -4,13 +4,15 @@
 //! <https://docs.cohere.com/reference/rerank>. Its callers' requests are among those of `behaviour`.
 
 use corelane::dialect::Encoded;
+use corelane::dialect::event_stream::{self, frames};
 use corelane::error::Error;
 use corelane::http::sse;
 
-use super::behaviour::{data, fixture, keeps_pairs, keeps_texts};
+use super::behaviour::{Fixture, data, fixture, keeps_pairs, keeps_texts, named};
 use super::*;
 
-const CALLERS: [Dialect; 4] = [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::OpenAi];
+const CALLERS: [Dialect; 5] =
+    [Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::OpenAi, Dialect::Bedrock];
 
 /// Each way between Cohere and another that a fixture of `from` can go.
 fn ways(from: Dialect) -> Vec<Dialect> {
@@ -46,16 +48,15 @@ fn answers() {
 fn streams_cut_at_each_byte() {
     for (case, file) in inputs("behaviour/streams", ".json") {
         let fixture = fixture(&case, &file);
-        let mut input = String::new();
-        fixture.events.iter().for_each(|event| input.push_str(&format!("data: {}\n\n", data(event))));
+        let input = sent(&fixture);
         for to in ways(fixture.from) {
             let ways = (fixture.from, to);
-            let whole = streamed(ways, &[input.as_bytes()]);
-            let shown = std::str::from_utf8(&whole).unwrap();
-            check("cohere/streams", &format!("{case}.{}.sse", to.name()), shown);
+            let whole = streamed(ways, &[&input]);
+            let end = if to == Dialect::Bedrock { "frames" } else { "sse" };
+            check("cohere/streams", &format!("{case}.{}.{end}", to.name()), &in_words(to, &whole));
             if to == Dialect::Cohere || case.ends_with("calls") {
                 for at in 0..=input.len() {
-                    let (first, second) = input.as_bytes().split_at(at);
+                    let (first, second) = input.split_at(at);
                     assert!(streamed(ways, &[first, second]) == whole, "{case} cut at {at}");
                 }
             }
@@ -64,31 +65,68 @@ fn streams_cut_at_each_byte() {
     }
 }
 
+/// The fixture's events as their provider sends them.
+fn sent(fixture: &Fixture<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for event in &fixture.events {
+        match named(fixture.from, &data(event)) {
+            (Some(name), payload) => {
+                let name = String::from_utf8(name).unwrap();
+                let headers = [(":event-type", name.as_str()), (":message-type", "event")];
+                event_stream::write(&mut bytes, &headers, |out| out.extend_from_slice(payload.as_bytes()));
+            }
+            (None, data) => bytes.extend_from_slice(format!("data: {data}\n\n").as_bytes()),
+        }
+    }
+    bytes
+}
+
+/// Frames by their names, one a line; events are text.
+fn in_words(to: Dialect, told: &[u8]) -> String {
+    if to != Dialect::Bedrock {
+        return String::from_utf8(told.to_vec()).unwrap();
+    }
+    let line = |frame: event_stream::Frame<'_>| {
+        let payload = std::str::from_utf8(frame.payload).unwrap();
+        format!("{} {payload}\n", frame.text(":event-type").unwrap())
+    };
+    frames(told).map(|frame| line(frame.unwrap())).collect()
+}
+
 /// Whatever came of it, a watcher of the caller's side sees that it is whole, or that it is not.
 fn watched(case: &str, to: Dialect, told: &[u8]) {
     let mut observer = StreamObserver::new(to);
-    sse::events(told).for_each(|event| observer.observe(event.name, &event.data));
-    assert_eq!(observer.is_ended(), !case.ends_with("error"), "{case} for {to:?}");
+    if to == Dialect::Bedrock {
+        frames(told).for_each(|frame| observer.observe_frame(&frame.unwrap()));
+    } else {
+        sse::events(told).for_each(|event| observer.observe(event.name, &event.data));
+    }
+    let is_whole = !case.ends_with("error") && case != "bedrock_broken_order";
+    assert_eq!(observer.is_ended(), is_whole, "{case} for {to:?}");
     assert!(observer.error().is_none(), "{case} for {to:?}");
 }
 
 fn streamed((from, to): (Dialect, Dialect), pieces: &[&[u8]]) -> Vec<u8> {
     let options =
         StreamOptions { created_s: CREATED_S, include_usage: true, model: "fallback-model".to_owned() };
-    let mut translator = StreamTranslator::new(from, to, options);
-    let mut boundary = sse::Boundary::new();
+    let mut translator = StreamTranslator::new(from, to, options).identified("fallback-id".to_owned());
+    let (mut events, mut parts) = (sse::Boundary::new(), event_stream::Boundary::default());
     let (mut buffer, mut out) = (Vec::new(), Vec::new());
     for piece in pieces {
         buffer.extend_from_slice(piece);
-        let end = boundary.last_end(&buffer);
-        let is_told = sse::events(&buffer[..end])
-            .try_for_each(|event| translator.push(event.name, &event.data, &mut out))
-            .is_ok();
-        if !is_told {
+        let is_framed = from == Dialect::Bedrock;
+        let end = if is_framed { parts.last_end(&buffer).unwrap() } else { events.last_end(&buffer) };
+        let told = if is_framed {
+            frames(&buffer[..end]).try_for_each(|frame| translator.push_frame(&frame.unwrap(), &mut out))
+        } else {
+            sse::events(&buffer[..end])
+                .try_for_each(|event| translator.push(event.name, &event.data, &mut out))
+        };
+        if told.is_err() {
             return out;
         }
         buffer.drain(..end);
-        boundary.consumed(end);
+        if is_framed { parts.consumed(end) } else { events.consumed(end) }
     }
     let _ = translator.finish(&mut out);
     out

@@ -168,6 +168,7 @@ class Anthropic:
     """anthropic's messages."""
 
     FINISH = {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+    speaks_anthropic = True
 
     def __init__(self, base="/anthropic"):
         import anthropic

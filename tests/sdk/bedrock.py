@@ -121,6 +121,8 @@ class Converse:
 class Invoke:
     """The body, and what comes back, is Anthropic's."""
 
+    speaks_anthropic = True
+
     def __init__(self, base="/bedrock"):
         self.name = f"boto3 invoke_model at {base}"
         self.client = client(base, False)
