@@ -18,6 +18,8 @@ mod answer_tool;
 mod bedrock;
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
+#[path = "dialect/cohere.rs"]
+mod cohere;
 #[path = "dialect/gemini.rs"]
 mod gemini;
 #[path = "dialect/messages.rs"]

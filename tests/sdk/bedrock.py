@@ -57,8 +57,14 @@ class Converse:
                 parts += 1
             elif kind == "contentBlockDelta" and "reasoningContent" in event["delta"]:
                 open_blocks.add(index)
-                # The mock's thoughts are sealed ones, whole.
-                blocks[index] = event["delta"]
+                thought = event["delta"]["reasoningContent"]
+                if "redactedContent" in thought:
+                    blocks[index] = event["delta"]
+                    continue
+                told = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {"text": ""}}})
+                for key, piece in thought.items():
+                    whole = told["reasoningContent"]["reasoningText"]
+                    whole[key] = whole.get(key, "") + piece
             elif kind == "contentBlockDelta":
                 assert index in open_blocks, event
                 blocks[index]["toolUse"]["input"] += event["delta"]["toolUse"]["input"]
