@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, foreign, path_model, place, stored, tag};
+use super::{Core, failure, foreign, path_model, place, signing, stored, tag};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Origin, Provider};
 use crate::dialect::look;
@@ -122,6 +122,7 @@ async fn make_so(
         let translation = Translation { to: from, include_usage, dropped, echo, ..Translation::none(to) };
         (outgoing::whole(head, body), translation)
     };
+    let outgoing = signing::signed(outgoing, key, exchange.unix_s()).await;
     let to = (provider, provider.origin_of(key));
     let sent = send(core, downstream, exchange, to, outgoing, translation).await;
     sent.map_err(|failure| failure::named(failure, provider))
