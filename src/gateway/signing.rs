@@ -7,27 +7,25 @@ use memchr::memmem;
 use ring::digest::{Context, Digest, SHA256};
 
 use super::compute::INLINE_BYTES_MAX;
-use crate::config::snapshot::{AwsKeys, Credential, Key};
+use super::failure::Failure;
+use crate::config::snapshot::{AwsKeys, Key, Provider};
+use crate::error::{Error, Kind};
 use crate::http::sigv4::{self, Keys, Scope, Unsigned};
 use crate::net::client::Outgoing;
 use crate::net::portion::Portion;
 
 /// The name that Bedrock signs by, whatever its host.
 const SERVICE: &str = "bedrock";
+/// What AWS says of a time that is not its own: the first two of signatures
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html>), the last of some services.
+const OUT_OF_TIME: [&str; 3] =
+    ["Signature expired", "Signature not yet current", "the current time is too large"];
 /// How long others are served between two pieces of a long body, which is hashed here: it is shared with writes under way,
 /// and no other thread may have it.
 const YIELD: Duration = Duration::from_millis(1);
 
-/// The request as it may be sent by this key at `unix_s`, seconds since 1970. Most keys are in its head already.
-pub(super) async fn signed(outgoing: Outgoing, key: Option<&Key>, unix_s: i64) -> Outgoing {
-    match key.and_then(|key| key.credential.as_ref()).and_then(Credential::aws) {
-        None => outgoing,
-        // Boxed: few keys are AWS's.
-        Some(keys) => Box::pin(by_aws(outgoing, keys, unix_s)).await,
-    }
-}
-
-async fn by_aws(mut outgoing: Outgoing, keys: &AwsKeys, unix_s: i64) -> Outgoing {
+/// The request as it may be sent at `unix_s`, seconds since 1970.
+pub(super) async fn signed(mut outgoing: Outgoing, keys: &AwsKeys, unix_s: i64) -> Outgoing {
     let is_beside = outgoing.head.is_empty();
     // A long body has its head in the portion before it.
     let mut first = match outgoing.body.first() {
@@ -44,6 +42,23 @@ async fn by_aws(mut outgoing: Outgoing, keys: &AwsKeys, unix_s: i64) -> Outgoing
         _ => outgoing.head = first,
     }
     outgoing
+}
+
+/// A signature that the provider finds past, or still to come, is the fault of a clock, and of no key.
+pub(super) fn judged(failure: Failure, provider: &Provider, key: Option<&Key>) -> Failure {
+    let Some(key) = key.filter(|key| key.credential.as_ref().is_some_and(|one| one.aws().is_some())) else {
+        return failure;
+    };
+    let said = failure.error.upstream.as_ref().map_or("", |upstream| upstream.message.as_str());
+    if !OUT_OF_TIME.iter().any(|words| said.contains(words)) {
+        return failure;
+    }
+    let message = format!(
+        "provider {} finds the signature by key {} out of its time, so that this node's clock must be wrong: {said}; set the \
+         clock (NTP)",
+        provider.name, key.name
+    );
+    Error::new(Kind::ClockSkew, message).into()
 }
 
 /// SHA-256 of all pieces, with a rest behind each [`INLINE_BYTES_MAX`].
@@ -119,7 +134,7 @@ mod tests {
     fn sign(outgoing: Outgoing) -> Vec<u8> {
         let mut runtime =
             monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().enable_timer().build().unwrap();
-        let Outgoing { head, body, .. } = runtime.block_on(by_aws(outgoing, &keys(), 1_440_938_160));
+        let Outgoing { head, body, .. } = runtime.block_on(signed(outgoing, &keys(), 1_440_938_160));
         let pieces = std::iter::once(head.as_slice()).chain(body.iter().map(Portion::bytes));
         pieces.collect::<Vec<_>>().concat()
     }
