@@ -30,6 +30,7 @@ impl Entry {
             Dialect::OpenAi | Dialect::Responses => open_ai_path(operation, self.quirks)?,
             Dialect::Anthropic => anthropic_path(operation)?,
             Dialect::Gemini => gemini_path(operation)?,
+            Dialect::Cohere => cohere_path(operation)?,
             Dialect::Bedrock => bedrock_path(operation)?,
         };
         (operation != Operation::ListModels || self.lists_models).then(|| format!("{}{path}", self.version))
@@ -48,6 +49,7 @@ fn open_ai_path(operation: Operation, quirks: Quirks) -> Option<&'static str> {
         Operation::TextCompletion | Operation::TextCompletionStream => Some("/completions"),
         Operation::Embedding => Some("/embeddings"),
         Operation::Moderation => Some("/moderations"),
+        Operation::Rerank if quirks.rerank => Some("/rerank"),
         _ if quirks.responses => responses_path(operation),
         _ => None,
     }
@@ -89,6 +91,19 @@ fn gemini_path(operation: Operation) -> Option<&'static str> {
     }
 }
 
+/// <https://docs.cohere.com/reference/about>: lists and counts are the first version's.
+fn cohere_path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        // The most that one page may hold.
+        Operation::ListModels => Some("/v1/models?page_size=1000"),
+        Operation::Chat | Operation::ChatStream => Some("/v2/chat"),
+        Operation::Embedding => Some("/v2/embed"),
+        Operation::Rerank => Some("/v2/rerank"),
+        Operation::CountTokens => Some("/v1/tokenize"),
+        _ => None,
+    }
+}
+
 /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
 fn bedrock_path(operation: Operation) -> Option<&'static str> {
     match operation {
@@ -115,8 +130,8 @@ pub const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// How a provider that speaks `dialect` is authenticated to.
 pub fn auth(dialect: Dialect) -> Auth {
     match dialect {
-        // A key of Bedrock's own; AWS's signatures are not this table's.
-        Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => Auth::Bearer,
+        // Of Bedrock a key of its own; AWS's signatures are not this table's.
+        Dialect::OpenAi | Dialect::Responses | Dialect::Cohere | Dialect::Bedrock => Auth::Bearer,
         Dialect::Anthropic => Auth::AnthropicApiKey,
         Dialect::Gemini => Auth::GoogleApiKey,
     }
@@ -146,6 +161,11 @@ const fn telling(name: &'static str, base_url: &'static str) -> Entry {
 /// The same, of one that has `/responses`.
 const fn answering(entry: Entry) -> Entry {
     Entry { quirks: Quirks { responses: true, ..entry.quirks }, ..entry }
+}
+
+/// The same, of one that has `/rerank`.
+const fn reranking(entry: Entry) -> Entry {
+    Entry { quirks: Quirks { rerank: true, ..entry.quirks }, ..entry }
 }
 
 /// One whose servers are the operator's own; `section` of each key says where.
@@ -198,12 +218,12 @@ static TABLE: [Entry; 39] = [
         ..open_ai("bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com")
     },
     later("bedrock_mantle"),
-    later("cohere"),
+    Entry { dialect: Some(Dialect::Cohere), version: "", ..open_ai("cohere", "https://api.cohere.ai") },
     later("vertex"),
     own("ollama", "ollama_key_config"),
     own("sgl", "sgl_key_config"),
     // <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
-    answering(own("vllm", "vllm_key_config")),
+    reranking(answering(own("vllm", "vllm_key_config"))),
     later("sarvam"), // its own key header
     later("elevenlabs"),
     later("replicate"),
@@ -285,6 +305,18 @@ mod tests {
             assert_eq!(path("anthropic", operation), anthropic, "{operation:?}");
             assert_eq!(path("gemini", operation), gemini, "{operation:?}");
         }
+        for (operation, cohere, vllm) in [
+            (Operation::ListModels, some("/v1/models?page_size=1000"), some("/v1/models")),
+            (Operation::ChatStream, some("/v2/chat"), some("/v1/chat/completions")),
+            (Operation::Embedding, some("/v2/embed"), some("/v1/embeddings")),
+            (Operation::Rerank, some("/v2/rerank"), some("/v1/rerank")),
+            (Operation::CountTokens, some("/v1/tokenize"), some("/v1/responses/input_tokens")),
+            (Operation::Moderation, None, some("/v1/moderations")),
+        ] {
+            assert_eq!(path("cohere", operation), cohere, "{operation:?}");
+            assert_eq!(path("vllm", operation), vllm, "{operation:?}");
+        }
+        assert_eq!(path("openai", Operation::Rerank), None);
         assert_eq!(path("perplexity", Operation::Chat), some("/chat/completions"));
         assert_eq!(path("perplexity", Operation::ListModels), None);
         assert_eq!(path("xai", Operation::Responses), some("/v1/responses"));

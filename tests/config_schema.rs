@@ -66,7 +66,7 @@ fn the_published_shapes_fit_it() {
         json!({"retry_backoff_initial": "500ms", "retry_backoff_max": 5000});
     config["providers"]["Own"] =
         json!({"custom_provider_config": {"base_provider_type": "OpenAI", "is_key_less": true}});
-    config["providers"]["elsewhere"] = json!({"custom_provider_config": {"base_provider_type": "cohere"},
+    config["providers"]["elsewhere"] = json!({"custom_provider_config": {"base_provider_type": "replicate"},
         "openai_config": {"disable_store": true}});
     config["providers"]["AZURE"] =
         json!({"keys": [{"name": "z", "azure_key_config": {"endpoint": "https://a"}}]});

@@ -12,10 +12,14 @@ use corelane::dialect::{
     decode_error, translate_request, translate_response,
 };
 
+#[path = "dialect/answer_tool.rs"]
+mod answer_tool;
 #[path = "dialect/bedrock.rs"]
 mod bedrock;
 #[path = "dialect/behaviour.rs"]
 mod behaviour;
+#[path = "dialect/cohere.rs"]
+mod cohere;
 #[path = "dialect/gemini.rs"]
 mod gemini;
 #[path = "dialect/messages.rs"]

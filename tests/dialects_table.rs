@@ -19,8 +19,14 @@ use corelane::provider::{self, Entry};
 /// Prefixes behind which the same paths stand once more.
 const LIBRARIES: [&str; 3] = ["/litellm/", "/langchain/", "/pydanticai/"];
 
-const CALLERS: [Dialect; 5] =
-    [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock];
+const CALLERS: [Dialect; 6] = [
+    Dialect::OpenAi,
+    Dialect::Responses,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+    Dialect::Cohere,
+    Dialect::Bedrock,
+];
 
 const INTRODUCTION: &str = "\
 # Dialects
@@ -61,7 +67,7 @@ fn the_page_is_what_the_tables_say() {
 fn each_dialect_is_native_somewhere_and_reaches_the_others() {
     for (caller, provider) in CALLERS
         .into_iter()
-        .flat_map(|caller| ["openai", "anthropic", "gemini", "bedrock"].map(|name| (caller, name)))
+        .flat_map(|caller| ["openai", "anthropic", "gemini", "cohere", "bedrock"].map(|name| (caller, name)))
     {
         let entry = provider::find(provider).unwrap();
         let chat = if caller == Dialect::Responses { Operation::Responses } else { Operation::Chat };
@@ -69,7 +75,9 @@ fn each_dialect_is_native_somewhere_and_reaches_the_others() {
             (Dialect::OpenAi, "openai") | (Dialect::Anthropic, "anthropic") | (Dialect::Gemini, "gemini") => {
                 "native"
             }
-            (Dialect::Responses, "openai") | (Dialect::Bedrock, "bedrock") => "native",
+            (Dialect::Responses, "openai") | (Dialect::Cohere, "cohere") | (Dialect::Bedrock, "bedrock") => {
+                "native"
+            }
             _ => "→ `chat_completion`",
         };
         assert_eq!(way(caller, chat, entry), expected, "{caller:?} at {provider}");
@@ -99,6 +107,7 @@ fn title(dialect: Dialect) -> &'static str {
         Dialect::Responses => "OpenAI's responses",
         Dialect::Anthropic => "Anthropic's messages",
         Dialect::Gemini => "Gemini's generateContent",
+        Dialect::Cohere => "Cohere's chat, embed and rerank",
         Dialect::Bedrock => "Bedrock's Converse",
     }
 }

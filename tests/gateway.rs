@@ -24,6 +24,8 @@ mod caller;
 mod client_ip;
 #[path = "gateway/coded.rs"]
 mod coded;
+#[path = "gateway/cohere.rs"]
+mod cohere;
 #[path = "gateway/cors.rs"]
 mod cors;
 #[path = "gateway/custom.rs"]

@@ -38,9 +38,14 @@ fn the_openai_npm_package() {
 
 #[test]
 fn the_table_of_python_packages() {
-    for sdk in ["openai", "responses", "anthropic", "genai", "boto3", "langchain", "litellm"] {
+    for sdk in ["openai", "responses", "anthropic", "genai", "cohere", "boto3", "langchain", "litellm"] {
         in_the_table(&Sdks::python, "table.py", sdk);
     }
+}
+
+#[test]
+fn the_cohere_python_package() {
+    in_the_table(&Sdks::python, "cohere_client.py", "");
 }
 
 #[test]
@@ -92,18 +97,19 @@ fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str
     }
 }
 
-const TABLE_KEYS: [(&str, &str); 4] = [
+const TABLE_KEYS: [(&str, &str); 5] = [
     ("OPENAI_API_KEY", "sk-openai"),
     ("ANTHROPIC_API_KEY", "sk-ant"),
     ("GEMINI_API_KEY", "gemini-key"),
+    ("COHERE_API_KEY", "co-key"),
     ("BEDROCK_API_KEY", "bedrock-key"),
 ];
 
 /// The dialects in which corelane is asked; one more than there are vendors.
-const SPEAKS: &str = "openai,responses,anthropic,gemini,bedrock";
+const SPEAKS: &str = "openai,responses,anthropic,gemini,cohere,bedrock";
 
 /// The vendors whose APIs the mock speaks.
-const VENDORS: [&str; 4] = ["openai", "anthropic", "gemini", "bedrock"];
+const VENDORS: [&str; 5] = ["openai", "anthropic", "gemini", "cohere", "bedrock"];
 
 /// Each vendor with one key for the models that the programs ask for.
 fn table_config(mock: &Mock) -> Value {
@@ -113,7 +119,8 @@ fn table_config(mock: &Mock) -> Value {
             "openai" => {
                 &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]
             }
-            "anthropic" => &["claude-sonnet-4-20250514"],
+            "anthropic" => &["claude-sonnet-4-20250514", "claude-sonnet-4-5"],
+            "cohere" => &["command-a-03-2025", "embed-v4.0", "rerank-v3.5"],
             "bedrock" => &["anthropic.claude-sonnet-4-20250514-v1:0"],
             _ => &["gemini-2.5-flash", "gemini-embedding-001"],
         };

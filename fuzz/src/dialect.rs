@@ -18,20 +18,34 @@ use super::cut::{Chance, cuttings};
 use super::look::{is_json, passes};
 use super::stretch;
 
-pub(crate) const DIALECTS: [Dialect; 5] =
-    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Responses, Dialect::Bedrock];
-const SHAPES: [ErrorShape; 5] =
-    [ErrorShape::Native, ErrorShape::OpenAi, ErrorShape::Anthropic, ErrorShape::Gemini, ErrorShape::Bedrock];
+pub(crate) const DIALECTS: [Dialect; 6] = [
+    Dialect::OpenAi,
+    Dialect::Anthropic,
+    Dialect::Gemini,
+    Dialect::Responses,
+    Dialect::Cohere,
+    Dialect::Bedrock,
+];
+const SHAPES: [ErrorShape; 6] = [
+    ErrorShape::Native,
+    ErrorShape::OpenAi,
+    ErrorShape::Anthropic,
+    ErrorShape::Gemini,
+    ErrorShape::Cohere,
+    ErrorShape::Bedrock,
+];
 const QUIRKS: [Quirks; 4] = [Quirks::OPENAI, Quirks::COMPATIBLE, Quirks::TELLING, Quirks::STRICT];
 /// One of each kind, by what Claude, Gemini and the models on Bedrock let a caller ask of them.
-const MODELS: [&str; 7] = [
+const MODELS: [&str; 9] = [
     "model-x",
     "anthropic.claude-sonnet-4-5",
+    "claude-sonnet-4-20250514",
     "claude-opus-5",
     "gemini-2.5-flash",
     "gemini-3-pro",
     "amazon.nova-2-lite-v1:0",
     "openai.gpt-oss-120b-1:0",
+    "command-r7b",
 ];
 /// What writes a character in the most bytes: `\u0000` again inside a string of JSON.
 const GROWTH_MAX: usize = 16;
@@ -52,6 +66,11 @@ pub fn anthropic_body(bytes: &[u8]) {
 /// A body in Gemini's dialect, its embeddings' included.
 pub fn gemini_body(bytes: &[u8]) {
     body(Dialect::Gemini, bytes);
+}
+
+/// A body in Cohere's dialect, its embeddings' and rerankings' included.
+pub fn cohere_body(bytes: &[u8]) {
+    body(Dialect::Cohere, bytes);
 }
 
 /// A body in the dialect of OpenAI's responses.
@@ -103,6 +122,7 @@ fn translations(dialect: Dialect, bytes: &[u8]) {
         answers(dialect, to, bytes);
     }
     embeddings(dialect, bytes);
+    rerankings(dialect, bytes);
 }
 
 fn requests(from: Dialect, bytes: &[u8]) {
@@ -164,6 +184,22 @@ fn embeddings(from: Dialect, bytes: &[u8]) {
                     check_body(bytes, &answer.body);
                 }
             }
+        }
+    }
+}
+
+/// Between Cohere's and what stands at `/v1/rerank`, whoever asks.
+fn rerankings(from: Dialect, bytes: &[u8]) {
+    for to in [Dialect::OpenAi, Dialect::Cohere] {
+        let asked = translate_request(from, to, Operation::Rerank, bytes, "model-x", Quirks::OPENAI);
+        if let Ok(encoded) = &asked {
+            check_body(bytes, &encoded.body);
+            check_dropped(&encoded.dropped);
+        }
+        let echo = asked.map(|encoded| encoded.echo).unwrap_or_default();
+        let options = AnswerOptions { operation: Operation::Rerank, echo, ..AnswerOptions::default() };
+        if let Ok(answer) = translate_response(to, from, bytes, &options) {
+            check_body(bytes, &answer.body);
         }
     }
 }

@@ -21,26 +21,30 @@ mod stretch;
 pub use body::chunked_body;
 pub use coding::coded_body;
 pub use config::config_file;
-pub use dialect::{anthropic_body, bedrock_body, gemini_body, openai_body, responses_body};
+pub use dialect::{anthropic_body, bedrock_body, cohere_body, gemini_body, openai_body, responses_body};
 pub use events::event_stream;
 pub use frames::event_frames;
 pub use head::{request_head, response_head};
 pub use look::look;
 pub use places::passing_places;
 pub use proxy::proxy_header;
-pub use stream::{anthropic_stream, bedrock_stream, gemini_stream, openai_stream, responses_stream};
+pub use stream::{
+    anthropic_stream, bedrock_stream, cohere_stream, gemini_stream, openai_stream, responses_stream,
+};
 
 /// A check of one reader; panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 20] = [
+pub const CHECKS: [(&str, Check); 22] = [
     ("anthropic_body", anthropic_body),
     ("anthropic_stream", anthropic_stream),
     ("bedrock_body", bedrock_body),
     ("bedrock_stream", bedrock_stream),
     ("chunked_body", chunked_body),
     ("coded_body", coded_body),
+    ("cohere_body", cohere_body),
+    ("cohere_stream", cohere_stream),
     ("config_file", config_file),
     ("event_frames", event_frames),
     ("event_stream", event_stream),

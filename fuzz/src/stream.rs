@@ -28,6 +28,11 @@ pub fn gemini_stream(bytes: &[u8]) {
     stream(Dialect::Gemini, bytes);
 }
 
+/// A stream in Cohere's dialect.
+pub fn cohere_stream(bytes: &[u8]) {
+    stream(Dialect::Cohere, bytes);
+}
+
 /// A stream in the dialect of OpenAI's responses.
 pub fn responses_stream(bytes: &[u8]) {
     stream(Dialect::Responses, bytes);
@@ -153,7 +158,8 @@ fn check_events(to: Dialect, input: &[u8], output: &[u8], is_ended: bool) {
     let found: Vec<_> = events(output).collect();
     assert_eq!(found.iter().map(|event| event.raw.len()).sum::<usize>(), output.len(), "whole events");
     for (at, event) in found.iter().enumerate() {
-        let is_json = *event.data == *b"[DONE]" && to == Dialect::OpenAi || is_json(&event.data);
+        let is_json = *event.data == *b"[DONE]" && matches!(to, Dialect::OpenAi | Dialect::Cohere)
+            || is_json(&event.data);
         assert!(is_json, "{}", event.data.escape_ascii());
         check_name(to, at, event);
     }
@@ -174,7 +180,10 @@ fn check_events(to: Dialect, input: &[u8], output: &[u8], is_ended: bool) {
 
 /// The name says what the data says, and of responses each event has its number.
 fn check_name(to: Dialect, at: usize, event: &Event<'_>) {
-    if !matches!(to, Dialect::Anthropic | Dialect::Responses) {
+    if to == Dialect::Cohere && *event.data == *b"[DONE]" {
+        return;
+    }
+    if !matches!(to, Dialect::Anthropic | Dialect::Responses | Dialect::Cohere) {
         assert_eq!(event.name, None);
         return;
     }
@@ -186,7 +195,7 @@ fn check_name(to: Dialect, at: usize, event: &Event<'_>) {
 
 fn is_last(to: Dialect, event: &Event<'_>) -> bool {
     match to {
-        Dialect::OpenAi => *event.data == *b"[DONE]",
+        Dialect::OpenAi | Dialect::Cohere => *event.data == *b"[DONE]",
         Dialect::Anthropic => event.name == Some(b"message_stop"),
         Dialect::Responses => matches!(event.name, Some(b"response.completed" | b"response.incomplete")),
         Dialect::Gemini | Dialect::Bedrock => false,

@@ -11,9 +11,8 @@ use crate::dialect::Operation;
 use crate::provider::RESPONSE_ID;
 
 /// Those beside the ones that this version serves: a config may name them, and nothing here asks for them.
-const UNSERVED: [&str; 47] = [
+const UNSERVED: [&str; 46] = [
     "compaction",
-    "rerank",
     "ocr",
     "speech",
     "speech_stream",
@@ -328,7 +327,7 @@ mod tests {
         assert_eq!(allowed(r#"{"allowed_requests": null}"#), (all, 0));
         assert_eq!(allowed(r#"{"allowed_requests": {}}"#), (none, 1));
         let lists = none.with(Operation::ListModels);
-        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": true, "rerank": true}}"#), (lists, 1));
+        assert_eq!(allowed(r#"{"allowed_requests": {"list_models": true, "ocr": true}}"#), (lists, 1));
         let embeds = none.with(Operation::Embedding);
         assert_eq!(
             allowed(r#"{"allowed_requests": {"list_models": false, "embedding": true}}"#),

@@ -199,7 +199,7 @@ fn custom_kind(name: &str, at: &At<'_>, custom: &At<'_>, reading: &mut Reading<'
     let Some(base_name) = base.text().map(str::to_lowercase) else { return Kind::Faulty };
     match provider::find(&base_name) {
         // Only the dialects' own vendors are a base: another vendor's quirks are not a custom provider's.
-        Some(entry) if matches!(entry.name, "openai" | "anthropic" | "gemini") => Kind::Served(entry),
+        Some(entry) if matches!(entry.name, "openai" | "anthropic" | "gemini" | "cohere") => Kind::Served(entry),
         Some(_) => Kind::Later(format!("custom providers of base type \"{base_name}\"")),
         None => {
             let hint = validate::did_you_mean(&base_name, provider::names());

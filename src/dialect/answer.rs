@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::counts::{self, Counts};
 use super::look::{Look, Members};
 use super::observe::{responses as watched, value_at};
-use super::{Dialect, anthropic, bedrock, decode_error, gemini, openai, responses};
+use super::{Dialect, anthropic, bedrock, cohere, decode_error, gemini, openai, responses};
 use crate::chat::Usage;
 use crate::error::{Error, Kind};
 
@@ -16,6 +16,9 @@ use crate::error::{Error, Kind};
 const KEYS: [&str; 4] = ["usage", "error", "choices", "content"];
 /// The same of Gemini's.
 const GEMINI_KEYS: [&str; KEYS.len()] = ["usageMetadata", "error", "candidates", "promptFeedback"];
+/// The same of Cohere's: its tokens stand in `usage` or `meta`.
+const COHERE_KEYS: [&str; KEYS.len()] = ["usage", "error", "message", "meta"];
+const META: usize = 3;
 /// The same of Bedrock's.
 const BEDROCK_KEYS: [&str; KEYS.len()] = ["usage", "error", "output", "stopReason"];
 const USAGE: usize = 0;
@@ -90,7 +93,8 @@ impl AnswerLook {
         if is_error(&members, body) {
             return Err(error_of(dialect, body));
         }
-        Ok(members.value(USAGE).and_then(|span| usage(dialect, body.get(span)?)))
+        let own = members.value(USAGE).or(members.value(META).filter(|_| dialect == Dialect::Cohere));
+        Ok(own.and_then(|span| usage(dialect, body.get(span)?)))
     }
 
     /// The tokens of an answer of which only the end was kept: `tail`, behind so many bytes that were let go.
@@ -106,6 +110,7 @@ impl AnswerLook {
 fn keys(dialect: Dialect) -> &'static [&'static str; KEYS.len()] {
     match dialect {
         Dialect::Gemini => &GEMINI_KEYS,
+        Dialect::Cohere => &COHERE_KEYS,
         Dialect::Bedrock => &BEDROCK_KEYS,
         Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => &KEYS,
     }
@@ -148,6 +153,7 @@ fn usage_at_end(dialect: Dialect, body: &[u8]) -> Option<Usage> {
         // Each has an `error`, which is null as a rule; one that failed is looked at.
         Dialect::Responses if memmem::find(body, FAILED).is_some() => None,
         Dialect::Responses => read_at_end::<responses::usage::WireUsage>(body).map(|wire| wire.usage()),
+        Dialect::Cohere => read_at_end::<cohere::usage::WireUsage>(body).map(|wire| wire.usage()),
     }
 }
 
@@ -199,7 +205,7 @@ fn error_of(dialect: Dialect, body: &[u8]) -> Error {
         Dialect::OpenAi => openai::error::status(&error),
         Dialect::Anthropic => anthropic::error::status(&error.kind),
         Dialect::Gemini => gemini::error::status(&error.kind),
-        Dialect::Bedrock => 500,
+        Dialect::Cohere | Dialect::Bedrock => 500,
     };
     Error::upstream(error)
 }
@@ -210,6 +216,10 @@ fn usage(dialect: Dialect, value: &[u8]) -> Option<Usage> {
         Dialect::Anthropic => read::<anthropic::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Gemini => read::<gemini::usage::WireUsage>(value).map(|wire| wire.usage()),
         Dialect::Responses => read::<responses::usage::WireUsage>(value).map(|wire| wire.usage()),
+        // A reranking is billed by searches.
+        Dialect::Cohere => read::<cohere::usage::WireUsage>(value)
+            .map(|wire| wire.usage())
+            .filter(|usage| *usage != Usage::default()),
         Dialect::Bedrock => read::<bedrock::usage::WireUsage>(value).map(|wire| wire.usage()),
     }
 }

@@ -1,8 +1,9 @@
-//! The neutral model of embeddings that stands between OpenAI's and Gemini's: texts in, vectors out. It knows no wire
+//! The neutral model of embeddings that stands between OpenAI's, Gemini's and Cohere's: texts in, vectors out. It knows no wire
 //! format; numbers cross as they are spelled.
 
 use std::borrow::Cow;
 
+use super::json::{Span, Text};
 use crate::chat::{Raw, Usage};
 
 /// What a caller asks for.
@@ -18,6 +19,8 @@ pub(super) struct Request<'a> {
     pub(super) user: Option<Cow<'a, str>>,
     /// Whether vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
     pub(super) is_base64: bool,
+    /// Of Cohere, whose callers may want both: whether they are wanted as numbers, too.
+    pub(super) is_float: bool,
     /// Gemini's own words: `taskType`, `title`, each a JSON string.
     pub(super) task_type: Option<Raw<'a>>,
     /// See `task_type`.
@@ -35,4 +38,18 @@ pub(super) struct Response<'a> {
     pub(super) vectors: Vec<Raw<'a>>,
     /// What it cost, when the provider says so.
     pub(super) usage: Usage,
+}
+
+/// What vectors are made for: Cohere's `input_type`, and Gemini's `taskType` as it stands in JSON.
+pub(super) const USES: [(&str, &str); 4] = [
+    ("search_document", "\"RETRIEVAL_DOCUMENT\""),
+    ("search_query", "\"RETRIEVAL_QUERY\""),
+    ("classification", "\"CLASSIFICATION\""),
+    ("clustering", "\"CLUSTERING\""),
+];
+
+/// The use that Cohere's word means; `None`: another's word.
+pub(super) fn use_of(input_type: Span<'_>) -> Option<Raw<'static>> {
+    let Text(word) = input_type.parse(&"input_type").ok()?;
+    USES.iter().find(|(own, _)| *own == word).map(|(_, other)| Raw(other))
 }

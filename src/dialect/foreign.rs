@@ -9,6 +9,7 @@
 //! | Responses | the item |
 //! | Gemini | the signature, a part that holds nothing else, its turn with the last one |
 //! | OpenAI | the message's `reasoning_details` |
+//! | Cohere | nothing: its callers get no proofs |
 
 mod anthropic;
 mod bedrock;
@@ -77,6 +78,8 @@ pub fn find(dialect: Dialect, model: &str, body: &[u8]) -> Foreign {
         Dialect::Gemini => gemini::walk(&mut walk, model),
         Dialect::Responses => responses(&mut walk),
         Dialect::OpenAi => openai(&mut walk),
+        // Its callers get no proofs.
+        Dialect::Cohere => None,
         Dialect::Bedrock => bedrock::walk(&mut walk),
     };
     let Walk { mut edits, dropped, .. } = walk;

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::dialect::Dialect;
 
 mod bedrock;
+mod cohere;
 mod gemini;
 mod responses;
 mod stream;
@@ -154,7 +155,7 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
     });
     if dialect == Dialect::Responses {
         content.input_history = responses::history(&members);
-    } else if let Some((_, input)) = input(&members) {
+    } else if let Some((_, input)) = input(dialect, &members) {
         content.input_history = Some(json_text(&format!(r#"[{{"role":"user","content":{input}}}]"#)));
     }
     if dialect == Dialect::Bedrock {
@@ -167,11 +168,14 @@ fn request_content(dialect: Dialect, body: &str, content: &mut RowContent) {
 }
 
 /// What another operation than a conversation is asked about: the key and its value.
-fn input<'a>(members: &Members<'a>) -> Option<(&'static str, &'a str)> {
+fn input<'a>(dialect: Dialect, members: &Members<'a>) -> Option<(&'static str, &'a str)> {
     if members.find("messages").is_some() {
         return None;
     }
-    ["input", "prompt"].into_iter().find_map(|name| members.find(name).map(|value| (name, value)))
+    // A reranking's question is asked in either dialect.
+    let names: &[&'static str] =
+        if dialect == Dialect::Cohere { &cohere::INPUTS } else { &["input", "prompt", "query"] };
+    names.iter().copied().find_map(|name| members.find(name).map(|value| (name, value)))
 }
 
 fn with_system(system: &str, messages: &str) -> String {
@@ -186,7 +190,7 @@ fn with_system(system: &str, messages: &str) -> String {
 
 fn params(dialect: Dialect, members: &Members<'_>) -> Option<String> {
     let mut text = String::new();
-    let input = input(members).map(|(name, _)| name);
+    let input = input(dialect, members).map(|(name, _)| name);
     for (key, value) in &members.0 {
         let apart = if dialect == Dialect::Gemini {
             gemini::stands_apart(key)
@@ -225,6 +229,7 @@ fn answer_content(dialect: Dialect, body: &str, content: &mut RowContent) {
         Dialect::Anthropic => anthropic_answer(body, &members, content),
         Dialect::Gemini => gemini::answer(body, content),
         Dialect::Responses => responses::answer(body, &members, content),
+        Dialect::Cohere => cohere::answer(body, &members, content),
         Dialect::Bedrock => bedrock::answer(body, content),
     }
 }

@@ -10,6 +10,7 @@ mod anthropic;
 mod base64;
 mod bedrock;
 mod call_id;
+mod cohere;
 mod content;
 mod counts;
 mod data_url;
@@ -63,13 +64,16 @@ pub enum Dialect {
     /// OpenAI's responses (<https://platform.openai.com/docs/api-reference/responses>); a provider that speaks it speaks
     /// [`Dialect::OpenAi`], too, and is listed so.
     Responses,
+    /// Cohere's second API (<https://docs.cohere.com/reference/chat>).
+    Cohere,
     /// Amazon Bedrock's Converse (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>), whose
     /// streams are frames ([`event_stream`]).
     Bedrock,
 }
 
 impl Dialect {
-    const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses, Self::Bedrock];
+    const ALL: [Self; 6] =
+        [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Responses, Self::Cohere, Self::Bedrock];
 
     /// Its name in records.
     pub const fn name(self) -> &'static str {
@@ -78,6 +82,7 @@ impl Dialect {
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
             Self::Responses => "responses",
+            Self::Cohere => "cohere",
             Self::Bedrock => "bedrock",
         }
     }
@@ -106,6 +111,8 @@ pub struct Quirks {
     pub cache_control: bool,
     /// It has `/responses`.
     pub responses: bool,
+    /// It has `/rerank`, of which OpenAI has none.
+    pub rerank: bool,
     /// Which ids of calls it takes.
     pub call_ids: CallIds,
 }
@@ -128,6 +135,7 @@ impl Quirks {
         user: true,
         cache_control: false,
         responses: false,
+        rerank: false,
         call_ids: CallIds::ANY,
     };
     /// The same, with usage told unasked.
@@ -147,6 +155,8 @@ pub enum ErrorShape {
     Anthropic,
     /// `/genai/*`: Google's own.
     Gemini,
+    /// `/cohere/*`: Cohere's own.
+    Cohere,
     /// `/bedrock/*`: AWS's own.
     Bedrock,
 }
@@ -184,6 +194,9 @@ pub fn name_error(error: &mut UpstreamError, kind: &[u8]) {
 
 /// Appends an error in the middle of a stream, as one whole server-sent event, or as one frame.
 pub fn encode_error_event(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out: &mut Vec<u8>) {
+    if shape == ErrorShape::Cohere {
+        return cohere::error::encode_event(error, out);
+    }
     if shape == ErrorShape::Bedrock {
         return bedrock::error::write_frame(error, out);
     }
@@ -205,6 +218,7 @@ fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out
         ErrorShape::OpenAi => openai::error::encode(error, out),
         ErrorShape::Anthropic => anthropic::error::encode(error, context, out),
         ErrorShape::Gemini => gemini::error::encode(error, out),
+        ErrorShape::Cohere => cohere::error::encode(error, context, out),
         ErrorShape::Bedrock => bedrock::error::encode(error, out),
     }
 }
@@ -213,7 +227,9 @@ fn write_error(shape: ErrorShape, error: &Error, context: &ErrorContext<'_>, out
 pub fn decode_error(dialect: Dialect, status: u16, body: &[u8]) -> UpstreamError {
     match dialect {
         // They word it alike enough for one reader.
-        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => error_body::decode(status, body),
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses | Dialect::Cohere => {
+            error_body::decode(status, body)
+        }
         Dialect::Gemini => gemini::error::decode(status, body),
         Dialect::Bedrock => bedrock::error::decode(status, body),
     }
@@ -243,6 +259,7 @@ pub fn decode_models(dialect: Dialect, body: &[u8]) -> Result<Vec<String>, Error
             openai::models::decode(body)
         }
         Dialect::Gemini => gemini::models::decode(body),
+        Dialect::Cohere => cohere::models::decode(body),
     };
     names.map_err(|error| {
         let reason = json::reason(&error);
@@ -257,6 +274,7 @@ pub fn encode_models(shape: Dialect, models: &[ModelEntry]) -> Vec<u8> {
         Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => openai::models::encode(models),
         Dialect::Anthropic => anthropic::models::encode(models),
         Dialect::Gemini => gemini::models::encode(models),
+        Dialect::Cohere => cohere::models::encode(models),
     }
 }
 
@@ -267,6 +285,7 @@ pub fn encode_model(shape: Dialect, model: &ModelEntry) -> Vec<u8> {
         Dialect::OpenAi | Dialect::Responses | Dialect::Bedrock => openai::models::write(&mut out, model),
         Dialect::Anthropic => anthropic::models::write(&mut out, model),
         Dialect::Gemini => gemini::models::write(&mut out, model),
+        Dialect::Cohere => cohere::models::write(&mut out, model),
     }
     out
 }

@@ -10,6 +10,7 @@ use super::{Dialect, anthropic, bedrock, decode_error, openai};
 use crate::chat::Usage;
 use crate::error::UpstreamError;
 
+mod cohere;
 mod gemini;
 pub(super) mod responses;
 
@@ -26,6 +27,7 @@ pub struct StreamObserver {
     responses: responses::Seen,
     is_stored: bool,
     gemini_usage: Option<super::gemini::usage::WireUsage>,
+    cohere_usage: Option<super::cohere::usage::WireUsage>,
     bedrock_usage: Option<bedrock::usage::WireUsage>,
     has_content: bool,
     has_stopped: bool,
@@ -46,6 +48,7 @@ impl StreamObserver {
             responses: responses::Seen::default(),
             is_stored: false,
             gemini_usage: None,
+            cohere_usage: None,
             bedrock_usage: None,
             has_content: false,
             has_stopped: false,
@@ -68,6 +71,7 @@ impl StreamObserver {
             Dialect::Anthropic => self.observe_anthropic(name, data),
             Dialect::Gemini => self.observe_gemini(data),
             Dialect::Responses => self.observe_responses(name, data),
+            Dialect::Cohere => self.observe_cohere(name, data),
             Dialect::Bedrock => self.observe_bedrock(name.unwrap_or_default(), data),
         }
     }
@@ -88,6 +92,7 @@ impl StreamObserver {
             Dialect::Anthropic => self.anthropic_usage.map(|wire| wire.usage()),
             Dialect::Gemini => self.gemini_usage.map(|wire| wire.usage()),
             Dialect::Responses => self.responses.usage().filter(|_| !self.is_stored),
+            Dialect::Cohere => self.cohere_usage.map(|wire| wire.usage()),
             Dialect::Bedrock => self.bedrock_usage.map(|wire| wire.usage()),
         }
     }
@@ -108,8 +113,8 @@ impl StreamObserver {
         self.has_stopped
     }
 
-    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`, `messageStop`; of Gemini, which has none, a
-    /// reason to stop).
+    /// Whether the dialect's last word has come (`[DONE]`, `message_stop`, `response.completed`, `message-end`, `messageStop`;
+    /// of Gemini, which has none, a reason to stop).
     pub fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -166,6 +171,20 @@ impl StreamObserver {
             self.has_stopped |= stops && !self.has_content;
             self.is_ended = stops;
         }
+    }
+
+    fn observe_cohere(&mut self, name: Option<&[u8]>, data: &[u8]) {
+        let seen = cohere::look(name, data);
+        self.cohere_usage = seen.usage.or(self.cohere_usage);
+        match seen.error {
+            Some(error) if self.error.is_none() => self.fail(error),
+            Some(_) => {}
+            None => {
+                self.has_stopped |= seen.is_end && !self.has_content;
+                self.is_ended |= seen.is_end;
+            }
+        }
+        self.has_content |= seen.has_content;
     }
 
     /// A text's block has no start; one of a call has its name.

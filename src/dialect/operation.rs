@@ -37,11 +37,13 @@ pub enum Operation {
     ResponsesCancel,
     /// What it was asked.
     ResponsesInputItems,
+    /// Cohere's rerank (<https://docs.cohere.com/reference/rerank>), and what vLLM has of it.
+    Rerank,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ListModels,
         Self::Chat,
         Self::ChatStream,
@@ -57,6 +59,7 @@ impl Operation {
         Self::ResponsesDelete,
         Self::ResponsesCancel,
         Self::ResponsesInputItems,
+        Self::Rerank,
     ];
 
     /// Its name in `allowed_requests`, errors and metrics; Bifrost's request type (compat.md 1.5).
@@ -77,6 +80,7 @@ impl Operation {
             Self::ResponsesDelete => "responses_delete",
             Self::ResponsesCancel => "responses_cancel",
             Self::ResponsesInputItems => "responses_input_items",
+            Self::Rerank => "rerank",
         }
     }
 
@@ -130,7 +134,8 @@ impl Operation {
             | Self::ResponsesRetrieve
             | Self::ResponsesDelete
             | Self::ResponsesCancel
-            | Self::ResponsesInputItems => self.name(),
+            | Self::ResponsesInputItems
+            | Self::Rerank => self.name(),
         }
     }
 
@@ -142,14 +147,12 @@ impl Operation {
             Self::Responses => Some(Self::Chat),
             Self::ResponsesStream => Some(Self::ChatStream),
             Self::Chat | Self::ChatStream if !is_native => Some(self),
-            Self::Embedding if (caller, provider) == (Dialect::OpenAi, Dialect::Gemini) => {
-                Some(Self::EmbeddingBatch)
-            }
-            Self::Embedding | Self::EmbeddingBatch
-                if (caller, provider) == (Dialect::Gemini, Dialect::OpenAi) =>
-            {
-                Some(Self::Embedding)
-            }
+            Self::Embedding | Self::EmbeddingBatch if caller != provider => match provider {
+                Dialect::Gemini => Some(Self::EmbeddingBatch),
+                Dialect::OpenAi | Dialect::Cohere => Some(Self::Embedding),
+                _ => None,
+            },
+            Self::Rerank if !is_native => Some(self),
             _ => None,
         };
         let native = is_native.then_some((caller, self));
@@ -161,6 +164,7 @@ impl Operation {
         match self {
             Self::CountTokens => Dialect::Anthropic,
             Self::EmbeddingBatch => Dialect::Gemini,
+            Self::Rerank => Dialect::Cohere,
             Self::Responses
             | Self::ResponsesStream
             | Self::ResponsesRetrieve
@@ -183,7 +187,7 @@ mod tests {
             assert_eq!(operation as usize, index);
             assert_eq!(operation.is_stream(), operation.name().ends_with("_stream"));
         }
-        assert_eq!(Operation::of("rerank"), None);
+        assert_eq!(Operation::of("compaction"), None);
     }
 
     #[test]

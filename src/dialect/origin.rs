@@ -14,11 +14,13 @@ use super::{Dialect, base64};
 use crate::chat::{Event, Part, Request};
 
 /// Who made a proof, by what stands before it. That of Responses stands there in neutral words already.
-const MARKS: [(Dialect, &str); 5] = [
+const MARKS: [(Dialect, &str); 6] = [
     (Dialect::OpenAi, "corelaneOpenAi00"),
     (Dialect::Anthropic, "corelaneAnthropic000"),
     (Dialect::Gemini, "corelaneGemini00"),
     (Dialect::Responses, thought::OWN),
+    // It proves nothing yet.
+    (Dialect::Cohere, "corelaneCohere00"),
     (Dialect::Bedrock, "corelaneBedrock0"),
 ];
 

@@ -1,14 +1,15 @@
 //! Glue: one dialect's decode half to another's encode half. It knows which halves exist and nothing of their words.
 
 mod embeddings;
+mod rerank;
 
 use std::borrow::Cow;
 
 use super::dropped::bounded_names;
 use super::event_stream::Frame;
 use super::{
-    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, gemini, json, openai, origin,
-    responses,
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, cohere, gemini, json,
+    openai, origin, responses,
 };
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
@@ -31,7 +32,10 @@ pub struct Encoded {
 pub struct Echo {
     /// Vectors are wanted as base64 of little-endian 32-bit floats, not as numbers.
     pub(super) is_base64: bool,
-    /// The settings that a response repeats, as its fields in JSON; empty: the defaults.
+    /// And as numbers, too; of Cohere's callers.
+    pub(super) is_float: bool,
+    /// The settings that a response repeats, as its fields in JSON; empty: the defaults. Of a reranking: the documents that are
+    /// wanted back.
     pub(super) settings: Vec<u8>,
     /// The tool whose call is the answer's text, for a model that follows a schema in no other way; empty: none.
     pub(super) answer_tool: String,
@@ -97,12 +101,16 @@ pub fn translate_request(
     if embeddings::is_asked(operation) {
         return embeddings::request(from, to, operation, body, wire_model);
     }
+    if operation == Operation::Rerank {
+        return rerank::request(to, body, wire_model);
+    }
     let stream = operation.is_stream();
     let mut request = match from {
         Dialect::OpenAi => openai::request::decode(body)?,
         Dialect::Anthropic => anthropic::request::decode(body)?,
         Dialect::Gemini => gemini::decode::decode(body)?,
         Dialect::Responses => responses::request::decode(body)?,
+        Dialect::Cohere => cohere::request::decode(body)?,
         Dialect::Bedrock => bedrock::decode::decode(body)?,
     };
     origin::sort(from, to, &mut request);
@@ -110,13 +118,16 @@ pub fn translate_request(
     let answer_tool = match to {
         Dialect::Anthropic => anthropic::request::answer_tool(&request, wire_model),
         // Bedrock's own halves know their tool by its name.
-        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses | Dialect::Bedrock => String::new(),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Responses | Dialect::Cohere | Dialect::Bedrock => {
+            String::new()
+        }
     };
     let encoded = match to {
         Dialect::OpenAi => openai::request::encode(&request, wire_model, stream, quirks),
         Dialect::Anthropic => anthropic::request::encode(&request, wire_model, stream),
         Dialect::Gemini => gemini::request::encode(&request, wire_model, stream),
         Dialect::Responses => responses::request::encode(&request, wire_model, stream),
+        Dialect::Cohere => cohere::request::encode(&request, wire_model, stream),
         Dialect::Bedrock => bedrock::request::encode(&request, wire_model, stream),
     };
     let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
@@ -127,6 +138,10 @@ pub fn translate_request(
         Dialect::Responses => responses::request::renamed_all(dropped),
         Dialect::Anthropic => {
             let words = |name: String| anthropic::request::caller_name(&name).to_owned();
+            dropped.into_iter().map(words).collect()
+        }
+        Dialect::Cohere => {
+            let words = |name: String| cohere::request::caller_name(&name).to_owned();
             dropped.into_iter().map(words).collect()
         }
         Dialect::Bedrock => {
@@ -144,7 +159,7 @@ fn call_ids(to: Dialect, quirks: Quirks) -> CallIds {
         Dialect::OpenAi => quirks.call_ids,
         Dialect::Anthropic => CallIds::ANTHROPIC,
         // Bedrock's half spells them itself, on the way back, too.
-        Dialect::Gemini | Dialect::Bedrock => CallIds::ANY,
+        Dialect::Gemini | Dialect::Cohere | Dialect::Bedrock => CallIds::ANY,
         Dialect::Responses => CallIds::RESPONSES,
     }
 }
@@ -154,6 +169,7 @@ fn in_caller_words(from: Dialect, error: Error, body: &[u8]) -> Error {
     match from {
         Dialect::Gemini => gemini::decode::in_caller_words(error),
         Dialect::Responses => responses::request::renamed(error, body),
+        Dialect::Cohere => cohere::request::in_caller_words(error),
         Dialect::OpenAi | Dialect::Anthropic | Dialect::Bedrock => error,
     }
 }
@@ -174,6 +190,9 @@ pub fn translate_response(
     if embeddings::is_asked(options.operation) {
         return embeddings::response(from, to, body, options);
     }
+    if options.operation == Operation::Rerank {
+        return rerank::response(to, body, options);
+    }
     let created_s = options.created_s;
     let decoded = match from {
         Dialect::OpenAi => openai::answer::decode(body),
@@ -182,6 +201,10 @@ pub fn translate_response(
         Dialect::Responses => match responses::error::of_failed(body) {
             Some(error) => return Err(error),
             None => responses::answer::decode(body),
+        },
+        Dialect::Cohere => match cohere::answer::failure(body) {
+            Some(error) => return Err(Error::upstream(error)),
+            None => cohere::answer::decode(body),
         },
         Dialect::Bedrock => bedrock::response::decode(body),
     };
@@ -199,6 +222,7 @@ pub fn translate_response(
         Dialect::Anthropic => anthropic::answer::encode(&response),
         Dialect::Gemini => gemini::response::encode(&response, created_s),
         Dialect::Responses => responses::response::encode(&response, created_s, &options.echo.settings),
+        Dialect::Cohere => cohere::response::encode(&response),
         Dialect::Bedrock => bedrock::answer::encode(&response),
     };
     Ok(TranslatedResponse { body, usage: reported(response.usage) })
@@ -219,6 +243,7 @@ enum Decoder {
     },
     Gemini(gemini::stream::Decoder),
     Responses(responses::stream::Decoder),
+    Cohere(Box<cohere::stream::Decoder>),
     Bedrock(bedrock::stream::Decoder),
 }
 
@@ -231,6 +256,7 @@ impl Decoder {
             }
             Dialect::Gemini => Self::Gemini(gemini::stream::Decoder::default()),
             Dialect::Responses => Self::Responses(responses::stream::Decoder::default()),
+            Dialect::Cohere => Self::Cohere(Box::default()),
             Dialect::Bedrock => Self::Bedrock(bedrock::stream::Decoder::default()),
         }
     }
@@ -246,6 +272,7 @@ impl Decoder {
             }
             Self::Gemini(decoder) => decoder.decode(data, sink),
             Self::Responses(decoder) => decoder.decode(data, sink),
+            Self::Cohere(decoder) => decoder.decode(data, sink),
             Self::Bedrock(decoder) => decoder.decode(name, data, sink),
         }
     }
@@ -255,7 +282,7 @@ impl Decoder {
         match self {
             Self::Gemini(decoder) => decoder.finish(sink),
             Self::Bedrock(decoder) => decoder.finish(sink),
-            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) => Ok(()),
+            Self::OpenAi(_) | Self::Anthropic { .. } | Self::Responses(_) | Self::Cohere(_) => Ok(()),
         }
     }
 
@@ -265,6 +292,7 @@ impl Decoder {
             Self::Anthropic { decoder, .. } => decoder.usage(),
             Self::Gemini(decoder) => decoder.usage(),
             Self::Responses(decoder) => decoder.usage(),
+            Self::Cohere(decoder) => decoder.usage(),
             Self::Bedrock(decoder) => decoder.usage(),
         }
     }
@@ -277,6 +305,7 @@ enum Encoder {
     Gemini(gemini::stream::Encoder),
     /// It keeps the whole answer, so it is by far the largest.
     Responses(Box<responses::stream::Encoder>),
+    Cohere(Box<cohere::stream::Encoder>),
     Bedrock(bedrock::stream::Encoder),
 }
 
@@ -287,6 +316,7 @@ impl Encoder {
             Dialect::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(options.model)),
             Dialect::Gemini => Self::Gemini(gemini::stream::Encoder::new(options)),
             Dialect::Responses => Self::Responses(Box::new(responses::stream::Encoder::new(options))),
+            Dialect::Cohere => Self::Cohere(Box::new(cohere::stream::Encoder::new())),
             Dialect::Bedrock => Self::Bedrock(bedrock::stream::Encoder::default()),
         }
     }
@@ -303,6 +333,7 @@ impl Encoder {
                 Ok(())
             }
             Self::Responses(encoder) => encoder.encode(event, usage, out),
+            Self::Cohere(encoder) => encoder.encode(event, usage, out),
             Self::Bedrock(encoder) => encoder.encode(event, usage, out),
         }
     }
@@ -310,7 +341,9 @@ impl Encoder {
     fn fail(&self, error: &Error, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Responses(encoder) => encoder.fail(error, out),
-            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Bedrock(_) => return false,
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Cohere(_) | Self::Bedrock(_) => {
+                return false;
+            }
         }
         true
     }

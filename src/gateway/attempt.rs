@@ -109,7 +109,12 @@ async fn make_so(
         let body = Body::of(request, exchange);
         let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };
         let tag = (to == Dialect::Responses).then(|| tag::of(provider, key));
-        let translation = Translation { include_usage: usage.is_none(), tag, dropped: found.dropped, ..Translation::none(to) };
+        let translation = Translation {
+            include_usage: usage.is_none(),
+            tag,
+            dropped: found.dropped,
+            ..Translation::none(to)
+        };
         let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
         let further = further.into_iter().chain(found.edits);
         (outgoing::passthrough(head, &body, &edits(asked, attempt, further)), translation)

@@ -320,6 +320,7 @@ impl<'a> Exchange<'a> {
             Surface::OpenAi => ErrorShape::OpenAi,
             Surface::Anthropic => ErrorShape::Anthropic,
             Surface::Gemini => ErrorShape::Gemini,
+            Surface::Cohere => ErrorShape::Cohere,
             Surface::Bedrock => ErrorShape::Bedrock,
         }
     }

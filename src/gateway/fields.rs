@@ -26,7 +26,8 @@ pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -
         b'x' => {
             same_dialect
                 && (strip_prefix(name, b"x-stainless-").is_some()
-                    || (dialect == Dialect::Gemini && is(name, b"x-goog-api-client")))
+                    || (dialect == Dialect::Gemini && is(name, b"x-goog-api-client"))
+                    || (dialect == Dialect::Cohere && is(name, b"x-client-name")))
         }
         _ => false,
     };
@@ -198,6 +199,8 @@ mod tests {
         assert!(google("X-Goog-Api-Client", true) && !google("x-goog-api-client", false));
         assert!(!google("x-goog-api-key", true) && !google("x-bf-eh-x-goog-api-key", true));
         assert!(!google("x-goog-user-project", true));
+        let cohere = |same| upstream_name(b"X-Client-Name", Dialect::Cohere, same).is_some();
+        assert!(cohere(true) && !cohere(false) && sent("x-client-name", true).is_none());
         assert_eq!(sent("traceparent", false), Some("traceparent"));
         assert_eq!(sent("x-bf-eh-x-team", false), Some("x-team"));
         assert_eq!(sent("x-bf-eh-http-referer", false), Some("http-referer"));

@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked_however_it_is_spelled() {
-        for spelled in ["s/k-1", r"s\/k-1", r"s\u002fk-1", r"s\u002Fk\u002d1", r"s\\\/k-1", r"\u0073/\u006b-\u0031"] {
+        for spelled in
+            ["s/k-1", r"s\/k-1", r"s\u002fk-1", r"s\u002Fk\u002d1", r"s\\\/k-1", r"\u0073/\u006b-\u0031"]
+        {
             let text = format!(r#"{{"message":"bad key {spelled}"}}"#);
             let expected = text.replace(spelled, &"*".repeat(spelled.len()));
             assert_eq!(masked(&text, "s/k-1"), expected);

@@ -157,6 +157,7 @@ pub(super) fn bare_error(core: &Core, surface: Surface, error: &Error) -> Vec<u8
     let shape = match surface {
         Surface::Anthropic => ErrorShape::Anthropic,
         Surface::Gemini => ErrorShape::Gemini,
+        Surface::Cohere => ErrorShape::Cohere,
         Surface::Bedrock => ErrorShape::Bedrock,
         Surface::OpenAi => ErrorShape::OpenAi,
         Surface::Native => ErrorShape::Native,

@@ -43,7 +43,7 @@ pub(super) fn of(request: &Request, exchange: &Exchange<'_>, asked: &Asked) -> O
             named(body, name)
         }
         Dialect::Anthropic if has_choice(exchange, asked) => marked(body),
-        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock => None,
+        Dialect::Anthropic | Dialect::Gemini | Dialect::Cohere | Dialect::Bedrock => None,
     }
 }
 

@@ -186,7 +186,7 @@ fn custom(rng: &mut Rng, is_key_less: bool) -> Value {
     let members =
         json!({"allowed_requests": some(rng, requests), "request_path_overrides": some(rng, paths)});
     let mut custom = some(rng, members);
-    custom["base_provider_type"] = json!(pick(rng, &["openai", "OpenAI", "anthropic", "cohere"]));
+    custom["base_provider_type"] = json!(pick(rng, &["openai", "OpenAI", "anthropic", "replicate"]));
     custom["is_key_less"] = json!(is_key_less);
     custom
 }

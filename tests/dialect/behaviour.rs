@@ -14,25 +14,27 @@ use serde_json::value::RawValue;
 use super::*;
 
 #[derive(Deserialize)]
-struct Fixture<'a> {
+pub(super) struct Fixture<'a> {
     /// Where it is documented.
     source: Vec<&'a str>,
-    from: Dialect,
+    pub(super) from: Dialect,
     /// A request's or an answer's body.
     #[serde(borrow)]
-    body: Option<&'a RawValue>,
+    pub(super) body: Option<&'a RawValue>,
     /// A stream's events; one that is a text is no JSON.
     #[serde(borrow, default)]
-    events: Vec<&'a RawValue>,
+    pub(super) events: Vec<&'a RawValue>,
 }
 
 /// Who a request is translated for: a name, the dialect, a model, and what its provider takes.
-const TARGETS: [(&str, Dialect, &str, Quirks); 8] = [
+const TARGETS: [(&str, Dialect, &str, Quirks); 10] = [
     ("OpenAI", Dialect::OpenAi, "gpt-5.1", Quirks::OPENAI),
     ("one that speaks OpenAI's dialect", Dialect::OpenAi, "llama-4", Quirks::COMPATIBLE),
     ("Anthropic, a model with budgets", Dialect::Anthropic, "claude-sonnet-4-5", Quirks::COMPATIBLE),
     ("Anthropic, a model that always thinks", Dialect::Anthropic, "claude-opus-5-5", Quirks::COMPATIBLE),
     ("Gemini", Dialect::Gemini, "gemini-2.5-flash", Quirks::COMPATIBLE),
+    ("Cohere", Dialect::Cohere, "command-a-03-2025", Quirks::COMPATIBLE),
+    ("Cohere, a model that thinks", Dialect::Cohere, "command-a-reasoning-08-2025", Quirks::COMPATIBLE),
     (
         "Bedrock, a model of Anthropic's",
         Dialect::Bedrock,
@@ -43,14 +45,23 @@ const TARGETS: [(&str, Dialect, &str, Quirks); 8] = [
     ("Bedrock, any other model", Dialect::Bedrock, "meta.llama3-3-70b-instruct-v1:0", Quirks::COMPATIBLE),
 ];
 
+/// The same, where it is a schema that is asked for.
+const OLDER: (&str, Dialect, &str, Quirks) = (
+    "Anthropic, a model older than structured outputs",
+    Dialect::Anthropic,
+    "claude-sonnet-4-20250514",
+    Quirks::COMPATIBLE,
+);
+
 #[test]
 fn requests() {
     for (case, file) in inputs("behaviour/requests", ".json") {
         let fixture = fixture(&case, &file);
         let body = fixture.body.unwrap().get();
         let mut shown = String::new();
+        let targets = TARGETS.into_iter().chain(case.contains("schema").then_some(OLDER));
         for (name, to, model, quirks) in
-            TARGETS.into_iter().filter(|(_, to, ..)| *to != fixture.from || fixture.from != Dialect::Bedrock)
+            targets.filter(|(_, to, ..)| *to != fixture.from || fixture.from != Dialect::Bedrock)
         {
             let translate =
                 || translate_request(fixture.from, to, Operation::Chat, body.as_bytes(), model, quirks);
@@ -126,12 +137,12 @@ fn streamed(from: Dialect, events: &[&RawValue]) -> (Vec<u8>, Option<Error>, Opt
 }
 
 /// A text stands for itself, such as `[DONE]`.
-fn data(event: &RawValue) -> String {
+pub(super) fn data(event: &RawValue) -> String {
     serde_json::from_str(event.get()).unwrap_or_else(|_| event.get().to_owned())
 }
 
 /// An event of Bedrock's is an object of one member, its type.
-fn named(from: Dialect, data: &str) -> (Option<Vec<u8>>, String) {
+pub(super) fn named(from: Dialect, data: &str) -> (Option<Vec<u8>>, String) {
     if from != Dialect::Bedrock {
         return (None, data.to_owned());
     }
@@ -151,7 +162,7 @@ fn said_by(dialect: Dialect, usage: Usage) -> Usage {
     }
 }
 
-fn fixture<'a>(case: &str, file: &'a [u8]) -> Fixture<'a> {
+pub(super) fn fixture<'a>(case: &str, file: &'a [u8]) -> Fixture<'a> {
     let fixture: Fixture<'a> = serde_json::from_slice(file).unwrap_or_else(|error| panic!("{case}: {error}"));
     assert!(
         fixture.source.iter().all(|one| one.starts_with("https://")) && !fixture.source.is_empty(),
@@ -171,7 +182,7 @@ fn adds_up(case: &str, usage: Usage) {
 const SAID: [&str; 4] = ["text", "content", "refusal", "explanation"];
 
 /// Every text that is more than blanks stands in the translation: as a whole string, or as an object that it was.
-fn keeps_texts(case: &str, input: &str, output: &[u8]) {
+pub(super) fn keeps_texts(case: &str, input: &str, output: &[u8]) {
     let output: Value = serde_json::from_slice(output).unwrap();
     let (mut wanted, mut said) = (Vec::new(), Vec::new());
     let input: Value = serde_json::from_str(input).unwrap();
@@ -209,7 +220,7 @@ fn said_in<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
 }
 
 /// The same calls are made, and the same are answered, in the same order.
-fn keeps_pairs(case: &str, input: &str, output: &[u8]) {
+pub(super) fn keeps_pairs(case: &str, input: &str, output: &[u8]) {
     let input: Value = serde_json::from_str(input).unwrap();
     let output: Value = serde_json::from_slice(output).unwrap();
     let (mut wanted, mut told) = (Pairs::default(), Pairs::default());
@@ -264,8 +275,18 @@ fn keeps_pieces(case: &str, events: &[&RawValue], told: &str) {
     told.iter().for_each(|event| strings(event, &mut said));
     for event in events {
         let event: Value = serde_json::from_str(event.get()).unwrap();
-        for delta in [&event["delta"], &event["choices"][0]["delta"]] {
-            for key in ["text", "thinking", "signature", "partial_json", "content", "refusal", "reasoning"] {
+        let cohere = &event["delta"]["message"];
+        for delta in [&event["delta"], &event["choices"][0]["delta"], cohere, &cohere["content"]] {
+            for key in [
+                "text",
+                "thinking",
+                "signature",
+                "partial_json",
+                "content",
+                "refusal",
+                "reasoning",
+                "tool_plan",
+            ] {
                 let piece = delta[key].as_str().unwrap_or_default();
                 // A signature stands behind the mark of who made it.
                 let is_said = |one: &&str| *one == piece || key == "signature" && one.ends_with(piece);

@@ -100,8 +100,10 @@ fn what_a_responses_provider_says_of_a_failure_is_its_error() {
 #[test]
 fn an_answer_over_the_bound_is_an_error() {
     let (mut translator, mut out) = (translator(Dialect::OpenAi, Dialect::Responses), Vec::new());
-    let chunk =
-        format!(r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}"#, "x".repeat((1 << 20) - 64));
+    let chunk = format!(
+        r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}"#,
+        "x".repeat((1 << 20) - 64)
+    );
     for _ in 0..4 {
         translator.push(None, chunk.as_bytes(), &mut out).unwrap();
     }

@@ -15,7 +15,7 @@ fn mixed(upstream: &Upstream) -> Value {
         "network_config": { "base_url": format!("http://{}/openai/", upstream.address) }
     });
     config["providers"]["groq"] = groq;
-    config["providers"]["cohere"] = json!({ "keys": [{ "name": "c", "value": "env.COHERE_API_KEY", "models": ["command-r"], "weight": 1 }] });
+    config["providers"]["deepgram"] = json!({ "keys": [{ "name": "c", "value": "env.DEEPGRAM_API_KEY", "models": ["nova-3"], "weight": 1 }] });
     config["providers"]["mistral"] = json!({ "keys": [{ "name": "keyless", "value": "env.MISSING_KEY", "models": ["small"], "weight": 1 }] });
     config
 }
@@ -24,7 +24,7 @@ const VARIABLES: [(&str, &str); 4] = [
     ("OPENAI_API_KEY", "sk-openai-under-test"),
     ("ANTHROPIC_API_KEY", "sk-ant-under-test"),
     ("GROQ_API_KEY", "sk-groq-under-test"),
-    ("COHERE_API_KEY", "sk-cohere-under-test"),
+    ("DEEPGRAM_API_KEY", "sk-deepgram-under-test"),
 ];
 
 fn ask(node: &Node, path: &str, model: &str) -> Answer {
@@ -94,8 +94,8 @@ fn a_name_that_leads_nowhere_is_explained() {
             (CHAT, "nobody/unheard-of", "model_not_found", &["\"nobody/unheard-of\""]),
             (CHAT, "gemini/flash", "provider_not_configured", &["gemini", "openai", "anthropic"]),
             (CHAT, "xai/grok", "provider_not_configured", &["xai"]),
-            (CHAT, "cohere/command-r", "provider_not_supported", &["cohere/command-r"]),
-            (CHAT, "command-r", "provider_not_supported", &["command-r"]),
+            (CHAT, "deepgram/nova-3", "provider_not_supported", &["deepgram/nova-3"]),
+            (CHAT, "nova-3", "provider_not_supported", &["nova-3"]),
             (CHAT, "openai/gpt-9", "no_key_for_model", &["gpt-9", "openai"]),
             (OPENAI_CHAT, "gpt-9", "no_key_for_model", &["gpt-9", "openai"]),
             (CHAT, "mistral/small", "no_key_for_model", &["keyless", "MISSING_KEY"]),

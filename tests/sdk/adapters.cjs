@@ -108,6 +108,7 @@ function anthropicMessages(base) {
   };
   return {
     name: `anthropic at ${base}`,
+    speaksAnthropic: true,
     errors: classesOf(Anthropic),
     async ask(model, ask) {
       const request = { model, max_tokens: 99, messages: ask.turns.map((turn) => message(turn, ask.image)) };

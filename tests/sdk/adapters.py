@@ -168,6 +168,7 @@ class Anthropic:
     """anthropic's messages."""
 
     FINISH = {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+    speaks_anthropic = True
 
     def __init__(self, base="/anthropic"):
         import anthropic
@@ -273,7 +274,7 @@ class Genai:
                     said.finish = self.FINISH[candidate.finish_reason.value]
                 for part in (candidate.content and candidate.content.parts) or []:
                     contents.append(part)
-                    if part.text:
+                    if part.text and not part.thought:
                         said.text += part.text
                         said.parts += 1
                     if part.function_call:
@@ -325,3 +326,93 @@ class Genai:
         if ask.schema:
             config |= {"response_mime_type": "application/json", "response_json_schema": ask.schema}
         return config
+
+
+class Cohere:
+    """cohere's chat, by its second client."""
+
+    FINISH = {"COMPLETE": "stop", "MAX_TOKENS": "length", "TOOL_CALL": "tool_calls"}
+
+    def __init__(self, base="/cohere"):
+        import cohere
+        from cohere.core.api_error import ApiError
+
+        self.name = f"cohere at {base}"
+        self.client = cohere.ClientV2(api_key=KEY, base_url=f"{GATEWAY}{base}", max_retries=0, timeout=PATIENCE_S)
+        self.errors = {
+            400: cohere.BadRequestError,
+            404: cohere.NotFoundError,
+            429: cohere.TooManyRequestsError,
+            500: cohere.InternalServerError,
+        }
+        self.bad_gateway = ApiError
+
+    def ask(self, model, ask):
+        request = self.request(model, ask)
+        if not ask.stream:
+            answer = self.client.chat(**request)
+            text = "".join(block.text for block in answer.message.content or [] if block.type == "text")
+            calls = [self.call(c.id, c.function.name, c.function.arguments) for c in answer.message.tool_calls or []]
+            tokens = (int(answer.usage.tokens.input_tokens), int(answer.usage.tokens.output_tokens))
+            return Said(text, calls, self.FINISH[answer.finish_reason], tokens)
+        said, open_call = Said(), None
+        for event in self.client.chat_stream(**request):
+            message = event.delta.message if getattr(event, "delta", None) and event.type != "message-end" else None
+            if event.type == "content-delta" and message.content.text:
+                said.text += message.content.text
+                said.parts += 1
+            # Clients keep one call: each must end before the next begins.
+            if event.type == "tool-call-start":
+                assert open_call is None, open_call
+                open_call = [message.tool_calls.id, message.tool_calls.function.name, message.tool_calls.function.arguments]
+            if event.type == "tool-call-delta":
+                open_call[2] += message.tool_calls.function.arguments
+            if event.type == "tool-call-end":
+                said.calls.append(self.call(*open_call))
+                open_call = None
+            if event.type == "message-end":
+                said.finish = self.FINISH[event.delta.finish_reason]
+                tokens = event.delta.usage.tokens
+                said.tokens = (int(tokens.input_tokens), int(tokens.output_tokens))
+        return said
+
+    def call(self, id, name, arguments):
+        return (id, name, json.loads(arguments))
+
+    def request(self, model, ask):
+        messages = [{"role": "system", "content": ask.system}] if ask.system else []
+        for role, content in ask.turns:
+            messages += self.messages(role, content)
+        settings = dict(ask.settings)
+        if "stop" in settings:
+            settings["stop_sequences"] = settings.pop("stop")
+        request = {"model": model, "messages": messages} | settings
+        if ask.tools:
+            # It has no choice of one tool but to offer no other.
+            is_word = ask.choice in ("auto", "none", "any")
+            offered = [tool for tool in ask.tools if is_word or tool[0] == ask.choice]
+            functions = [{"name": n, "description": d, "parameters": s} for n, d, s in offered]
+            request["tools"] = [{"type": "function", "function": function} for function in functions]
+            if ask.choice != "auto":
+                request["tool_choice"] = "NONE" if ask.choice == "none" else "REQUIRED"
+        if ask.schema:
+            request["response_format"] = {"type": "json_object", "json_schema": ask.schema}
+        return request
+
+    def messages(self, role, content):
+        if role == "results":
+            return [{"role": "tool", "tool_call_id": call[0], "content": text} for call, text in content]
+        if role == "assistant":
+            message = {"role": "assistant"} | ({"content": content.text} if content.text else {})
+            calls = [
+                {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+                for id, name, arguments in content.calls
+            ]
+            return [message | ({"tool_calls": calls} if calls else {})]
+        parts = [
+            {"type": "text", "text": part[1]}
+            if part[0] == "text"
+            else {"type": "image_url", "image_url": {"url": f"data:{part[1]};base64,{part[2]}"}}
+            for part in parts_of(content)
+        ]
+        return [{"role": role, "content": parts}]

@@ -57,8 +57,14 @@ class Converse:
                 parts += 1
             elif kind == "contentBlockDelta" and "reasoningContent" in event["delta"]:
                 open_blocks.add(index)
-                # The mock's thoughts are sealed ones, whole.
-                blocks[index] = event["delta"]
+                thought = event["delta"]["reasoningContent"]
+                if "redactedContent" in thought:
+                    blocks[index] = event["delta"]
+                    continue
+                told = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {"text": ""}}})
+                for key, piece in thought.items():
+                    whole = told["reasoningContent"]["reasoningText"]
+                    whole[key] = whole.get(key, "") + piece
             elif kind == "contentBlockDelta":
                 assert index in open_blocks, event
                 blocks[index]["toolUse"]["input"] += event["delta"]["toolUse"]["input"]
@@ -120,6 +126,8 @@ class Converse:
 
 class Invoke:
     """The body, and what comes back, is Anthropic's."""
+
+    speaks_anthropic = True
 
     def __init__(self, base="/bedrock"):
         self.name = f"boto3 invoke_model at {base}"

@@ -30,7 +30,8 @@ def documents(path):
         return
     dialect, kind = outcome
     if path.suffix == ".expected" and kind == "request":
-        heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses", "Bedrock": "bedrock"}
+        heads = {"OpenAI": "openai", "one": "openai", "Anthropic": "anthropic", "Gemini": "gemini", "Responses": "responses"}
+        heads |= {"Cohere": "cohere", "Bedrock": "bedrock"}
         for head, body in re.findall(r"^# (\w+).*\n(\{.*)$", text, re.MULTILINE):
             yield heads[head], kind, json.loads(body)
     elif path.suffix == ".frames":
@@ -69,11 +70,16 @@ def output(path):
     if folder.startswith("behaviour/"):
         kind = {"requests": "request", "responses": "answer", "streams": "event"}[folder.split("/")[1]]
         return (None, kind) if path.suffix == ".expected" else None
+    if folder.startswith("cohere/rerankings"):
+        return (last, f"rerank {kind}") if last == "cohere" else None
     if folder == "gemini/embeddings/requests":
         other = {"gemini": "openai", "openai": "gemini"}[last]
         return (other, "embedding request") if path.suffix == ".expected" else None
     if folder.startswith("gemini/embeddings"):
         return (last, f"embedding {kind}") if len(words) == 2 else None
+    for name, kinds in (("cohere/embeddings/", "embedding "), ("cohere/", "")):
+        if folder.startswith(name):
+            return (last, kinds + kind)
     if folder == "gemini/told":
         return (last, kind) if len(words) == 2 else None
     if folder.startswith("responses/"):

@@ -13,7 +13,10 @@ SPEAKS = sys.argv[3].split(",") if len(sys.argv) > 3 else []
 
 GPT = "openai/gpt-4o-mini"
 CLAUDE = "anthropic/claude-sonnet-4-20250514"
+# Older models of Anthropic's follow no schema by themselves.
+NEWER_CLAUDE = "anthropic/claude-sonnet-4-5"
 GEMINI = "gemini/gemini-2.5-flash"
+COMMAND = "cohere/command-a-03-2025"
 ON_BEDROCK = "bedrock/anthropic.claude-sonnet-4-20250514-v1:0"
 
 HELLO = "Hello from the mock provider."

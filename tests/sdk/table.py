@@ -3,7 +3,7 @@
 import sys
 
 import cases
-from harness import CLAUDE, GEMINI, GPT, ON_BEDROCK, SPEAKS
+from harness import CLAUDE, COMMAND, GEMINI, GPT, ON_BEDROCK, SPEAKS
 
 SDK = sys.argv[4]
 
@@ -19,6 +19,8 @@ def adapters():
         return [of.Anthropic()]
     if SDK == "genai":
         return [of.Genai()]
+    if SDK == "cohere":
+        return [of.Cohere(base) for base in ("/cohere", "/litellm/cohere")]
     if SDK == "boto3":
         import bedrock
 
@@ -31,5 +33,8 @@ def adapters():
     return found + ([libraries.LiteLlm("gemini", "/litellm/genai/v1beta")] if "gemini" in SPEAKS else [])
 
 
-models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else []) + ([ON_BEDROCK] if "bedrock" in SPEAKS else [])
+models = [GPT, CLAUDE] + ([GEMINI] if "gemini" in SPEAKS else [])
+# litellm speaks Cohere's own API for a name that begins so, whatever it is told to speak.
+models += [COMMAND] if "cohere" in SPEAKS and SDK != "litellm" else []
+models += [ON_BEDROCK] if "bedrock" in SPEAKS else []
 sys.exit(1 if cases.run(adapters(), models) else 0)

@@ -2,6 +2,7 @@
 and events by the models, strictly (no wrong type, nothing missing, nothing that the vendor does not have).
 `validate_goldens.py FOLDER`."""
 
+import inspect
 import json
 import re
 import sys
@@ -12,6 +13,9 @@ import pydantic
 import pydantic_core
 from anthropic.types import Message, RawMessageStreamEvent
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
+from cohere import EmbedByTypeResponse
+from cohere.v2 import client as cohere
+from cohere.v2.types import V2ChatResponse, V2ChatStreamResponse, V2RerankResponse
 from google.genai import types as genai
 from goldens import BEYOND, outputs
 from openai.types import CreateEmbeddingResponse
@@ -20,6 +24,16 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat import completion_create_params as chat
 from openai.types.responses import Response, ResponseStreamEvent
 from openai.types.responses import response_create_params as responses
+
+
+def parameters(method, **more):
+    """cohere types the parameters of its methods, not a request."""
+    hints = typing.get_type_hints(method, include_extras=True)
+    known = inspect.signature(method).parameters.items()
+    taken = [(name, one.default is one.empty) for name, one in known if name not in ("self", "request_options")]
+    fields = {name: (hints[name], ... if is_required else None) for name, is_required in taken}
+    return pydantic.create_model(method.__name__, **fields, **more)
+
 
 TYPES = {
     ("openai", "request"): chat.CompletionCreateParamsNonStreaming,
@@ -36,6 +50,13 @@ TYPES = {
     ("responses", "request"): responses.ResponseCreateParamsNonStreaming,
     ("responses", "streamed request"): responses.ResponseCreateParamsStreaming,
     ("responses", "answer"): Response,
+    ("cohere", "request"): parameters(cohere.V2Client.chat),
+    ("cohere", "streamed request"): parameters(cohere.V2Client.chat_stream, stream=(bool, ...)),
+    ("cohere", "answer"): V2ChatResponse,
+    ("cohere", "embedding request"): parameters(cohere.V2Client.embed),
+    ("cohere", "embedding answer"): EmbedByTypeResponse,
+    ("cohere", "rerank request"): parameters(cohere.V2Client.rerank),
+    ("cohere", "rerank answer"): V2RerankResponse,
 }
 
 
@@ -71,7 +92,11 @@ def members(union):
 
 
 VALIDATORS = {key: validator(kind) for key, kind in TYPES.items()}
-for dialect, union in (("anthropic", RawMessageStreamEvent), ("responses", ResponseStreamEvent)):
+for dialect, union in (
+    ("anthropic", RawMessageStreamEvent),
+    ("responses", ResponseStreamEvent),
+    ("cohere", V2ChatStreamResponse),
+):
     for name, model in members(union).items():
         VALIDATORS[dialect, "event", name] = model
 
@@ -88,10 +113,10 @@ def faults(dialect, kind, document):
     key = (dialect, kind)
     if kind == "request" and document.get("stream"):
         key = (dialect, "streamed request")
-    if kind == "event" and dialect in ("anthropic", "responses"):
+    if kind == "event" and dialect in ("anthropic", "responses", "cohere"):
         key = (dialect, kind, document["type"])
     if key not in VALIDATORS:
-        return [] if kind.startswith("embedding") else [f"{key}: no such type"]
+        return [] if kind.startswith(("embedding", "rerank")) else [f"{key}: no such type"]
     known = VALIDATORS[key]
     if isinstance(known, type):
         known = VALIDATORS[key] = validator(known)

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use self::frame::Frame;
 use super::answer::Plan;
+use super::anthropic;
 use super::call::{Call, Dialect, Refusal, ToolCall, answer_text, sample, script, words};
 use super::settings::Script;
-use super::anthropic;
 
 /// On every answer.
 const REQUEST_ID: (&str, &str) = ("x-amzn-requestid", "7e5d1e6e-0000-4000-8000-000000000000");

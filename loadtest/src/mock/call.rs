@@ -182,8 +182,49 @@ fn check<'a>(dialect: Dialect, body: &'a Value, model: &str) -> Result<&'a Vec<V
         if messages.iter().any(|message| !matches!(role(message), "user" | "assistant")) {
             return Err(Refusal::invalid("messages", "messages: role must be user or assistant"));
         }
+        check_claude(body, model)?;
     }
     Ok(messages)
+}
+
+/// Names of models from before structured outputs
+/// (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>) begin so.
+const BEFORE_SCHEMAS: [&str; 7] = [
+    "claude-2",
+    "claude-3",
+    "claude-opus-4-0",
+    "claude-opus-4-1",
+    "claude-opus-4-2025",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
+];
+
+/// What Anthropic refuses for the model's sake, or beside each other.
+fn check_claude(body: &Value, model: &str) -> Result<(), Refusal> {
+    let is_old = BEFORE_SCHEMAS.iter().any(|start| model.starts_with(start));
+    // The second is its name from the beta, which some still say.
+    let format = body.pointer("/output_config/format").or(body.get("output_format"));
+    if is_old && format.is_some_and(|format| !format.is_null()) {
+        let message = format!("output_config.format: '{model}' does not support output format.");
+        return Err(Refusal::invalid("output_config", message));
+    }
+    let is_word = |place: &str, words: &[&str]| {
+        body.pointer(place).and_then(Value::as_str).is_some_and(|word| words.contains(&word))
+    };
+    if is_word("/tool_choice/type", &["any", "tool"]) && is_word("/thinking/type", &["enabled"]) {
+        let message = "Thinking may not be enabled when tool_choice forces tool use.";
+        return Err(Refusal::invalid("thinking", message));
+    }
+    let tools = body.get("tools").and_then(Value::as_array).into_iter().flatten();
+    for schema in tools.filter_map(|tool| tool.get("input_schema")) {
+        let mixed = ["oneOf", "allOf", "anyOf"].iter().any(|key| schema.get(key).is_some());
+        if mixed || schema.get("type").and_then(Value::as_str) != Some("object") {
+            let message =
+                "input_schema must be of type object, without oneOf, allOf, or anyOf at the top level";
+            return Err(Refusal::invalid("tools", message));
+        }
+    }
+    Ok(())
 }
 
 /// The answer that a model or a prompt scripts.
@@ -211,7 +252,8 @@ pub(super) fn answer_text(script: &Script, prompt: &str, results: &[String]) -> 
 
 /// What the schema that the answer must follow asks for, as text.
 fn wanted(body: &Value) -> Option<String> {
-    let places = ["/response_format/json_schema/schema", "/output_config/format/schema"];
+    let places =
+        ["/response_format/json_schema/schema", "/output_config/format/schema", "/output_format/schema"];
     places.iter().find_map(|place| body.pointer(place)).map(|schema| sample(schema).to_string())
 }
 
@@ -222,7 +264,9 @@ fn tool_calls(dialect: Dialect, body: &Value, messages: &[Value]) -> Vec<ToolCal
     let chosen = choice.and_then(|choice| choice.pointer("/function/name").or(choice.get("name"))?.as_str());
     let is_single = body.get("parallel_tool_calls") == Some(&Value::Bool(false))
         || body.pointer("/tool_choice/disable_parallel_tool_use") == Some(&Value::Bool(true));
-    if choice_word == Some("none") || !tool_results(messages).is_empty() {
+    // Whoever is told to call one tool does, whatever stands before.
+    let is_by_name = choice_word == Some("tool");
+    if choice_word == Some("none") || !is_by_name && !tool_results(messages).is_empty() {
         return Vec::new();
     }
     let offered = body.get("tools").and_then(Value::as_array).into_iter().flatten();
@@ -348,6 +392,31 @@ mod tests {
         assert_eq!((call.text.as_str(), call.script.chunks), ("mock: echo chunks=2", 2));
         let call = read(Dialect::OpenAi, json!({"model":"mock:status=503,retry_after=1","messages":[]}));
         assert_eq!((call.script.status, call.script.retry_after_s), (Some(503), Some(1)));
+    }
+
+    #[test]
+    fn an_old_claude_answers_by_a_forced_tool_and_refuses_a_schema() {
+        let schema = json!({"type":"object","properties":{"city":{"type":"string"}}});
+        let body = |model: &str, more: Value| {
+            let mut body =
+                json!({"model":model,"max_tokens":5000,"messages":[{"role":"user","content":"x"}]});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            Call::read(Dialect::Anthropic, body.to_string().as_bytes(), &Script::default())
+        };
+        let native = json!({"output_config":{"format":{"type":"json_schema","schema":schema}}});
+        for old in ["claude-sonnet-4-20250514", "claude-opus-4-1-20250805", "claude-3-5-haiku-20241022"] {
+            assert_eq!(body(old, native.clone()).unwrap_err().status, 400, "{old}");
+        }
+        assert_eq!(body("claude-sonnet-4-5", native).unwrap().text, r#"{"city":"mock"}"#);
+        let tool = json!({"name":"answer","input_schema":schema});
+        let forced = json!({"tools":[tool],"tool_choice":{"type":"tool","name":"answer"}});
+        let call = body("claude-sonnet-4-20250514", forced.clone()).unwrap();
+        assert_eq!(call.tool_calls[0].arguments, json!({"city":"mock"}));
+        let mut thinking = forced;
+        thinking["thinking"] = json!({"type":"enabled","budget_tokens":1024});
+        assert_eq!(body("claude-sonnet-4-20250514", thinking).unwrap_err().param, Some("thinking"));
+        let list = json!({"tools":[{"name":"answer","input_schema":{"type":"array"}}]});
+        assert_eq!(body("claude-sonnet-4-20250514", list).unwrap_err().param, Some("tools"));
     }
 
     #[test]

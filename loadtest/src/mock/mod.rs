@@ -1,4 +1,4 @@
-//! The mock provider: OpenAI's chat completions, Anthropic's messages and Gemini's methods, whole and streamed, with a real provider's
+//! The mock provider: OpenAI's chat completions, Anthropic's messages, Gemini's methods and Cohere's, whole and streamed, with a real provider's
 //! strictness and a settable pace. It is a test's opposite, not a server for the open net.
 //!
 //! Requests are decoded by monoio-http; answers are written by us on the raw stream, since its encoder holds streamed
@@ -14,6 +14,8 @@
 //! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
 //! | `POST /model/{model}/converse`, `converse-stream`, `invoke`, `invoke-with-response-stream` | Bedrock's |
 //! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
+//! | `POST /v2/chat`, `/v2/embed`, `/v2/rerank`, `/v1/tokenize`, `GET /v1/models?page_size=…` | Cohere's |
+//! | `POST /v1/rerank` | vLLM's |
 //! | `POST /v1/responses`, and what is asked of a stored one | OpenAI's; each key knows its own |
 //! | `GET /v1/models` | Anthropic's list when `anthropic-version` or `x-api-key` is there, else OpenAI's |
 //! | `GET /mock/requests` | counters, the last request (`head`, `headers`, `body`) and up to 16 recent ones |
@@ -30,6 +32,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod call;
 pub mod capture;
+pub mod cohere;
 pub mod connection;
 pub mod gemini;
 pub mod openai;
@@ -94,6 +97,12 @@ impl Mock {
                     return Rc::new(gemini::refuse(&Refusal::scripted(self.settings.error_status)));
                 }
                 Rc::new(gemini::answer((method, path, query), headers, &body, &self.settings.script))
+            }
+            (_, path) if cohere::owns(path, query) => {
+                if *method == Method::POST && self.error_is_due() {
+                    return Rc::new(cohere::refuse(&Refusal::scripted(self.settings.error_status)));
+                }
+                Rc::new(cohere::answer((method, path), headers, &body, &self.settings.script))
             }
             (_, path) if bedrock::owns(path) => {
                 if self.error_is_due() {

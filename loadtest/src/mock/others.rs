@@ -141,12 +141,12 @@ pub(crate) fn vector(input: &Value, count: u64) -> Vec<f32> {
     (0..count).map(|place| (length as f32 - place as f32) / 8.0).collect()
 }
 
-fn little_endian(vector: &[f32]) -> Vec<u8> {
+pub(crate) fn little_endian(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |bits: u32, place: usize| {
         let index = (bits >> (18 - 6 * place)) & 63;

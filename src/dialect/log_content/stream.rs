@@ -22,6 +22,7 @@ pub(super) fn answer_content(dialect: Dialect, sse: &str, content: &mut RowConte
         }
         Dialect::Gemini => super::gemini::stream(sse, content),
         Dialect::Responses => super::responses::stream(sse, content),
+        Dialect::Cohere => super::cohere::stream(sse, content),
         // Its frames are no text.
         Dialect::Bedrock => {}
         Dialect::Anthropic => {

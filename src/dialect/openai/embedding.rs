@@ -9,7 +9,7 @@ use super::usage::WireUsage;
 use crate::chat::Raw;
 use crate::dialect::base64;
 use crate::dialect::dropped::owned;
-use crate::dialect::embedding::{Request, Response};
+use crate::dialect::embedding::{Request, Response, use_of};
 use crate::dialect::fault::wrong;
 use crate::dialect::json::{self, Array, Object, Span, Text, write_string};
 use crate::error::{Error, Kind};
@@ -27,6 +27,8 @@ pub(in crate::dialect) fn decode_request(body: &[u8]) -> Result<Request<'_>, Err
             "encoding_format" => request.is_base64 = is_base64(value)?,
             // What Gemini has beside, under its own names.
             "task_type" | "taskType" => request.task_type = Some(text(value, &name)?),
+            // Cohere's.
+            "input_type" if use_of(value).is_some() => request.task_type = use_of(value),
             "title" => request.title = Some(text(value, &name)?),
             _ => request.dropped.push(name),
         }

@@ -1,8 +1,8 @@
-//! The same glue for embeddings, between OpenAI's and Gemini's. The others have none.
+//! The same glue for embeddings, between OpenAI's, Gemini's and Cohere's. The others have none.
 
 use super::{AnswerOptions, Echo, Encoded, TranslatedResponse, reported, unusable};
 use crate::dialect::dropped::bounded_names;
-use crate::dialect::{Dialect, Operation, gemini, openai};
+use crate::dialect::{Dialect, Operation, cohere, gemini, openai};
 use crate::error::{Error, Kind};
 
 /// Whether what the caller asks for are embeddings.
@@ -22,14 +22,19 @@ pub(super) fn request(
         (Dialect::OpenAi, _) => openai::embedding::decode_request(body)?,
         (Dialect::Gemini, Operation::EmbeddingBatch) => gemini::embedding::decode_batch(body)?,
         (Dialect::Gemini, _) => gemini::embedding::decode_request(body)?,
+        (Dialect::Cohere, _) => cohere::embedding::decode_request(body)?,
         (Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock, _) => return Err(no_half(from)),
     };
-    let (body, dropped) = match to {
+    let (body, mut dropped) = match to {
         Dialect::OpenAi => openai::embedding::encode_request(&request, wire_model),
         Dialect::Gemini => gemini::embedding::encode_batch(&request, wire_model),
+        Dialect::Cohere => cohere::embedding::encode_request(&request, wire_model),
         Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(to)),
     };
-    let echo = Echo { is_base64: request.is_base64, ..Echo::default() };
+    if from == Dialect::Cohere {
+        dropped = dropped.into_iter().map(cohere::embedding::caller_name).collect();
+    }
+    let echo = Echo { is_base64: request.is_base64, is_float: request.is_float, ..Echo::default() };
     Ok(Encoded { body, dropped: bounded_names(dropped), echo })
 }
 
@@ -43,6 +48,7 @@ pub(super) fn response(
     let decoded = match from {
         Dialect::OpenAi => openai::embedding::decode_response(body),
         Dialect::Gemini => gemini::embedding::decode_response(body),
+        Dialect::Cohere => cohere::embedding::decode_response(body),
         Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(from)),
     };
     let response = decoded.map_err(|error| unusable(&error))?;
@@ -54,6 +60,11 @@ pub(super) fn response(
         }
         Dialect::Gemini => {
             gemini::embedding::encode_response(&response, options.operation == Operation::EmbeddingBatch)
+        }
+        Dialect::Cohere => {
+            let types = (options.echo.is_float, options.echo.is_base64);
+            cohere::embedding::encode_response(&response, types, options.created_s)
+                .map_err(|error| unusable(&error))?
         }
         Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => return Err(no_half(to)),
     };
