@@ -4,7 +4,7 @@
 use super::Reading;
 use super::credential::AwsKeys;
 use super::document::At;
-use super::keys::Owner;
+use super::keys::{self, Owner};
 use super::reference::{Resolved, require, resolve};
 use super::snapshot::{Place, Whence};
 use super::url::{self, BaseUrl};
@@ -22,6 +22,11 @@ const REGION_DEFAULT: &str = "us-east-1";
 const REGION_BYTES_MAX: usize = 32;
 /// Longest id of a pair of access keys, bytes (<https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html>).
 const ACCESS_KEY_BYTES_MAX: usize = 128;
+
+/// How an ARN begins.
+const ARN: &str = "arn:";
+/// Longest ARN, bytes (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>: `modelId`).
+const ARN_BYTES_MAX: usize = 2_048;
 
 /// What the section says. Both `None`: nothing, or it is faulty, which is reported.
 #[derive(Default)]
@@ -65,6 +70,40 @@ pub(crate) fn read(key: &At<'_>, owner: Owner<'_>, has_value: bool, reading: &mu
     }
     let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
     Aws { found: keys(&section, owner, region, reading), place }
+}
+
+/// The key's aliases and its `deployments`, as older files call them; `arn` stands before what they mean, unless that is an
+/// ARN itself.
+pub(crate) fn aliases(
+    key: &At<'_>,
+    owner: Owner<'_>,
+    mut aliases: Vec<(String, String)>,
+    reading: &mut Reading<'_, '_>,
+) -> Vec<(String, String)> {
+    let Some(section) = key.member(SECTION).filter(|_| owner.is_aws) else { return aliases };
+    if let Some(deployments) = section.member("deployments") {
+        for (requested, model) in keys::aliases(&deployments, reading) {
+            if !aliases.iter().any(|(other, _)| *other == requested) {
+                aliases.push((requested, model));
+            }
+        }
+        aliases.sort();
+    }
+    let Some(at) = section.member("arn") else { return aliases };
+    let Some(Some(arn)) = require(&at, "", reading) else { return aliases };
+    let arn = arn.text.expose().trim_end_matches('/');
+    if arn.len() > ARN_BYTES_MAX || !arn.starts_with(ARN) || !arn.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        reading
+            .report
+            .fault(at.spot(), "expected an ARN such as arn:aws:bedrock:REGION:ACCOUNT:inference-profile");
+    } else if aliases.is_empty() {
+        let message = "has no effect: it stands before what aliases mean, and the key has none";
+        reading.report.warn(at.name_spot(), message);
+    }
+    let models = aliases.iter_mut().map(|(_, model)| model).filter(|model| !model.starts_with(ARN));
+    models.for_each(|model| *model = format!("{arn}/{model}"));
+    aliases
 }
 
 /// Who is to be taken for another would be taken for himself.

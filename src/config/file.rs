@@ -377,16 +377,12 @@ pub(crate) static BEDROCK_KEY: &[Key] = &[
     honoured("access_key", Kind::Reference),
     honoured("secret_key", Kind::Reference),
     honoured("session_token", Kind::Reference),
-    asking(
-        "arn",
-        Kind::Reference,
-        "name the profile by its whole ARN, as the model or as what an alias stands for",
-    ),
+    honoured("arn", Kind::Reference),      // by `aws`, like `deployments`
     honoured("role_arn", Kind::Reference), // refused by `aws`, and with it the next two
     honoured("external_id", Kind::Reference),
     honoured("session_name", Kind::Reference),
     asking("project_id", Kind::Reference, "no request names a project"),
-    asking("deployments", Kind::Any, "`aliases` say which model a name stands for"),
+    honoured("deployments", Kind::AnyObject),
     asking("batch_s3_config", Kind::Object(BATCH_S3), "there is no batch API in this version"),
 ];
 

@@ -98,6 +98,7 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     }
     let whence = whence.map_or(Whence::Config, |(whence, _)| whence);
     let models = models(at, owner, reading);
+    let own_aliases = at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default();
     Key {
         id: id(at, owner, &name, taken, reading),
         name,
@@ -105,7 +106,7 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         whence,
         models: own_place::models(at, owner, models, reading),
         blacklisted_models: texts(at, "blacklisted_models"),
-        aliases: at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default(),
+        aliases: aws::aliases(at, owner, own_aliases, reading),
         weight: at.member("weight").and_then(|at| at.number()).unwrap_or(1.0),
         enabled,
         place: aws.place.or_else(|| own_place::read(at, owner, reading)),
@@ -261,7 +262,8 @@ fn texts(at: &At<'_>, name: &str) -> Vec<String> {
     at.member(name).map(|at| at.texts().into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-fn aliases(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<(String, String)> {
+/// A map of requested names, sorted by them.
+pub(super) fn aliases(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<(String, String)> {
     let mut aliases = Vec::new();
     for (requested, member) in at.members() {
         let target = match &member.node.value {
