@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, request};
 use crate::setup::{CHAT, MESSAGES, answer, ok, on_both};
 use crate::support::node::{Mock, Node};
 use crate::support::upstream::Upstream;
@@ -48,7 +48,10 @@ fn what_is_signed_is_taken_whole_streamed_short_and_long() {
                     assert_eq!(said, HELLO, "{model}");
                 }
                 let path = format!("/bedrock/model/{model}/converse-stream");
-                let streamed = caller.post(&path, converse("hi"));
+                let fields =
+                    "x-bf-eh-x-amz-date: 20150830T123600Z\r\nx-bf-eh-X-Amzn-Bedrock-Trace: ENABLED\r\n";
+                caller.send(request(&path, fields, converse("hi")));
+                let streamed = caller.answer();
                 assert_eq!((streamed.status, streamed.is_whole), (200, true), "{model}");
             }
             // Translated, and with the model's bytes exchanged.
