@@ -65,6 +65,8 @@ pub enum Kind {
     UpstreamInvalidResponse,
     /// The provider answered with an error status; the details are in [`Error::upstream`].
     UpstreamStatus,
+    /// The provider finds our signature out of its time: this node's clock, or the provider's, is wrong.
+    ClockSkew,
     /// Every key of the provider was refused by it (401, 402, 403): the config's fault, not the caller's.
     ProviderCredentialsExhausted,
     /// All places of the provider are taken and its queue is full (`concurrency_and_buffer_size`).
@@ -122,6 +124,7 @@ impl Kind {
             Self::UpstreamAddressRefused => (502, "upstream_address_refused"),
             Self::UpstreamInvalidResponse => (502, "upstream_invalid_response"),
             Self::UpstreamStatus => (502, "upstream_status"),
+            Self::ClockSkew => (502, "clock_skew"),
             Self::ProviderCredentialsExhausted => (502, "provider_credentials_exhausted"),
             Self::Overloaded => (503, "overloaded"),
             Self::TooManyConnections => (503, "too_many_connections"),

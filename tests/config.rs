@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use corelane::config::snapshot::{
-    Breaker, Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server, ServerTls,
-    Snapshot, Transport, Whence,
+    Breaker, Credential, Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server,
+    ServerTls, Snapshot, Transport, Whence,
 };
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use corelane::dialect::Operation;
@@ -481,15 +481,23 @@ fn print_key(out: &mut String, key: &Key) {
         Models::All => "all".to_owned(),
         Models::Only(models) => format!("{models:?}"),
     };
+    let place = key.place.as_ref().map(|place| format!(" at {}{}", place.authority, place.base_path));
+    let aws = key.credential.as_ref().and_then(Credential::aws);
+    let aws = aws.map(|keys| {
+        let token = if keys.session_token.is_some() { " with a token" } else { "" };
+        format!(" signed by {} for {}{token}", keys.access_key, keys.region)
+    });
     let _ = writeln!(
         out,
-        "  {:?} {}{} weight {} models {models} not {:?} aliases {:?}{}",
+        "  {:?} {}{} weight {} models {models} not {:?} aliases {:?}{}{}{}",
         key.name,
         if key.whence == Whence::Config { "value".to_owned() } else { key.whence.to_string() },
-        if key.secret.is_some() { "" } else { " (none)" },
+        if key.credential.is_some() { "" } else { " (none)" },
         key.weight,
         key.blacklisted_models,
         key.aliases,
-        if key.enabled { "" } else { " disabled" }
+        if key.enabled { "" } else { " disabled" },
+        place.unwrap_or_default(),
+        aws.unwrap_or_default(),
     );
 }

@@ -113,6 +113,8 @@ mod routing;
 mod script;
 #[path = "gateway/setup.rs"]
 mod setup;
+#[path = "gateway/signed.rs"]
+mod signed;
 #[path = "gateway/spread.rs"]
 mod spread;
 #[path = "gateway/start.rs"]

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::output;
 use super::place::ConfigPlace;
-use crate::config::snapshot::{Balance, Key, KeyId, Origin, Place, Provider, ProviderId, Secret, Snapshot};
+use crate::config::snapshot::{
+    Balance, Credential, Key, KeyId, Origin, Place, Provider, ProviderId, Secret, Snapshot,
+};
 use crate::config::{Printable, nearest};
 use crate::dialect::Operation;
 use crate::error::Error;
@@ -107,7 +109,8 @@ fn disable(snapshot: &mut Snapshot, name: &str) -> Result<(), String> {
 
 fn assume_keys(snapshot: &mut Snapshot) {
     let keys = snapshot.providers.iter_mut().flat_map(|provider| &mut provider.keys);
-    keys.filter(|key| key.secret.is_none()).for_each(|key| key.secret = Some(Secret::new("assumed")));
+    let assumed = Credential::Value(Secret::new("assumed"));
+    keys.filter(|key| key.credential.is_none()).for_each(|key| key.credential = Some(assumed.clone()));
 }
 
 type Explained<'a> = Result<Explanation<'a>, Error>;

@@ -184,6 +184,7 @@ fn key_changes(
         ("ollama_key_config", "place"),
         ("sgl_key_config", "place"),
         ("vllm_key_config", "place"),
+        ("bedrock_key_config", "AWS keys"),
     ] {
         let (before, after) = (of(old_form, field), of(new_form, field));
         let is_said = field == "weight" && !shares.is_empty();
@@ -196,13 +197,13 @@ fn key_changes(
 /// Where a key's value comes from, and whether there is one.
 fn value_change(old: &Key, new: &Key, is_away: bool) -> Option<String> {
     if old.whence != new.whence {
-        let lack = match new.secret {
+        let lack = match new.credential {
             None if !is_away => format!(", and {}", new.whence.lack()),
             _ => String::new(),
         };
         return Some(format!("value now from {}{lack}", Printable(&new.whence.to_string())));
     }
-    match (&old.secret, &new.secret) {
+    match (&old.credential, &new.credential) {
         (Some(_), None) => Some(format!("has no value any more ({})", new.whence.lack())),
         (None, Some(_)) => Some(format!("has a value now, from {}", Printable(&new.whence.to_string()))),
         (Some(before), Some(after)) if before != after => Some("its value changed".to_owned()),

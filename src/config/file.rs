@@ -5,9 +5,9 @@ mod unserved;
 
 pub(crate) use unserved::plugin_config;
 use unserved::{
-    AUTH, AZURE, BEDROCK, CIRCUIT_BREAKER, CLIENT_WEBHOOK, CONFIG_STORE_CONFIG, FRAMEWORK, HEADER_FILTER,
-    OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, VECTOR_STORE, VERTEX, WEBSOCKET,
-    WRITER,
+    AUTH, AZURE, BATCH_S3, BEDROCK, CIRCUIT_BREAKER, CLIENT_WEBHOOK, CONFIG_STORE_CONFIG, FRAMEWORK,
+    HEADER_FILTER, OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, VECTOR_STORE,
+    VERTEX, WEBSOCKET, WRITER,
 };
 
 use super::operations::{ALLOWED_REQUESTS, PATH_OVERRIDES};
@@ -370,8 +370,21 @@ static NETWORK: &[Key] = &[
 ];
 
 const OTHER_PROVIDER: &str = "it belongs to another provider";
-const BEDROCK_KEY: &str = "AWS's signatures are not served yet: a key of Bedrock's own goes into `value`, another region than \
-     us-east-1 into `network_config.base_url`";
+
+/// `keys[].bedrock_key_config`; whose it is, and what goes together, by `aws`.
+pub(crate) static BEDROCK_KEY: &[Key] = &[
+    honoured("region", Kind::Reference),
+    honoured("access_key", Kind::Reference),
+    honoured("secret_key", Kind::Reference),
+    honoured("session_token", Kind::Reference),
+    honoured("arn", Kind::Reference),      // by `aws`, like `deployments`
+    honoured("role_arn", Kind::Reference), // refused by `aws`, and with it the next two
+    honoured("external_id", Kind::Reference),
+    honoured("session_name", Kind::Reference),
+    asking("project_id", Kind::Reference, "no request names a project"),
+    honoured("deployments", Kind::AnyObject),
+    asking("batch_s3_config", Kind::Object(BATCH_S3), "there is no batch API in this version"),
+];
 
 static PROVIDER_KEY: &[Key] = &[
     honoured("id", Kind::Text),
@@ -386,7 +399,7 @@ static PROVIDER_KEY: &[Key] = &[
     asking("use_for_batch_api", Kind::Bool, "there is no batch API in this version"),
     asking("azure_key_config", Kind::Object(AZURE), OTHER_PROVIDER),
     asking("vertex_key_config", Kind::Object(VERTEX), OTHER_PROVIDER),
-    asking("bedrock_key_config", Kind::Object(BEDROCK), BEDROCK_KEY),
+    honoured("bedrock_key_config", Kind::Object(BEDROCK_KEY)),
     asking("bedrock_mantle_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
     honoured("vllm_key_config", Kind::Object(VLLM)), // whose they are, by `own_place`
     honoured("ollama_key_config", Kind::Object(URL_KEY)),

@@ -9,8 +9,8 @@ use super::document::{At, Value};
 use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
 use super::reference::{Resolved, resolve};
-use super::snapshot::{Key, Models, Whence};
-use super::{Reading, UnusableKey, own_place, validate};
+use super::snapshot::{Credential, Key, Models, Whence};
+use super::{Reading, UnusableKey, aws, own_place, validate};
 
 /// Largest weight: two thousand million of them still add up to a finite sum.
 pub(crate) const WEIGHT_MAX: f64 = 1e9;
@@ -35,6 +35,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) is_served: bool,
     /// The section of a key that says where it goes, of a provider whose servers are the operator's own; these need no value.
     pub(crate) place_section: Option<&'static str>,
+    /// Whether its keys may be AWS's, of which `bedrock_key_config` says more.
+    pub(crate) is_aws: bool,
     /// Whether its `network_config` says where a key without such a section goes.
     pub(crate) has_base_url: bool,
 }
@@ -63,7 +65,20 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let enabled = at.member("enabled").and_then(|at| at.bool()).unwrap_or(true);
     let is_written = at.member("value").is_some_and(|at| at.text() != Some(""));
     let is_open = owner.place_section.is_some() && !is_written;
-    if let Some(Resolved { text: None, whence, absence }) = &value
+    let has_value = value.as_ref().is_none_or(|value| value.text.is_some());
+    let aws = aws::read(at, owner, has_value, reading);
+    let (credential, whence) = match (aws.found, value) {
+        (Some(found), Some(Resolved { text: None, whence, .. }))
+            if found.keys.is_some() || whence == Whence::Config =>
+        {
+            (found.keys.map(Credential::Aws), Some((found.whence, found.absence)))
+        }
+        (_, Some(Resolved { text, whence, absence })) => {
+            (text.map(Credential::Value), Some((whence, absence)))
+        }
+        (_, None) => (None, None),
+    };
+    if let (None, Some((whence, absence))) = (&credential, &whence)
         && owner.is_served
         && enabled
         && !is_open
@@ -81,20 +96,20 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         };
         reading.unusable_keys.push((place.spot().offset, key));
     }
-    let (secret, whence) =
-        value.map_or((None, Whence::Config), |Resolved { text, whence, .. }| (text, whence));
+    let whence = whence.map_or(Whence::Config, |(whence, _)| whence);
     let models = models(at, owner, reading);
+    let own_aliases = at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default();
     Key {
         id: id(at, owner, &name, taken, reading),
         name,
-        secret,
+        credential,
         whence,
         models: own_place::models(at, owner, models, reading),
         blacklisted_models: texts(at, "blacklisted_models"),
-        aliases: at.member("aliases").map(|at| aliases(&at, reading)).unwrap_or_default(),
+        aliases: aws::aliases(at, owner, own_aliases, reading),
         weight: at.member("weight").and_then(|at| at.number()).unwrap_or(1.0),
         enabled,
-        place: own_place::read(at, owner, reading),
+        place: aws.place.or_else(|| own_place::read(at, owner, reading)),
         is_open,
     }
 }
@@ -247,7 +262,8 @@ fn texts(at: &At<'_>, name: &str) -> Vec<String> {
     at.member(name).map(|at| at.texts().into_iter().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-fn aliases(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<(String, String)> {
+/// A map of requested names, sorted by them.
+pub(super) fn aliases(at: &At<'_>, reading: &mut Reading<'_, '_>) -> Vec<(String, String)> {
     let mut aliases = Vec::new();
     for (requested, member) in at.members() {
         let target = match &member.node.value {

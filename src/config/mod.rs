@@ -2,8 +2,10 @@
 //! means (`snapshot`). Nothing here listens, connects, reads a clock, or opens a file: bytes and environment are
 //! arguments, so that `check` and `serve` are the same code.
 
+mod aws;
 mod bypass;
 mod client;
+mod credential;
 pub mod diff;
 mod document;
 mod duration;

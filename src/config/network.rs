@@ -237,8 +237,18 @@ pub(crate) fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 128 && name.bytes().all(is_token_byte)
 }
 
-const AUTHENTICATION: [&str; 7] =
-    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "x-bf-vk"];
+const AUTHENTICATION: [&str; 10] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+    "cookie",
+    "x-bf-vk",
+];
 
 /// What decides framing, routing or the coding of an answer, and is ours to set.
 const CONNECTION: [&str; 15] = [

@@ -10,6 +10,7 @@ use ring::{digest, hmac};
 use serde_json::{Map, Value, json};
 
 use super::Environment;
+use super::aws;
 use super::document::{At, joined};
 use super::fallbacks::ANY_MODEL;
 use super::network::is_secret_header;
@@ -303,7 +304,7 @@ impl Writer<'_> {
         let Key {
             name,
             id,
-            secret: _,
+            credential: _, // `value`, and `aws`
             whence: _,
             models,
             blacklisted_models,
@@ -330,6 +331,27 @@ impl Writer<'_> {
         let written = own_place::SECTIONS.into_iter().find(|section| at.member(section).is_some());
         if let (Some(place), Some(section), Some(form)) = (place, written, form.as_object_mut()) {
             form.insert(section.to_owned(), json!({ "url": place_url(place) }));
+        }
+        let aws = at.member(aws::SECTION).map(|at| self.aws(&at, &joined(pointer, aws::SECTION)));
+        if let (Some(aws), Some(form)) = (aws.filter(|aws| !aws.is_empty()), form.as_object_mut()) {
+            form.insert(aws::SECTION.to_owned(), Value::Object(aws));
+        }
+        form
+    }
+
+    /// What was read of `bedrock_key_config`.
+    fn aws(&mut self, at: &At<'_>, pointer: &str) -> Map<String, Value> {
+        let mut form = Map::new();
+        for (name, is_secret) in aws::MEMBERS {
+            let Some(at) = at.member(name) else { continue };
+            let resolved = self.found.at(&at.pointer);
+            let says_nothing =
+                |resolved: &Resolved| resolved.whence == Whence::Config && resolved.text.is_none();
+            if resolved.is_none_or(says_nothing) {
+                continue;
+            }
+            let literal = if is_secret { Literal::Secret } else { Literal::AsItStands };
+            form.insert(name.to_owned(), self.value(Some(at), joined(pointer, name), literal));
         }
         form
     }

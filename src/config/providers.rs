@@ -11,7 +11,7 @@ use super::operations;
 use super::pacing::{self, Pacing};
 use super::snapshot::{Key, Operations, Provider, Targets, Transport, Whence};
 use super::{Reading, fallbacks, keys, network, transport, validate};
-use crate::dialect::{Operation, Quirks};
+use crate::dialect::{Dialect, Operation, Quirks};
 use crate::provider::{self, Entry};
 
 /// Most providers; an id has 16 bits, and 500 are many.
@@ -79,7 +79,9 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     let place_section = entry.and_then(|entry| entry.place_section);
     // Bifrost wants no key of these; where they are, one place is all that their keys would say.
     let key_less = key_less || place_section.is_some() && has_base_url && !has_keys(at);
-    let owner = Owner { name: &name, is_served: entry.is_some() && !key_less, place_section, has_base_url };
+    let is_served = entry.is_some() && !key_less;
+    let is_aws = entry.is_some_and(|entry| entry.dialect == Some(Dialect::Bedrock));
+    let owner = Owner { name: &name, is_served, place_section, is_aws, has_base_url };
     let mut keys = keys::read(at, owner, taken, reading);
     if entry.is_some() && matches!(at.node.value, Value::Object(_)) {
         check_keys(at, key_less, reading);

@@ -59,7 +59,7 @@ fn logs_store(old: Option<&LogsStore>, new: Option<&LogsStore>, pointers: &mut V
 pub fn lost_values(old: &Snapshot, new: &Snapshot, has_env_file: bool) -> Vec<String> {
     let valued: HashMap<&str, &Key> =
         keys(old).filter(|(_, key)| key.is_usable()).map(|(_, key)| (key.name.as_str(), key)).collect();
-    let lost = keys(new).filter(|(_, key)| key.enabled && key.secret.is_none());
+    let lost = keys(new).filter(|(_, key)| key.enabled && key.credential.is_none());
     let lost = lost.filter(|(_, key)| valued.contains_key(key.name.as_str()));
     lost.map(|(provider, key)| lost_value(provider, key, has_env_file)).collect()
 }

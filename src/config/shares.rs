@@ -27,7 +27,7 @@ pub(crate) fn changes<'a>(
         return BTreeMap::new();
     }
     let by_definition = by_definition
-        || [old, new].iter().all(|provider| provider.keys.iter().all(|key| key.secret.is_none()));
+        || [old, new].iter().all(|provider| provider.keys.iter().all(|key| key.credential.is_none()));
     let mut of_keys: BTreeMap<&str, BTreeMap<(String, String), Vec<&str>>> = BTreeMap::new();
     for model in models {
         let (before, after) = (shares(old, model, by_definition), shares(new, model, by_definition));
@@ -103,7 +103,7 @@ fn models<'a>(old: &'a Provider, new: &'a Provider) -> BTreeSet<&'a str> {
 
 /// The share of each key that may serve the model.
 fn shares<'a>(provider: &'a Provider, model: &str, by_definition: bool) -> HashMap<&'a str, f64> {
-    let may = |key: &&Key| (by_definition || key.secret.is_some()) && key.serves(model);
+    let may = |key: &&Key| (by_definition || key.credential.is_some()) && key.serves(model);
     let keys: Vec<&Key> = provider.keys.iter().filter(may).collect();
     let total: f64 = keys.iter().map(|key| key.weight).sum();
     let share = |key: &Key| if total > 0.0 { key.weight / total } else { 1.0 / keys.len() as f64 };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::credential::{AwsKeys, Credential};
 pub use super::origins::Origins;
 pub use super::reference::Whence;
 pub use super::secret::Secret;
@@ -390,8 +391,8 @@ pub struct Key {
     pub name: String,
     /// `id` of the file, or a UUID derived from the provider's and the key's name; unique in the file.
     pub id: String,
-    /// `None`: what it refers to is unset, empty or unreadable, and the key is never used.
-    pub secret: Option<Secret>,
+    /// What it authenticates by. `None`: what it refers to is unset, empty or unreadable, and the key is never used.
+    pub credential: Option<Credential>,
     /// Where the value comes, or should have come, from.
     pub whence: Whence,
     /// Which models it may serve.
@@ -450,7 +451,7 @@ impl Provider {
 impl Key {
     /// Whether it may be drawn at all: enabled, with a value where it wants one.
     pub fn is_usable(&self) -> bool {
-        self.enabled && (self.is_open || self.secret.is_some())
+        self.enabled && (self.is_open || self.credential.is_some())
     }
 
     /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.

@@ -16,9 +16,9 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, foreign, path_model, place, stored, tag};
+use super::{Core, failure, foreign, path_model, place, signing, stored, tag};
 use crate::api::Endpoint;
-use crate::config::snapshot::{Origin, Provider};
+use crate::config::snapshot::{Credential, Origin, Provider};
 use crate::dialect::look;
 use crate::dialect::{self, Dialect, Operation, Quirks};
 use crate::error::Error;
@@ -129,7 +129,7 @@ async fn make_so(
     };
     let to = (provider, provider.origin_of(key));
     let sent = send(core, downstream, exchange, to, outgoing, translation).await;
-    sent.map_err(|failure| failure::named(failure, provider))
+    sent.map_err(|failure| failure::named(signing::judged(failure, provider, key), provider))
 }
 
 /// The caller's body in the provider's dialect; the caller's own stays.
@@ -205,6 +205,12 @@ pub(super) async fn send(
     translation: Translation,
 ) -> Result<(), Failure> {
     let place = place::take(core, downstream, exchange, provider).await?;
+    // Not before it may go: a signature that waited would be out of its time.
+    let credential = exchange.chosen().1.and_then(|key| key.credential.as_ref());
+    if let Some(keys) = credential.and_then(Credential::aws) {
+        // Boxed: few keys are AWS's.
+        outgoing = Box::pin(signing::signed(outgoing, keys, exchange.unix_s())).await;
+    }
     let sent = Instant::now();
     if let Some(running) = &mut exchange.running {
         running.sent(sent);

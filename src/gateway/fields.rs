@@ -70,7 +70,8 @@ fn is_private(name: &[u8]) -> bool {
         b"x-original-forwarded-for",
         b"x-real-ip",
     ];
-    const PREFIXES: [&[u8]; 4] = [b"proxy-", b"x-bf-", b"x-corelane-", b"x-forwarded-"];
+    // What AWS's signature stands on: a second value would break it, and the key would be blamed.
+    const PREFIXES: [&[u8]; 5] = [b"proxy-", b"x-amz-", b"x-bf-", b"x-corelane-", b"x-forwarded-"];
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| is_like(front, prefix)))
         || PRIVATE.iter().any(|private| is_like(name, private))
 }
@@ -165,6 +166,8 @@ mod tests {
             "X_Api_Key",
             "api-key",
             "x-goog-api-key",
+            "X-Amz-Date",
+            "x_amz_security_token",
             "Cookie",
             "Proxy-Authorization",
             "Proxy-Anything",

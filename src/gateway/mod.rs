@@ -38,6 +38,7 @@ mod relay_whole;
 mod reply;
 mod retry_after;
 mod session;
+mod signing;
 mod stored;
 mod streams;
 mod tag;

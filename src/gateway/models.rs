@@ -183,8 +183,8 @@ async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String
         }
     }
     // What follows is decoded into errors, which are logged.
-    if let Some(secret) = &key.secret {
-        mask(&mut body, secret.expose().as_bytes());
+    if let Some(credential) = &key.credential {
+        credential.secrets().for_each(|secret| mask(&mut body, secret.expose().as_bytes()));
     }
     if upstream.is_reusable() {
         core.net.pool.release(upstream, Instant::now(), provider.keep_alive_timeout);

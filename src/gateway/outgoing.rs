@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::fields;
 use super::kept::{Body, COPY_BYTES_MAX};
 use crate::api;
-use crate::config::snapshot::{Key, Provider};
+use crate::config::snapshot::{Credential, Key, Provider};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 use crate::http::{Method, encode};
@@ -122,7 +122,8 @@ pub(super) fn head(
     if let Some(value) = proxy::forwarding(origin).and_then(proxy::authorization) {
         encode::field(&mut out, "proxy-authorization", value);
     }
-    if let Some(secret) = key.and_then(|key| key.secret.as_ref()) {
+    // Any other credential is over the whole request, which is not there yet.
+    if let Some(Credential::Value(secret)) = key.and_then(|key| key.credential.as_ref()) {
         credential(&mut out, provider::auth(dialect), secret.expose());
     }
     // What the operator set stands once: neither a caller nor we add a second value to it.

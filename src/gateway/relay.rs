@@ -177,8 +177,8 @@ async fn failed(
 
 /// Overwrites the chosen key's value, which providers quote in errors.
 pub(super) fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
-    if let Some(secret) = exchange.chosen().1.and_then(|key| key.secret.as_ref()) {
-        mask::mask(bytes, secret.expose().as_bytes());
+    if let Some(credential) = exchange.chosen().1.and_then(|key| key.credential.as_ref()) {
+        credential.secrets().for_each(|secret| mask::mask(bytes, secret.expose().as_bytes()));
     }
 }
 

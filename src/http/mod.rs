@@ -51,6 +51,7 @@ pub mod head;
 pub mod proxy;
 pub mod request;
 pub mod response;
+pub mod sigv4;
 pub mod sse;
 
 pub use body::BodyDecoder;

@@ -203,7 +203,7 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Ve
 /// All that speaks against a key for itself.
 pub(super) fn against<'a>(key: &'a Key, model: &str) -> Vec<Reason<'a>> {
     let disabled = (!key.enabled).then_some(Reason::Disabled);
-    let no_value = (key.secret.is_none() && !key.is_open).then_some(Reason::NoValue(&key.whence));
+    let no_value = (key.credential.is_none() && !key.is_open).then_some(Reason::NoValue(&key.whence));
     let denied = key.denial(model).map(Reason::Denied);
     let not_listed = (!key.allows(model)).then_some(Reason::NotListed);
     [disabled, no_value, denied, not_listed].into_iter().flatten().collect()
@@ -219,7 +219,7 @@ mod tests {
     use super::super::plan::plan;
     use super::super::target::{permit, resolve};
     use super::*;
-    use crate::config::snapshot::Secret;
+    use crate::config::snapshot::{Credential, Secret};
     use crate::dialect::Dialect;
 
     fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
@@ -384,7 +384,7 @@ mod tests {
         };
         let keys = (0..random.usize(0..9)).map(|index| Key {
             name: format!("k{index}"),
-            secret: (random.u8(..4) > 0).then(|| Secret::new("sk-1")),
+            credential: (random.u8(..4) > 0).then(|| Credential::Value(Secret::new("sk-1"))),
             models: match random.bool() {
                 true => crate::config::snapshot::Models::All,
                 false => crate::config::snapshot::Models::Only(list(60, random)),

@@ -113,7 +113,7 @@ pub(super) fn key_not_fitting(provider: &Provider, id: KeyId, model: &str, pin: 
     let Some(key) = provider.keys.get(usize::from(id.0)) else { return key_not_found(provider, pin) };
     let reason = match key {
         key if !key.enabled => "is disabled".to_owned(),
-        key if key.secret.is_none() => "has no value".to_owned(),
+        key if key.credential.is_none() => "has no value".to_owned(),
         _ => format!("may not serve model \"{}\"", quoted(model)),
     };
     let message = format!("key {} of provider {}, which {header} names, {reason}", key.name, provider.name);
@@ -126,7 +126,7 @@ pub(super) fn no_key(provider: &Provider, model: &str) -> Error {
         "" => format!("no key of provider {} can be used", provider.name),
         _ => format!("no key of provider {} serves model \"{}\"", provider.name, quoted(model)),
     };
-    let without_value = || keys(provider).filter(|(_, key)| key.secret.is_none() && fits(key, model));
+    let without_value = || keys(provider).filter(|(_, key)| key.credential.is_none() && fits(key, model));
     for (_, key) in without_value().take(KEYS_NAMED_MAX) {
         message.push_str(&format!("; key {} has no value", key.name));
         if key.whence != Whence::Config {

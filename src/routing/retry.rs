@@ -19,6 +19,7 @@ pub fn classify(error: &Error) -> Class {
         // Ours, but a fallback needs other connections, and perhaps no translation.
         Kind::Overloaded
         | Kind::UpstreamAddressRefused
+        | Kind::ClockSkew
         | Kind::RequestDropped
         | Kind::QueueTimeout
         | Kind::NoKeyForModel

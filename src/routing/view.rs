@@ -276,7 +276,7 @@ impl KeyIdentity {
     fn of(provider: &snapshot::Provider, key: Option<&Key>) -> Self {
         let mut hasher = DefaultHasher::new();
         provider.name.hash(&mut hasher);
-        key.map(|key| (&key.id, key.secret.as_ref())).hash(&mut hasher);
+        key.map(|key| (&key.id, key.credential.as_ref())).hash(&mut hasher);
         Self(hasher.finish())
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn leg(
     let has_pinned = provider.keys.iter().any(is_pinned);
     let is_bound = features.pin.is_some() && (leg == 0 || has_pinned);
     let keys = provider.keys.iter().zip(0..).filter(|(key, _)| {
-        key.enabled && key.secret.is_some() && key.serves(model) && (!is_bound || is_pinned(key))
+        key.enabled && key.credential.is_some() && key.serves(model) && (!is_bound || is_pinned(key))
     });
     let keys: Vec<Option<KeyId>> = keys.map(|(_, id)| Some(KeyId(id))).collect();
     (!keys.is_empty()).then_some((id, keys))

@@ -4,6 +4,7 @@
 
 mod check;
 mod frame;
+mod signature;
 
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
@@ -24,7 +25,8 @@ pub fn owns(path: &str) -> bool {
 
 /// The answer to one request.
 pub fn answer((method, path): (&Method, &str), headers: &HeaderMap, body: &[u8], defaults: &Script) -> Plan {
-    let answered = authorize(headers).and_then(|()| match *method {
+    let authorized = authorize((method, path), headers, body);
+    let answered = authorized.and_then(|()| match *method {
         Method::POST => asked(path, body, defaults),
         _ => Err(unknown_operation()),
     });
@@ -42,6 +44,7 @@ pub fn refuse(refusal: &Refusal) -> Plan {
 fn kind(refusal: &Refusal) -> &'static str {
     match refusal.status {
         400 if refusal.kind.ends_with("Exception") => refusal.kind,
+        403 if refusal.kind.starts_with("InvalidSignature") => refusal.kind,
         403 => "UnrecognizedClientException",
         404 => "ResourceNotFoundException",
         408 => "ModelTimeoutException",
@@ -65,12 +68,15 @@ fn unknown_operation() -> Refusal {
     )
 }
 
-/// A key of Bedrock's own, or a signature of the right form, which is not verified here.
-fn authorize(headers: &HeaderMap) -> Result<(), Refusal> {
+/// A key of Bedrock's own, or a signature.
+fn authorize(to: (&Method, &str), headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
     let text = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let key = text.strip_prefix("Bearer ").unwrap_or_default();
     let is_signed = text.starts_with("AWS4-HMAC-SHA256 Credential=") && headers.contains_key("x-amz-date");
-    if is_signed || !key.is_empty() && !key.starts_with("bad") {
+    if is_signed {
+        return signature::check(to, headers, body);
+    }
+    if !key.is_empty() && !key.starts_with("bad") {
         return Ok(());
     }
     Err(Refusal::new(403, "", "The security token included in the request is invalid."))

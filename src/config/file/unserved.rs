@@ -162,7 +162,7 @@ pub(super) static VERTEX: &[Key] = &[
     any("deployments"),
 ];
 
-/// `keys[].bedrock_key_config` and `bedrock_mantle_key_config`.
+/// `keys[].bedrock_mantle_key_config`.
 pub(super) static BEDROCK: &[Key] = &[
     any("region"),
     any("access_key"),
@@ -177,7 +177,8 @@ pub(super) static BEDROCK: &[Key] = &[
     honoured("batch_s3_config", Kind::Object(BATCH_S3)),
 ];
 
-static BATCH_S3: &[Key] = &[honoured("buckets", Kind::List(BUCKET))];
+/// `batch_s3_config` of either.
+pub(super) static BATCH_S3: &[Key] = &[honoured("buckets", Kind::List(BUCKET))];
 
 static BUCKET: &[Key] = &[any("bucket_name"), any("prefix"), any("is_default")];
 

@@ -146,7 +146,7 @@ pub(super) fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
     let mut total = 0;
     for provider in snapshot.providers.iter().filter(|provider| provider.dialect.is_some()) {
         for name in named(provider) {
-            let usable = provider.keys.iter().filter(|key| key.secret.is_some());
+            let usable = provider.keys.iter().filter(|key| key.credential.is_some());
             let keys: Vec<&Key> = usable.filter(|key| key.serves(name)).collect();
             if keys.is_empty() || !filter.takes(provider, name, &keys) {
                 continue;

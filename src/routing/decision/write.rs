@@ -235,7 +235,7 @@ impl Writer<'_> {
         self.out.push_str("{\"key\":");
         self.name(&key.name);
         let _ = write!(self.out, ",\"weight\":{}", key.weight);
-        let is_candidate = may_by_pin && key.secret.is_some() && key.serves(model);
+        let is_candidate = may_by_pin && key.credential.is_some() && key.serves(model);
         if !is_candidate {
             self.out.push_str(",\"out\":[");
             let by_pin = (!may_by_pin).then_some("not_pinned");
