@@ -213,17 +213,50 @@ static OPEN: &[&[Route]] = &[
     anthropic!(Get, "/models/{model}", Endpoint::Model(Dialect::Anthropic)),
     gemini!(Get, "/models/{model}", Endpoint::Model(Dialect::Gemini)),
     cohere!(Get, "/v1/models/{model}", Endpoint::Model(Dialect::Cohere)),
+    openai!(Get, "/files/{file_id}/content", open_ai(Operation::FileContent)),
+    openai!(Get, "/files/{file_id}", open_ai(Operation::FileRetrieve)),
+    openai!(Delete, "/files/{file_id}", open_ai(Operation::FileDelete)),
+    openai!(Get, "/batches/{batch_id}", open_ai(Operation::BatchRetrieve)),
+    openai!(Post, "/batches/{batch_id}/cancel", open_ai(Operation::BatchCancel)),
+    anthropic!(Get, "/files/{file_id}/content", claude(Operation::FileContent)),
+    anthropic!(Get, "/files/{file_id}", claude(Operation::FileRetrieve)),
+    anthropic!(Delete, "/files/{file_id}", claude(Operation::FileDelete)),
+    anthropic!(Get, "/messages/batches/{batch_id}", claude(Operation::BatchRetrieve)),
+    anthropic!(Delete, "/messages/batches/{batch_id}", claude(Operation::BatchDelete)),
+    anthropic!(Post, "/messages/batches/{batch_id}/cancel", claude(Operation::BatchCancel)),
+    anthropic!(Get, "/messages/batches/{batch_id}/results", claude(Operation::BatchResults)),
+];
+
+/// Those without one that are seldom called, so that the search for others does not pass them.
+static SELDOM: &[&[Route]] = &[
+    openai!(Post, "/images/generations", open_ai(Operation::ImageGeneration)),
+    openai!(Post, "/images/edits", open_ai(Operation::ImageEdit)),
+    openai!(Post, "/images/variations", open_ai(Operation::ImageVariation)),
+    openai!(Post, "/audio/speech", open_ai(Operation::Speech)),
+    openai!(Post, "/audio/transcriptions", open_ai(Operation::Transcription)),
+    openai!(Post, "/audio/translations", open_ai(Operation::Translation)),
+    openai!(Post, "/files", open_ai(Operation::FileUpload)),
+    openai!(Get, "/files", open_ai(Operation::FileList)),
+    openai!(Post, "/batches", open_ai(Operation::BatchCreate)),
+    openai!(Get, "/batches", open_ai(Operation::BatchList)),
+    anthropic!(Post, "/files", claude(Operation::FileUpload)),
+    anthropic!(Get, "/files", claude(Operation::FileList)),
+    anthropic!(Post, "/messages/batches", claude(Operation::BatchCreate)),
+    anthropic!(Get, "/messages/batches", claude(Operation::BatchList)),
 ];
 
 /// All of them.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    EXACT.iter().chain(OPEN).copied().flatten()
+    EXACT.iter().chain(OPEN).chain(SELDOM).copied().flatten()
 }
 
 /// The route of a path, whatever the method.
 pub fn find(path: &[u8]) -> Option<&'static Route> {
     let exact = EXACT.iter().copied().flatten().find(|route| route.path.as_bytes() == path);
-    exact.or_else(|| OPEN.iter().copied().flatten().find(|route| route.named(path).is_some()))
+    let open = || OPEN.iter().copied().flatten().find(|route| route.named(path).is_some());
+    exact
+        .or_else(open)
+        .or_else(|| SELDOM.iter().copied().flatten().find(|route| route.path.as_bytes() == path))
 }
 
 /// The same, of the rows of one path the one that takes the method; the first where none does.
@@ -290,10 +323,17 @@ impl Route {
     pub fn allow(&self) -> &'static str {
         match self.method {
             Method::Get if self.takes_head() => "GET, HEAD, OPTIONS",
+            Method::Get if self.endpoint == open_ai(Operation::BatchRetrieve) => "GET, OPTIONS",
             Method::Get | Method::Delete if self.path.ends_with('}') => "GET, DELETE, OPTIONS",
+            Method::Get | Method::Post if self.is_list() => "GET, POST, OPTIONS",
             Method::Get => "GET, OPTIONS",
             _ => "POST, OPTIONS",
         }
+    }
+
+    /// Whether one path lists what there is, and takes more.
+    fn is_list(&self) -> bool {
+        self.path.ends_with("/files") || self.path.ends_with("/batches")
     }
 
     /// The model that `path` names, when the route has a place for one: percent-escapes undone once (RFC 3986 §2.1), slashes

@@ -41,6 +41,26 @@ impl Entry {
 pub const MODEL: &str = "{model}";
 /// What stands for a stored response's id.
 pub const RESPONSE_ID: &str = "{response_id}";
+/// What stands for a batch's.
+const BATCH_ID: &str = "{batch_id}";
+/// What stands for a file's.
+const FILE_ID: &str = "{file_id}";
+
+/// What stands in an operation's path for the id that it is about; `None`: it has none.
+pub const fn id_place(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ResponsesRetrieve
+        | Operation::ResponsesDelete
+        | Operation::ResponsesCancel
+        | Operation::ResponsesInputItems => Some(RESPONSE_ID),
+        Operation::BatchRetrieve
+        | Operation::BatchCancel
+        | Operation::BatchDelete
+        | Operation::BatchResults => Some(BATCH_ID),
+        Operation::FileRetrieve | Operation::FileDelete | Operation::FileContent => Some(FILE_ID),
+        _ => None,
+    }
+}
 
 fn open_ai_path(operation: Operation, quirks: Quirks) -> Option<&'static str> {
     match operation {
@@ -50,7 +70,27 @@ fn open_ai_path(operation: Operation, quirks: Quirks) -> Option<&'static str> {
         Operation::Embedding => Some("/embeddings"),
         Operation::Moderation => Some("/moderations"),
         Operation::Rerank if quirks.rerank => Some("/rerank"),
+        Operation::Speech | Operation::SpeechStream => Some("/audio/speech"),
+        Operation::Transcription | Operation::TranscriptionStream => Some("/audio/transcriptions"),
+        Operation::Translation => Some("/audio/translations"),
+        Operation::ImageGeneration | Operation::ImageGenerationStream => Some("/images/generations"),
+        Operation::ImageEdit | Operation::ImageEditStream => Some("/images/edits"),
+        Operation::ImageVariation => Some("/images/variations"),
+        Operation::BatchCreate | Operation::BatchList => Some("/batches"),
+        Operation::BatchRetrieve => Some("/batches/{batch_id}"),
+        Operation::BatchCancel => Some("/batches/{batch_id}/cancel"),
+        _ if operation.is_of_account() => files_path(operation),
         _ if quirks.responses => responses_path(operation),
+        _ => None,
+    }
+}
+
+/// Both vendors' files have the same paths.
+fn files_path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::FileUpload | Operation::FileList => Some("/files"),
+        Operation::FileRetrieve | Operation::FileDelete => Some("/files/{file_id}"),
+        Operation::FileContent => Some("/files/{file_id}/content"),
         _ => None,
     }
 }
@@ -73,7 +113,11 @@ fn anthropic_path(operation: Operation) -> Option<&'static str> {
         Operation::ListModels => Some("/models?limit=1000"),
         Operation::Chat | Operation::ChatStream => Some("/messages"),
         Operation::CountTokens => Some("/messages/count_tokens"),
-        _ => None,
+        Operation::BatchCreate | Operation::BatchList => Some("/messages/batches"),
+        Operation::BatchRetrieve | Operation::BatchDelete => Some("/messages/batches/{batch_id}"),
+        Operation::BatchCancel => Some("/messages/batches/{batch_id}/cancel"),
+        Operation::BatchResults => Some("/messages/batches/{batch_id}/results"),
+        _ => files_path(operation),
     }
 }
 

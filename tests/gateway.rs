@@ -128,6 +128,10 @@ mod support;
 mod tls;
 #[path = "gateway/tls_callers.rs"]
 mod tls_callers;
+#[path = "gateway/uploads.rs"]
+mod uploads;
+#[path = "gateway/uploads_large.rs"]
+mod uploads_large;
 #[path = "gateway/upstream_answers.rs"]
 mod upstream_answers;
 #[path = "gateway/upstream_pool.rs"]

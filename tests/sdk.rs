@@ -59,6 +59,12 @@ fn what_is_asked_beside_conversations() {
 }
 
 #[test]
+fn sound_images_files_and_batches() {
+    in_the_table(&Sdks::python, "media.py", "");
+    in_the_table(&Sdks::node, "media.cjs", "");
+}
+
+#[test]
 fn goldens_are_of_the_python_packages_models() {
     judge_goldens("validate_goldens.py");
 }
@@ -116,9 +122,16 @@ fn table_config(mock: &Mock) -> Value {
     let mut config = json!({ "providers": {} });
     for name in VENDORS {
         let models: &[&str] = match name {
-            "openai" => {
-                &["gpt-4o-mini", "text-embedding-3-small", "omni-moderation-latest", "gpt-3.5-turbo-instruct"]
-            }
+            "openai" => &[
+                "gpt-4o-mini",
+                "text-embedding-3-small",
+                "omni-moderation-latest",
+                "gpt-3.5-turbo-instruct",
+                "tts-1",
+                "whisper-1",
+                "gpt-image-1",
+                "dall-e-2",
+            ],
             "anthropic" => &["claude-sonnet-4-20250514", "claude-sonnet-4-5"],
             "cohere" => &["command-a-03-2025", "embed-v4.0", "rerank-v3.5"],
             "bedrock" => &["anthropic.claude-sonnet-4-20250514-v1:0"],
@@ -129,6 +142,14 @@ fn table_config(mock: &Mock) -> Value {
             "keys": [{ "name": format!("{name}-key"), "value": value, "models": models, "weight": 1.0 }],
             "network_config": { "base_url": format!("http://{}", mock.address), "max_retries": 0 },
         });
+        // A second one for batches and files, drawn for nothing else where the first serves.
+        let mut second = config["providers"][name]["keys"][0].clone();
+        second["name"] = json!(format!("{name}-batches"));
+        second["use_for_batch_api"] = json!(true);
+        second["models"] = json!([]);
+        if matches!(name, "openai" | "anthropic") {
+            config["providers"][name]["keys"].as_array_mut().unwrap().push(second);
+        }
     }
     config
 }

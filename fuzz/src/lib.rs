@@ -10,6 +10,7 @@ mod config;
 mod cut;
 mod dialect;
 mod events;
+mod form;
 mod frames;
 mod head;
 mod look;
@@ -23,6 +24,7 @@ pub use coding::coded_body;
 pub use config::config_file;
 pub use dialect::{anthropic_body, bedrock_body, cohere_body, gemini_body, openai_body, responses_body};
 pub use events::event_stream;
+pub use form::form;
 pub use frames::event_frames;
 pub use head::{request_head, response_head};
 pub use look::look;
@@ -36,7 +38,7 @@ pub use stream::{
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 22] = [
+pub const CHECKS: [(&str, Check); 23] = [
     ("anthropic_body", anthropic_body),
     ("anthropic_stream", anthropic_stream),
     ("bedrock_body", bedrock_body),
@@ -48,6 +50,7 @@ pub const CHECKS: [(&str, Check); 22] = [
     ("config_file", config_file),
     ("event_frames", event_frames),
     ("event_stream", event_stream),
+    ("form", form),
     ("gemini_body", gemini_body),
     ("gemini_stream", gemini_stream),
     ("look", look),

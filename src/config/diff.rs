@@ -185,6 +185,7 @@ fn key_changes(
         ("sgl_key_config", "place"),
         ("vllm_key_config", "place"),
         ("bedrock_key_config", "AWS keys"),
+        ("use_for_batch_api", "use for batches and files"),
     ] {
         let (before, after) = (of(old_form, field), of(new_form, field));
         let is_said = field == "weight" && !shares.is_empty();

@@ -383,7 +383,7 @@ pub(crate) static BEDROCK_KEY: &[Key] = &[
     honoured("session_name", Kind::Reference),
     asking("project_id", Kind::Reference, "no request names a project"),
     honoured("deployments", Kind::AnyObject),
-    asking("batch_s3_config", Kind::Object(BATCH_S3), "there is no batch API in this version"),
+    asking("batch_s3_config", Kind::Object(BATCH_S3), "this version serves no batches of Bedrock's"),
 ];
 
 static PROVIDER_KEY: &[Key] = &[
@@ -396,7 +396,7 @@ static PROVIDER_KEY: &[Key] = &[
     honoured("weight", Kind::Number(super::keys::WEIGHT_MAX)),
     honoured("aliases", Kind::AnyObject), // string or object each, by `keys`
     honoured("enabled", Kind::Bool),
-    asking("use_for_batch_api", Kind::Bool, "there is no batch API in this version"),
+    honoured("use_for_batch_api", Kind::Bool),
     asking("azure_key_config", Kind::Object(AZURE), OTHER_PROVIDER),
     asking("vertex_key_config", Kind::Object(VERTEX), OTHER_PROVIDER),
     honoured("bedrock_key_config", Kind::Object(BEDROCK_KEY)),

@@ -111,6 +111,7 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         enabled,
         place: aws.place.or_else(|| own_place::read(at, owner, reading)),
         is_open,
+        use_for_batch_api: at.member("use_for_batch_api").and_then(|at| at.bool()).unwrap_or(false),
     }
 }
 

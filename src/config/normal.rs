@@ -313,6 +313,7 @@ impl Writer<'_> {
             enabled,
             place,
             is_open: _, // no `value`
+            use_for_batch_api,
         } = key;
         let models = match models {
             Models::All => vec!["*"],
@@ -328,6 +329,9 @@ impl Writer<'_> {
             "weight": number(*weight),
             "enabled": enabled,
         });
+        if let (true, Some(form)) = (use_for_batch_api, form.as_object_mut()) {
+            form.insert("use_for_batch_api".to_owned(), Value::Bool(true));
+        }
         let written = own_place::SECTIONS.into_iter().find(|section| at.member(section).is_some());
         if let (Some(place), Some(section), Some(form)) = (place, written, form.as_object_mut()) {
             form.insert(section.to_owned(), json!({ "url": place_url(place) }));

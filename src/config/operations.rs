@@ -1,5 +1,5 @@
 //! `custom_provider_config.allowed_requests` and `request_path_overrides`: what a custom provider may be asked for, and on
-//! which paths. The names are Bifrost's request types, and `moderation`, which it has none for; refusing a request that is
+//! which paths. The names are Bifrost's request types, and a few that it has none for (`moderation`, `translation`); refusing a request that is
 //! not allowed is `routing`'s.
 
 use super::document::At;
@@ -8,38 +8,18 @@ use super::file::{Effect, Key, Kind, When};
 use super::snapshot::{Operations, Targets};
 use super::url::check_target;
 use crate::dialect::Operation;
-use crate::provider::RESPONSE_ID;
+use crate::provider::id_place;
 
 /// Those beside the ones that this version serves: a config may name them, and nothing here asks for them.
-const UNSERVED: [&str; 46] = [
+const UNSERVED: [&str; 26] = [
     "compaction",
     "ocr",
-    "speech",
-    "speech_stream",
-    "transcription",
-    "transcription_stream",
-    "image_generation",
-    "image_generation_stream",
-    "image_edit",
-    "image_edit_stream",
-    "image_variation",
     "video_generation",
     "video_retrieve",
     "video_download",
     "video_delete",
     "video_list",
     "video_remix",
-    "batch_create",
-    "batch_list",
-    "batch_retrieve",
-    "batch_cancel",
-    "batch_delete",
-    "batch_results",
-    "file_upload",
-    "file_list",
-    "file_retrieve",
-    "file_delete",
-    "file_content",
     "container_create",
     "container_list",
     "container_retrieve",
@@ -140,8 +120,8 @@ pub(crate) fn paths(
     for operation in Operation::ALL {
         let Some(member) = at.member(operation.name()) else { continue };
         if let Some(path) = path(&member, operation, report) {
-            if operation.is_of_stored() && !path.contains(RESPONSE_ID) {
-                let message = format!("has no effect: write {RESPONSE_ID} where the response's id stands");
+            if let Some(place) = id_place(operation).filter(|place| !path.contains(place)) {
+                let message = format!("has no effect: write {place} where the id stands");
                 report.warn(member.spot(), message);
             } else if has(operation) {
                 paths.set(operation, path);
@@ -197,8 +177,8 @@ fn path(at: &At<'_>, operation: Operation, report: &mut Report<'_>) -> Option<St
         Some(
             "a whole URL is not served by this version: write a path, and the host in network_config.base_url",
         )
-    } else if operation.is_of_stored() {
-        check_target(&path.replacen(RESPONSE_ID, "id", 1)).err()
+    } else if let Some(place) = id_place(operation) {
+        check_target(&path.replacen(place, "id", 1)).err()
     } else {
         check_target(&path).err()
     };

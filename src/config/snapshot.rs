@@ -309,7 +309,7 @@ pub enum OnClientGone {
 /// The operations that a provider may be asked for: all of them, or those that a custom provider's `allowed_requests` sets
 /// to true.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Operations(u32);
+pub struct Operations(u64);
 
 impl Operations {
     /// None of them.
@@ -349,8 +349,15 @@ impl fmt::Debug for Operations {
 
 /// A request target for each operation that a provider's API has: `base_path` and the path of the dialect, the provider, or
 /// `request_path_overrides` (which may bring a query).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets([String; Operation::ALL.len()]);
+
+impl Default for Targets {
+    /// None.
+    fn default() -> Self {
+        Self([const { String::new() }; Operation::ALL.len()])
+    }
+}
 
 impl Targets {
     /// That of the operation; `None`: the provider's API has none, or the provider is not served.
@@ -409,6 +416,8 @@ pub struct Key {
     pub place: Option<Box<Place>>,
     /// It is used without a secret: none is written, and its provider wants none.
     pub is_open: bool,
+    /// `use_for_batch_api`: batches and files go by it. They go by no other.
+    pub use_for_batch_api: bool,
 }
 
 /// Where a provider, or one key's part of it, is reached.

@@ -4,6 +4,7 @@
 //! Between the dialects stands `chat`; `translate` joins halves, so that N dialects cost N rooms. What passes through
 //! in its own dialect is only watched (`answer`, `observe`), but for usage that we asked for (`stream_usage`).
 
+pub mod account_ids;
 mod answer;
 mod answer_tool;
 mod anthropic;

@@ -39,11 +39,53 @@ pub enum Operation {
     ResponsesInputItems,
     /// Cohere's rerank (<https://docs.cohere.com/reference/rerank>), and what vLLM has of it.
     Rerank,
+    /// OpenAI's speech (<https://platform.openai.com/docs/api-reference/audio/createSpeech>): JSON in, sound out.
+    Speech,
+    /// The same, as events (`stream_format: "sse"`).
+    SpeechStream,
+    /// OpenAI's transcriptions (<https://platform.openai.com/docs/api-reference/audio/createTranscription>): a form in.
+    Transcription,
+    /// The same, as events.
+    TranscriptionStream,
+    /// OpenAI's translations of speech (<https://platform.openai.com/docs/api-reference/audio/createTranslation>). The name is ours: Bifrost has none.
+    Translation,
+    /// OpenAI's images (<https://platform.openai.com/docs/api-reference/images/create>).
+    ImageGeneration,
+    /// The same, as events.
+    ImageGenerationStream,
+    /// OpenAI's edits of images (<https://platform.openai.com/docs/api-reference/images/createEdit>): a form in.
+    ImageEdit,
+    /// The same, as events.
+    ImageEditStream,
+    /// OpenAI's variations of an image (<https://platform.openai.com/docs/api-reference/images/createVariation>): a form in.
+    ImageVariation,
+    /// A batch of OpenAI's (<https://platform.openai.com/docs/api-reference/batch>) or Anthropic's (<https://docs.anthropic.com/en/api/creating-message-batches>).
+    BatchCreate,
+    /// The batches of a key's account.
+    BatchList,
+    /// One of them.
+    BatchRetrieve,
+    /// Its end.
+    BatchCancel,
+    /// Its removal; Anthropic's alone.
+    BatchDelete,
+    /// What came of it, in lines; Anthropic's alone.
+    BatchResults,
+    /// A file of OpenAI's (<https://platform.openai.com/docs/api-reference/files>) or Anthropic's (<https://docs.anthropic.com/en/api/files-create>): a form in.
+    FileUpload,
+    /// The files of a key's account.
+    FileList,
+    /// What is known of one.
+    FileRetrieve,
+    /// Its removal.
+    FileDelete,
+    /// Its bytes.
+    FileContent,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 37] = [
         Self::ListModels,
         Self::Chat,
         Self::ChatStream,
@@ -60,6 +102,27 @@ impl Operation {
         Self::ResponsesCancel,
         Self::ResponsesInputItems,
         Self::Rerank,
+        Self::Speech,
+        Self::SpeechStream,
+        Self::Transcription,
+        Self::TranscriptionStream,
+        Self::Translation,
+        Self::ImageGeneration,
+        Self::ImageGenerationStream,
+        Self::ImageEdit,
+        Self::ImageEditStream,
+        Self::ImageVariation,
+        Self::BatchCreate,
+        Self::BatchList,
+        Self::BatchRetrieve,
+        Self::BatchCancel,
+        Self::BatchDelete,
+        Self::BatchResults,
+        Self::FileUpload,
+        Self::FileList,
+        Self::FileRetrieve,
+        Self::FileDelete,
+        Self::FileContent,
     ];
 
     /// Its name in `allowed_requests`, errors and metrics; Bifrost's request type (compat.md 1.5).
@@ -81,6 +144,27 @@ impl Operation {
             Self::ResponsesCancel => "responses_cancel",
             Self::ResponsesInputItems => "responses_input_items",
             Self::Rerank => "rerank",
+            Self::Speech => "speech",
+            Self::SpeechStream => "speech_stream",
+            Self::Transcription => "transcription",
+            Self::TranscriptionStream => "transcription_stream",
+            Self::Translation => "translation",
+            Self::ImageGeneration => "image_generation",
+            Self::ImageGenerationStream => "image_generation_stream",
+            Self::ImageEdit => "image_edit",
+            Self::ImageEditStream => "image_edit_stream",
+            Self::ImageVariation => "image_variation",
+            Self::BatchCreate => "batch_create",
+            Self::BatchList => "batch_list",
+            Self::BatchRetrieve => "batch_retrieve",
+            Self::BatchCancel => "batch_cancel",
+            Self::BatchDelete => "batch_delete",
+            Self::BatchResults => "batch_results",
+            Self::FileUpload => "file_upload",
+            Self::FileList => "file_list",
+            Self::FileRetrieve => "file_retrieve",
+            Self::FileDelete => "file_delete",
+            Self::FileContent => "file_content",
         }
     }
 
@@ -95,13 +179,26 @@ impl Operation {
             (Self::Chat, true) => Self::ChatStream,
             (Self::TextCompletion, true) => Self::TextCompletionStream,
             (Self::Responses, true) => Self::ResponsesStream,
+            (Self::Speech, true) => Self::SpeechStream,
+            (Self::Transcription, true) => Self::TranscriptionStream,
+            (Self::ImageGeneration, true) => Self::ImageGenerationStream,
+            (Self::ImageEdit, true) => Self::ImageEditStream,
             _ => self,
         }
     }
 
     /// Whether its answer is a stream.
     pub fn is_stream(self) -> bool {
-        matches!(self, Self::ChatStream | Self::TextCompletionStream | Self::ResponsesStream)
+        matches!(
+            self,
+            Self::ChatStream
+                | Self::TextCompletionStream
+                | Self::ResponsesStream
+                | Self::SpeechStream
+                | Self::TranscriptionStream
+                | Self::ImageGenerationStream
+                | Self::ImageEditStream
+        )
     }
 
     /// Whether it is about a response that was made before: no model is named, and it has no body.
@@ -113,6 +210,62 @@ impl Operation {
                 | Self::ResponsesCancel
                 | Self::ResponsesInputItems
         )
+    }
+
+    /// Whether it is about batches or files, which keys with `use_for_batch_api` serve alone.
+    pub fn is_of_account(self) -> bool {
+        matches!(
+            self,
+            Self::BatchCreate
+                | Self::BatchList
+                | Self::BatchRetrieve
+                | Self::BatchCancel
+                | Self::BatchDelete
+                | Self::BatchResults
+                | Self::FileUpload
+                | Self::FileList
+                | Self::FileRetrieve
+                | Self::FileDelete
+                | Self::FileContent
+        )
+    }
+
+    /// Whether it is about what was made before, by an id in the path or as a list: it names no model and has no body.
+    pub fn is_of_made(self) -> bool {
+        self.is_of_stored() || self.is_of_account() && !matches!(self, Self::BatchCreate | Self::FileUpload)
+    }
+
+    /// Whether its body is a form (RFC 7578).
+    pub fn takes_form(self) -> bool {
+        matches!(
+            self,
+            Self::Transcription
+                | Self::TranscriptionStream
+                | Self::Translation
+                | Self::ImageEdit
+                | Self::ImageEditStream
+                | Self::ImageVariation
+                | Self::FileUpload
+        )
+    }
+
+    /// Whether its answer may be anything: sound, an image, text, events of its own, a file. Such a one is passed on as it comes.
+    pub fn answers_raw(self) -> bool {
+        self.takes_form()
+            || matches!(
+                self,
+                Self::Speech
+                    | Self::SpeechStream
+                    | Self::ImageGeneration
+                    | Self::ImageGenerationStream
+                    | Self::BatchResults
+                    | Self::FileContent
+            )
+    }
+
+    /// Whether its answer is a file that a caller left there, whatever it is.
+    pub fn is_download(self) -> bool {
+        matches!(self, Self::BatchResults | Self::FileContent)
     }
 
     /// Whether only who speaks Responses is asked for it as it stands.
@@ -136,6 +289,7 @@ impl Operation {
             | Self::ResponsesCancel
             | Self::ResponsesInputItems
             | Self::Rerank => self.name(),
+            _ => self.name().strip_suffix("_stream").unwrap_or(self.name()),
         }
     }
 
@@ -165,6 +319,7 @@ impl Operation {
             Self::CountTokens => Dialect::Anthropic,
             Self::EmbeddingBatch => Dialect::Gemini,
             Self::Rerank => Dialect::Cohere,
+            Self::BatchDelete | Self::BatchResults => Dialect::Anthropic,
             Self::Responses
             | Self::ResponsesStream
             | Self::ResponsesRetrieve
@@ -195,8 +350,16 @@ mod tests {
         let names = |stream| Operation::ALL.map(|operation| operation.streamed(stream).name());
         assert_eq!(names(false), Operation::ALL.map(Operation::name));
         for (operation, name) in Operation::ALL.into_iter().zip(names(true)) {
-            let has_choice =
-                matches!(operation, Operation::Chat | Operation::TextCompletion | Operation::Responses);
+            let has_choice = matches!(
+                operation,
+                Operation::Chat
+                    | Operation::TextCompletion
+                    | Operation::Responses
+                    | Operation::Speech
+                    | Operation::Transcription
+                    | Operation::ImageGeneration
+                    | Operation::ImageEdit
+            );
             let expected = format!("{}{}", operation.name(), if has_choice { "_stream" } else { "" });
             assert_eq!(name, expected);
         }

@@ -23,6 +23,9 @@ pub(super) const KEYS: [&str; 5] = ["model", "stream", "stream_options", "fallba
 /// The same of a body of InvokeModel's, whose path says the model and whether it streams.
 pub(super) const INVOKE_KEYS: [&str; KEYS.len()] =
     ["model", "stream", dialect::invoke::KEYS[0], "fallbacks", dialect::invoke::KEYS[1]];
+/// The same of a request for speech, whose answer is events where `stream_format` says so.
+pub(super) const SPEECH_KEYS: [&str; KEYS.len()] =
+    ["model", "stream", "stream_format", "fallbacks", "prompt_cache_key"];
 const VERSION: usize = 2;
 const BETA: usize = 4;
 const MODEL: usize = 0;
@@ -67,6 +70,8 @@ pub(super) struct Asked {
 pub(super) enum ModelPlace {
     /// Here, as a string.
     Span(Range<usize>),
+    /// Here, as the value of a form's field.
+    Form(Range<usize>),
     /// Nowhere, so that the provider takes its own default.
     Default {
         /// Where it could: behind the object's brace.
@@ -108,6 +113,7 @@ impl Asked {
             None => return Err(missing_model("model is required")),
         };
         let stream = match raw(STREAM) {
+            _ if operation == Operation::Speech => raw(STREAM_OPTIONS) == Some(b"\"sse\""),
             Some(b"true") => true,
             None | Some(b"false" | b"null") => false,
             Some(_) => {
@@ -146,6 +152,18 @@ impl Asked {
             response_id: Some(id),
             betas: None,
         }
+    }
+
+    /// What is asked of an account: a batch, a file. `cuts` are addressed to us.
+    pub(super) fn of_account(operation: Operation, cuts: Vec<Range<usize>>) -> Self {
+        let model_place = ModelPlace::Path(Vec::new());
+        Self { model_place, cuts, response_id: None, ..Self::stored(operation, String::new()) }
+    }
+
+    /// What a form asks whose model stands there.
+    pub(super) fn in_form(operation: Operation, model: String, place: Range<usize>) -> Result<Self, Error> {
+        let (model, model_place) = (bounded(model)?, ModelPlace::Form(place));
+        Ok(Self { model, model_place, ..Self::of_account(operation, Vec::new()) })
     }
 
     /// What a request asks whose path names the model; `places` are those inside its body that name it again. Of its members
@@ -487,7 +505,10 @@ mod tests {
             assert_eq!(asked.model, "openai/omni-moderation-latest");
             let place = match asked.model_place {
                 ModelPlace::Default { at, has_others } => Some((at, has_others)),
-                ModelPlace::Span(_) | ModelPlace::Invoked { .. } | ModelPlace::Path(_) => None,
+                ModelPlace::Span(_)
+                | ModelPlace::Form(_)
+                | ModelPlace::Invoked { .. }
+                | ModelPlace::Path(_) => None,
             };
             assert_eq!(place, Some((2, others)), "{body}");
         }

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::relay::{self, Translation};
-use super::{Core, failure, foreign, path_model, place, signing, stored, tag};
+use super::{Core, failure, foreign, path_model, place, signing, stored, tag, upload};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Credential, Origin, Provider};
 use crate::dialect::look;
@@ -97,7 +97,8 @@ async fn make_so(
     let way = provider.way(from, asked.operation).ok_or_else(failure::no_provider)?;
     let (to, _, target) = way;
     let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
-    let caller = Caller { request, same_dialect: from == to, nominates: exchange.noted.nominates };
+    let (nominates, is_form) = (exchange.noted.nominates, asked.operation.takes_form());
+    let caller = Caller { request, same_dialect: from == to, nominates, is_form };
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let mut head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     if let Some(betas) = asked.betas.as_deref().filter(|_| to == Dialect::Anthropic) {
@@ -108,16 +109,24 @@ async fn make_so(
         let found = foreign::found(core, downstream, request, exchange, asks).await?;
         let body = Body::of(request, exchange);
         let usage = if asks_usage { asked.usage_edit(body.bytes()) } else { None };
-        let tag = (to == Dialect::Responses).then(|| tag::of(provider, key));
+        let is_of_account = asked.operation.is_of_account();
+        let tag = (to == Dialect::Responses || is_of_account).then(|| tag::of(provider, key));
         let translation = Translation {
             include_usage: usage.is_none(),
             tag,
+            is_stored: is_of_account,
+            is_of_account,
             dropped: found.dropped,
             ..Translation::none(to)
         };
         let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
         let further = further.into_iter().chain(found.edits);
-        (outgoing::passthrough(head, &body, &edits(asked, attempt, further)), translation)
+        let edits = edits(asked, attempt, further);
+        let outgoing = match &exchange.upload {
+            None => outgoing::passthrough(head, &body, &edits),
+            Some(upload) => outgoing::beginning(head, &body, &edits, (upload.left_bytes, upload.feed())),
+        };
+        (outgoing, translation)
     } else {
         let asks = (from, to, attempt.wire_model, provider.quirks);
         // Boxed: most requests pass through.
@@ -166,6 +175,10 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, further: impl Iterator<Item = Edi
             let mut bytes = Vec::with_capacity(wire_model.len() + 2);
             look::write_string(&mut bytes, wire_model);
             edits.push(Edit { span: span.clone(), bytes });
+        }
+        ModelPlace::Form(_) if asked.model == wire_model => {}
+        ModelPlace::Form(span) => {
+            edits.push(Edit { span: span.clone(), bytes: wire_model.as_bytes().to_vec() });
         }
         ModelPlace::Path(_) if asked.model == wire_model => {}
         ModelPlace::Path(places) => {
@@ -217,6 +230,17 @@ pub(super) async fn send(
     }
     let due = Due::of_head(exchange, provider, sent);
     let policy = provider.on_client_gone;
+    if outgoing.feed.is_some() {
+        // Boxed: most bodies are here.
+        let to = (provider, origin);
+        let answered = Box::pin(upload::exchange(core, downstream, exchange, to, &mut outgoing)).await;
+        exchange.attempts += outgoing.sends;
+        exchange.waited_since(sent);
+        exchange.upstream = Some(exchange.now() - sent);
+        let (upstream, head) = answered?.ok_or_else(|| due.error(exchange, provider))?;
+        let answer = relay::Answer { upstream, head, provider, translation, sent: exchange.now(), place };
+        return relay::relay(core, downstream, exchange, answer).await;
+    }
     let mut alarm = downstream.lend_alarm();
     let answered = {
         // Pinned where it is made, or each wait around it would copy it.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::asked::{Asked, INVOKE_KEYS, KEYS, Wanted};
+use super::asked::{Asked, INVOKE_KEYS, KEYS, SPEECH_KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::tag::{self, Known, PREVIOUS, RESPONSES_KEYS};
@@ -32,6 +32,7 @@ pub(super) async fn serve(
     let keys = match dialect {
         Dialect::Responses => &RESPONSES_KEYS,
         Dialect::Anthropic if exchange.surface == Surface::Bedrock => &INVOKE_KEYS,
+        Dialect::OpenAi if operation == Operation::Speech => &SPEECH_KEYS,
         _ => &KEYS,
     };
     let members = body::receive(core, downstream, request, exchange, keys).await?;
@@ -92,7 +93,7 @@ pub(super) async fn attempts(
 ) -> Result<(), Error> {
     let (plan, first) = plan(snapshot, features, health, exchange.now(), exchange.seed())?;
     kept::keep(request, exchange);
-    let mut way = Way { plan, last: first, is_of_stored: asked.operation.is_of_stored(), kept: None };
+    let mut way = Way { plan, last: first, is_of_stored: asked.operation.is_of_made(), kept: None };
     let served = match try_once(core, downstream, request, exchange, asked, (&first, Duration::ZERO)).await {
         Ok(()) => Ok(()),
         // Boxed: most requests are served at once.

@@ -14,6 +14,7 @@ use super::noted::Noted;
 use super::own_fields::REQUEST_ID_BYTES_MAX;
 use super::tag::Known;
 use super::trail::Trail;
+use super::upload::Upload;
 use super::{Core, Shared};
 use crate::api::{self, Endpoint, Route, Surface};
 use crate::chat::Usage;
@@ -82,6 +83,8 @@ pub(super) struct Exchange<'a> {
     pub(super) key: Option<KeyId>,
     /// The caller's body, when it is long, until an answer begins to go down.
     pub(super) kept: Option<Kept>,
+    /// What is still to come of a form.
+    pub(super) upload: Option<Box<Upload>>,
     /// Sends to providers.
     pub(super) attempts: u32,
     /// Of the chosen provider: place in the list of fallbacks, from 1; 0: the primary.
@@ -158,6 +161,7 @@ impl<'a> Exchange<'a> {
             provider: None,
             key: None,
             kept: None,
+            upload: None,
             attempts: 0,
             leg: 0,
             trail: Trail::default(),
@@ -365,6 +369,28 @@ impl<'a> Exchange<'a> {
         let room = CONTENT_BYTES_MAX - output.len().min(CONTENT_BYTES_MAX);
         self.truncated |= data.len() > room;
         output.extend_from_slice(data.get(..room).unwrap_or(data));
+    }
+
+    /// Counts what the caller is sent and no row keeps.
+    pub(super) fn count_output(&mut self, bytes: usize) {
+        if !self.caller_has_left {
+            self.response_bytes += bytes as u64;
+        }
+    }
+
+    /// Says in the row what the answer was whose bytes it does not keep.
+    pub(super) fn note_output(&mut self, media: &str) {
+        if self.logs_content() {
+            self.output = Some(format!("[{media}, {} bytes]", self.response_bytes).into_bytes());
+        }
+    }
+
+    /// The same of the request: its form's length.
+    pub(super) fn note_input(&mut self, bytes: u64) {
+        self.request_bytes = bytes;
+        if self.logs_content() {
+            self.input = Some(format!("[multipart/form-data, {bytes} bytes]").into_bytes());
+        }
     }
 
     /// Whether a row is written of it.

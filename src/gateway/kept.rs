@@ -70,9 +70,11 @@ pub(super) fn keep(request: &mut Request, exchange: &mut Exchange<'_>) {
     }
 }
 
-/// Whether the body can be sent again: not when work on another thread was lost together with it.
+/// Whether the body can be sent again: not when work on another thread was lost together with it, or some of it has gone up that is
+/// not kept.
 pub(super) fn is_here(request: &Request, exchange: &Exchange<'_>) -> bool {
-    !Body::of(request, exchange).bytes().is_empty()
+    let is_gone = exchange.upload.as_ref().is_some_and(|upload| upload.has_begun());
+    !is_gone && !Body::of(request, exchange).bytes().is_empty()
 }
 
 /// Takes the body away for work on another thread: its buffer, and where in it the body begins. To be given [`back`]. It is

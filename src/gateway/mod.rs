@@ -1,6 +1,7 @@
 //! The life of one request: [`handle`] holds the ifs, its leaves each do one thing. Sockets are `net`'s, formats
 //! `dialect`'s, choices `routing`'s, counting `telemetry`'s.
 
+mod account;
 mod array;
 mod asked;
 mod attempt;
@@ -33,6 +34,7 @@ mod passage;
 mod path_model;
 mod place;
 mod relay;
+mod relay_raw;
 mod relay_stream;
 mod relay_whole;
 mod reply;
@@ -46,6 +48,7 @@ mod tagging;
 mod tally;
 mod trail;
 mod unasked;
+mod upload;
 
 pub use self::core::{Core, Facts};
 pub use guard::catch_unwind;
@@ -58,6 +61,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::api::{self, Endpoint, Route};
+use crate::dialect::Operation;
 use crate::error::{Error, Kind};
 use crate::http::Method;
 use crate::net::server::{Downstream, Gone, Request};
@@ -116,9 +120,15 @@ async fn serve(
         return Box::pin(unrouted(downstream, request, exchange, found)).await;
     };
     match route.endpoint {
-        Endpoint::Inference(operation, _) if operation.is_of_stored() => {
+        Endpoint::Inference(operation, _) if operation.is_of_made() => {
             // Boxed: most requests are conversations.
             Box::pin(stored::serve(core, downstream, request, exchange, operation)).await
+        }
+        Endpoint::Inference(operation, _) if operation.takes_form() => {
+            Box::pin(upload::serve(core, downstream, request, exchange, operation)).await
+        }
+        Endpoint::Inference(Operation::BatchCreate, _) => {
+            Box::pin(account::create_batch(core, downstream, request, exchange)).await
         }
         Endpoint::Inference(operation, _) => {
             chat::serve(core, downstream, request, exchange, operation).await

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::fields;
 use super::kept::{Body, COPY_BYTES_MAX};
@@ -12,6 +13,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 use crate::http::{Method, encode};
 use crate::net::client::Outgoing;
+use crate::net::feed::Feed;
 use crate::net::portion::Portion;
 use crate::net::proxy;
 use crate::net::server::Request;
@@ -36,6 +38,10 @@ pub(super) fn passthrough(mut head: Vec<u8>, body: &Body<'_>, edits: &[Edit]) ->
     if let Body::Short(_) = body {
         head.reserve_exact(length);
     }
+    pieces(head, body, edits).into_outgoing()
+}
+
+fn pieces(head: Vec<u8>, body: &Body<'_>, edits: &[Edit]) -> Pieces {
     let mut pieces = Pieces { done: Vec::new(), last: head };
     let mut from = 0;
     for edit in edits {
@@ -43,8 +49,32 @@ pub(super) fn passthrough(mut head: Vec<u8>, body: &Body<'_>, edits: &[Edit]) ->
         pieces.last.extend_from_slice(&edit.bytes);
         from = edit.span.end;
     }
-    pieces.push(body, from..bytes.len());
-    pieces.into_outgoing()
+    pieces.push(body, from..body.bytes().len());
+    pieces
+}
+
+/// The beginning of a body, edited, whose rest comes by the feed: with its length where that is known, else in chunks.
+pub(super) fn beginning(
+    mut head: Vec<u8>,
+    body: &Body<'_>,
+    edits: &[Edit],
+    (left_bytes, feed): (Option<u64>, Rc<Feed>),
+) -> Outgoing {
+    let bytes = body.bytes();
+    let length = edits.iter().fold(bytes.len(), |length, edit| length - edit.span.len() + edit.bytes.len());
+    match left_bytes {
+        Some(left_bytes) => encode::content_length(&mut head, length as u64 + left_bytes),
+        None => encode::field(&mut head, "transfer-encoding", b"chunked"),
+    }
+    encode::end(&mut head);
+    if left_bytes.is_none() {
+        head.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+    }
+    let mut pieces = pieces(head, body, edits);
+    if left_bytes.is_none() {
+        pieces.last.extend_from_slice(b"\r\n");
+    }
+    Outgoing { feed: Some(feed), ..pieces.into_outgoing() }
 }
 
 /// A body of our own making.
@@ -52,9 +82,9 @@ pub(super) fn whole(mut head: Vec<u8>, body: Vec<u8>) -> Outgoing {
     finish(&mut head, body.len());
     if body.len() <= COPY_BYTES_MAX {
         head.extend_from_slice(&body);
-        return Outgoing { head, body: Vec::new(), sends: 0 };
+        return Outgoing { head, body: Vec::new(), feed: None, sends: 0 };
     }
-    Outgoing { head, body: vec![body.into()], sends: 0 }
+    Outgoing { head, body: vec![body.into()], feed: None, sends: 0 }
 }
 
 /// A request that is put together: what is long stays where it is.
@@ -78,12 +108,12 @@ impl Pieces {
 
     fn into_outgoing(mut self) -> Outgoing {
         if self.done.is_empty() {
-            return Outgoing { head: self.last, body: Vec::new(), sends: 0 };
+            return Outgoing { head: self.last, body: Vec::new(), feed: None, sends: 0 };
         }
         if !self.last.is_empty() {
             self.done.push(self.last.into());
         }
-        Outgoing { head: Vec::new(), body: self.done, sends: 0 }
+        Outgoing { head: Vec::new(), body: self.done, feed: None, sends: 0 }
     }
 }
 
@@ -94,6 +124,8 @@ pub(super) struct Caller<'a> {
     pub(super) same_dialect: bool,
     /// Whether its `connection` nominates headers: these stay.
     pub(super) nominates: bool,
+    /// Whether its body is a form, whose boundary its type names.
+    pub(super) is_form: bool,
 }
 
 /// The request line and every header but `content-length`. `path` is the provider's; a key with a place of its own has it there.
@@ -135,9 +167,10 @@ pub(super) fn head(
     }
     encode::field(&mut out, "accept-encoding", b"identity");
     let mut has_version = is_set(b"anthropic-version");
-    if let Some(Caller { request, same_dialect, nominates }) = caller {
+    if let Some(Caller { request, same_dialect, nominates, is_form }) = caller {
         if method == Method::Post {
-            encode::field(&mut out, "content-type", b"application/json");
+            let form = if is_form { request.field("content-type") } else { None };
+            encode::field(&mut out, "content-type", form.unwrap_or(b"application/json"));
         }
         let nominated = if nominates { fields::nominated(request.fields()) } else { Vec::new() };
         for (name, value) in request.fields().filter(|(name, _)| !fields::is_nominated(name, &nominated)) {
@@ -211,7 +244,7 @@ fn finish(head: &mut Vec<u8>, length: usize) {
 /// Ends a head that has no body.
 pub(super) fn bodyless(mut head: Vec<u8>) -> Outgoing {
     encode::end(&mut head);
-    Outgoing { head, body: Vec::new(), sends: 0 }
+    Outgoing { head, body: Vec::new(), feed: None, sends: 0 }
 }
 
 #[cfg(test)]

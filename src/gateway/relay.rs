@@ -7,7 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
-use super::{Core, array, fields, frames, mask, relay_stream, relay_whole, reply, retry_after};
+use super::{Core, array, fields, frames, mask, relay_raw, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::response_id::Tag;
 use crate::dialect::{self, Dialect, Echo};
@@ -39,6 +39,8 @@ pub(super) struct Translation {
     pub(super) tag: Option<Tag>,
     /// It tells of a response that was made before: that this one failed is no failure of the request.
     pub(super) is_stored: bool,
+    /// It tells of batches or files, whose ids are marked.
+    pub(super) is_of_account: bool,
 }
 
 impl Translation {
@@ -52,6 +54,7 @@ impl Translation {
             echo: Echo::default(),
             tag: None,
             is_stored: false,
+            is_of_account: false,
         }
     }
 
@@ -85,6 +88,10 @@ pub(super) async fn relay(
         400..=599 => Err(failed(core, downstream, exchange, answer).await),
         _ if answer.head.is_coded => {
             Err(Error::unusable_answer("it is compressed, which was not asked for").into())
+        }
+        200..=299 if relay_raw::is_raw(exchange, &answer) => {
+            // Boxed: most answers are conversations.
+            Box::pin(relay_raw::relay(core, downstream, exchange, answer)).await.map_err(Failure::from)
         }
         200..=299 if exchange.stream && (answer.head.is_event_stream || answer.head.is_frame_stream) => {
             relay_stream::relay(core, downstream, exchange, answer).await.map_err(Failure::from)
@@ -251,7 +258,7 @@ pub(super) fn returned_head(answer: &Answer<'_>, with_content_type: bool) -> Vec
 }
 
 impl Answer<'_> {
-    fn is_json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         let kind = self.head.field(self.upstream.head_bytes(), "content-type").unwrap_or_default();
         kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json"))
     }

@@ -48,7 +48,7 @@ pub(super) async fn relay(
         false => None,
     };
     exchange.status = answer.head.status;
-    tagging::mark(&mut body, answer.translation.tag.as_ref());
+    tagging::mark(&mut body, &answer.translation);
     answer.release(core, exchange.now());
     send(downstream, exchange, out, &body).await
 }
@@ -118,7 +118,7 @@ async fn long(
             answer.check_end()?;
             exchange.usage = held.look.finish(&body)?;
             exchange.status = answer.head.status;
-            tagging::mark(&mut body, answer.translation.tag.as_ref());
+            tagging::mark(&mut body, &answer.translation);
             answer.release(core, exchange.now());
             return send(downstream, exchange, out, &body).await;
         }
@@ -160,7 +160,7 @@ async fn passed_on(
 ) -> Result<(), Error> {
     let mut tail = Tail::new(look);
     tail.push(&body, body.len().saturating_sub(seen));
-    let marks_bytes = tagging::mark(&mut body, answer.translation.tag.as_ref());
+    let marks_bytes = tagging::mark(&mut body, &answer.translation);
     let framing = match BodyFraming::of(answer.head.framing, exchange) {
         BodyFraming::Length(length) => BodyFraming::Length(length.saturating_add(marks_bytes as u64)),
         framing => framing,

@@ -143,13 +143,18 @@ mod tests {
     fn a_signature_stands_at_the_heads_end_wherever_the_body_is() {
         let body: Vec<u8> = (0..3 * INLINE_BYTES_MAX + 5).map(|at| at as u8).collect();
         let all = [HEAD.as_bytes(), &body].concat();
-        let near = Outgoing { head: all.clone(), body: Vec::new(), sends: 0 };
-        let beside =
-            Outgoing { head: HEAD.as_bytes().to_vec(), body: vec![Portion::from(body.clone())], sends: 0 };
+        let near = Outgoing { head: all.clone(), body: Vec::new(), feed: None, sends: 0 };
+        let beside = Outgoing {
+            head: HEAD.as_bytes().to_vec(),
+            body: vec![Portion::from(body.clone())],
+            feed: None,
+            sends: 0,
+        };
         let split = HEAD.len() + 7;
         let behind = Outgoing {
             head: Vec::new(),
             body: vec![Portion::from(all[..split].to_vec()), Portion::from(all[split..].to_vec())],
+            feed: None,
             sends: 0,
         };
         let signed = sign(near);
@@ -164,7 +169,8 @@ mod tests {
         assert!(head.contains("Credential=AKIDEXAMPLE/20150830/eu-west-1/bedrock/aws4_request, "), "{head}");
         assert!(head.contains(names), "{head}");
         assert!(sign(beside) == signed && sign(behind) == signed);
-        let other = Outgoing { head: [HEAD, "other"].concat().into_bytes(), body: Vec::new(), sends: 0 };
+        let other =
+            Outgoing { head: [HEAD, "other"].concat().into_bytes(), body: Vec::new(), feed: None, sends: 0 };
         assert!(!sign(other).starts_with(head.as_bytes()));
     }
 

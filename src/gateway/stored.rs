@@ -17,7 +17,7 @@ use super::failure::{self, Failure};
 use super::outgoing::{self, Caller};
 use super::relay::Translation;
 use super::tag::{self, Origin};
-use super::{Core, attempt, chat, skip_body};
+use super::{Core, account, attempt, chat, skip_body};
 use crate::api;
 use crate::config::snapshot::{ProviderId, Snapshot};
 use crate::dialect::response_id::Tag;
@@ -25,7 +25,7 @@ use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 use crate::http::Method;
 use crate::net::server::{Downstream, Request};
-use crate::provider::RESPONSE_ID;
+use crate::provider::id_place;
 use crate::routing::plan::{Attempt, Features, Pin};
 use crate::routing::target;
 
@@ -61,15 +61,21 @@ pub(super) async fn serve(
     exchange.activate();
     let wanted = Wanted::of(request, exchange.noted.api_key_id, exchange.noted.api_key)?;
     let snapshot = exchange.snapshot.clone();
+    let dialect = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
     let id = exchange.route.and_then(|route| route.parameter(request.path())).unwrap_or_default();
     if id.len() > ID_BYTES_MAX {
-        let message = format!("response_id is longer than {ID_BYTES_MAX} bytes, as no provider's is");
-        return Err(Error::new(Kind::InvalidRequest, message).with_param("response_id"));
+        let name = id_place(operation).unwrap_or_default().trim_matches(['{', '}']);
+        let message = format!("{name} is longer than {ID_BYTES_MAX} bytes, as no provider's is");
+        return Err(Error::new(Kind::InvalidRequest, message).with_param(name));
     }
     let (bare, number) = Tag::split(&id).map_or((&*id, None), |(bare, number)| (bare, Some(number)));
+    let number = number.or_else(|| account::page_of(operation, request.query()));
     let origin = match number.and_then(|number| tag::origin(&snapshot, number)) {
         Some(origin) => origin,
-        None => Origin { provider: provider(request, exchange, &snapshot, operation)?, key: None },
+        None => Origin {
+            provider: provider(request, exchange, &snapshot, (dialect, operation), None)?,
+            key: None,
+        },
     };
     let asked = Asked::stored(operation, bare.to_owned());
     let (name, key_id) = tag::names(&snapshot, origin).ok_or_else(failure::no_provider)?;
@@ -78,7 +84,7 @@ pub(super) async fn serve(
         model: &model,
         home: None,
         operation,
-        dialect: Dialect::Responses,
+        dialect,
         pin: wanted.as_ref().map(Wanted::pin).or(key_id.map(Pin::Id)),
         session: None,
         fallbacks: Some(&[]),
@@ -94,24 +100,37 @@ fn wants_stream(query: Option<&[u8]>) -> bool {
     query.unwrap_or_default().split(|byte| *byte == b'&').any(|parameter| parameter == b"stream=true")
 }
 
-/// The provider of an id that does not say it. Errors: nobody can say.
-fn provider(
+/// The provider of an id that does not say it, or of what is to be made: `said` is what the body says. Errors: nobody can say.
+pub(super) fn provider(
     request: &Request,
     exchange: &Exchange<'_>,
     snapshot: &Snapshot,
-    operation: Operation,
+    (dialect, operation): (Dialect, Operation),
+    said: Option<&str>,
 ) -> Result<ProviderId, Error> {
     let field = request.field(PROVIDER_FIELD).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
-    let named = field.map(String::from_utf8_lossy);
+    let field = field.map(String::from_utf8_lossy);
+    let is_of_account = operation.is_of_account();
+    let query = if is_of_account { account::provider_in(request.query()) } else { None };
     let home = exchange.route.and_then(|route| route.home);
-    if let Some(name) = named.as_deref().or(home) {
+    if let Some(name) = field.as_deref().or(said).or(query.as_deref()).or(home) {
         return target::provider(snapshot, name);
     }
     let serving = (0..).map(ProviderId).zip(&snapshot.providers);
-    let mut serving = serving.filter(|(_, provider)| provider.way(Dialect::Responses, operation).is_some());
+    let mut serving = serving.filter(|(_, provider)| {
+        let has_key = || provider.key_less || provider.keys.iter().any(|key| key.use_for_batch_api);
+        provider.way(dialect, operation).is_some() && (!is_of_account || has_key())
+    });
     match (serving.next(), serving.next()) {
         (Some((id, _)), None) => Ok(id),
+        (None, _) if is_of_account => Err(unknown(
+            "no configured provider has a key with use_for_batch_api, and batches and files go by such keys alone",
+        )),
         (None, _) => Err(unknown("no configured provider keeps responses")),
+        (Some(_), Some(_)) if is_of_account => Err(unknown(
+            "nothing says whose batches or files are meant, and several providers have keys with use_for_batch_api: name one by \
+             x-model-provider or the query's provider, or ask with an id as this gateway gave it",
+        )),
         (Some(_), Some(_)) => Err(unknown(
             "the id does not say which provider's it is, and several keep responses: name one by x-model-provider, or ask \
              with the id as this gateway gave it",
@@ -135,15 +154,27 @@ pub(super) async fn make(
     let snapshot = exchange.snapshot.clone();
     let provider =
         snapshot.providers.get(usize::from(attempt.provider.0)).ok_or_else(failure::no_provider)?;
-    let (dialect, _, target) =
-        provider.way(Dialect::Responses, operation).ok_or_else(failure::no_provider)?;
+    let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
+    let (dialect, _, target) = provider.way(from, operation).ok_or_else(failure::no_provider)?;
     let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
     let method = exchange.route.map_or(Method::Get, |route| route.method);
-    let target = with_query(outgoing::with_name(target, RESPONSE_ID, id)?.into_owned(), request.query());
-    let caller = Caller { request, same_dialect: true, nominates: exchange.noted.nominates };
+    let target = match id_place(operation) {
+        Some(place) => outgoing::with_name(target, place, id)?.into_owned(),
+        None => target.to_owned(),
+    };
+    let target = match operation.is_of_account() {
+        true => account::with_query(target, request.query()),
+        false => with_query(target, request.query()),
+    };
+    let nominates = exchange.noted.nominates;
+    let caller = Caller { request, same_dialect: true, nominates, is_form: false };
     let head = outgoing::head(method, &target, provider, key, dialect, Some(caller));
-    let translation =
-        Translation { tag: Some(tag::of(provider, key)), is_stored: true, ..Translation::none(dialect) };
+    let translation = Translation {
+        tag: Some(tag::of(provider, key)),
+        is_stored: true,
+        is_of_account: operation.is_of_account(),
+        ..Translation::none(dialect)
+    };
     let outgoing = match method {
         Method::Post => outgoing::whole(head, Vec::new()),
         _ => outgoing::bodyless(head),
@@ -154,7 +185,7 @@ pub(super) async fn make(
 }
 
 /// The caller's query behind the target's own, as it was sent but for what some take a credential from.
-fn with_query(mut target: String, query: Option<&[u8]>) -> String {
+pub(super) fn with_query(mut target: String, query: Option<&[u8]>) -> String {
     // A target is visible ASCII.
     let query = query.and_then(|query| std::str::from_utf8(query).ok()).unwrap_or_default();
     let is_credential = |pair: &str| {

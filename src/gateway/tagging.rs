@@ -3,15 +3,19 @@
 
 use std::borrow::Cow;
 
+use super::relay::Translation;
 use super::unasked::before;
-use crate::dialect::StreamObserver;
 use crate::dialect::response_id::{self, Places, Tag};
+use crate::dialect::{StreamObserver, account_ids};
 use crate::http::offset_in;
 use crate::http::sse::{Event, events, write_event};
 
 /// Marks the ids of a whole answer, or of the beginning of a longer one; how many bytes that are.
-pub(super) fn mark(body: &mut Vec<u8>, tag: Option<&Tag>) -> usize {
-    let Some(tag) = tag else { return 0 };
+pub(super) fn mark(body: &mut Vec<u8>, translation: &Translation) -> usize {
+    let Some(tag) = &translation.tag else { return 0 };
+    if translation.is_of_account {
+        return account(body, tag);
+    }
     let places = response_id::in_answer(body);
     if places.is_empty() {
         return 0;
@@ -22,6 +26,16 @@ pub(super) fn mark(body: &mut Vec<u8>, tag: Option<&Tag>) -> usize {
         body.splice(place..place, tag.bytes().iter().copied());
     }
     places.len() * tag.bytes().len()
+}
+
+/// The same where the answer tells of batches or files.
+fn account(body: &mut Vec<u8>, tag: &Tag) -> usize {
+    let changes = account_ids::changes(body, tag);
+    let before = body.len();
+    for (span, bytes) in changes.into_iter().rev() {
+        body.splice(span, bytes);
+    }
+    body.len().saturating_sub(before)
 }
 
 /// Takes whole events, shows each to `observer`, and appends what the caller gets; how many events that are.
@@ -72,8 +86,10 @@ mod tests {
     #[test]
     fn a_body_is_marked_in_place() {
         let mut body = br#"{"id":"r1","previous_response_id":"r0","x":1}"#.to_vec();
-        assert_eq!(mark(&mut body, None), 0);
-        assert_eq!(mark(&mut body, Some(&Tag::new(7))), 28);
+        let mut translation = Translation::none(Dialect::Responses);
+        assert_eq!(mark(&mut body, &translation), 0);
+        translation.tag = Some(Tag::new(7));
+        assert_eq!(mark(&mut body, &translation), 28);
         let expected = format!(r#"{{"id":"r1{MARK}","previous_response_id":"r0{MARK}","x":1}}"#);
         assert_eq!(String::from_utf8(body).unwrap(), expected);
     }

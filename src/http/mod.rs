@@ -48,6 +48,7 @@ pub mod body;
 pub mod chunked;
 pub mod encode;
 pub mod head;
+pub mod multipart;
 pub mod proxy;
 pub mod request;
 pub mod response;

@@ -5,9 +5,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::feed::Feed;
 use super::open::{self, unreachable};
 use super::pool::{Grant, Permit};
 use super::portion::Portion;
@@ -38,6 +40,8 @@ pub struct Outgoing {
     pub head: Vec<u8>,
     /// What goes behind it, when that was too large to copy.
     pub body: Vec<Portion>,
+    /// What comes behind all that while it is sent.
+    pub feed: Option<Rc<Feed>>,
     /// How often it was sent.
     pub sends: u32,
 }
@@ -63,6 +67,8 @@ pub struct Upstream {
 struct Sending {
     /// What is not written yet; the first is in flight.
     left: VecDeque<Portion>,
+    /// What comes behind that.
+    feed: Option<Rc<Feed>>,
     /// The peer takes no more.
     is_broken: bool,
 }
@@ -92,6 +98,8 @@ pub async fn exchange(
 ) -> Result<(Box<Upstream>, ResponseHead), Error> {
     let permit = match net.pool.acquire(origin, now).await? {
         Grant::Place(permit) => permit,
+        // What is not kept cannot be sent once more, should the kept connection turn out to be dead.
+        Grant::Kept(upstream) if outgoing.feed.is_some() => upstream.into_permit(),
         Grant::Kept(mut upstream) => {
             let stale_until = Instant::now() + STALE_WITHIN;
             let asked = upstream.ask(outgoing).await;
@@ -227,7 +235,7 @@ impl Upstream {
         }
         outgoing.sends += 1;
         let mut is_sent = true;
-        if outgoing.body.is_empty() && outgoing.head.len() <= WRITE_BYTES_AT_ONCE {
+        if outgoing.body.is_empty() && outgoing.feed.is_none() && outgoing.head.len() <= WRITE_BYTES_AT_ONCE {
             let (result, head) = self.stream.write_all(std::mem::take(&mut outgoing.head)).await;
             outgoing.head = head;
             is_sent = result.is_ok();
@@ -246,7 +254,8 @@ impl Upstream {
         if !outgoing.head.is_empty() {
             outgoing.body.insert(0, std::mem::take(&mut outgoing.head).into());
         }
-        let mut sending = Sending { left: outgoing.body.iter().cloned().collect(), is_broken: false };
+        let feed = outgoing.feed.clone();
+        let mut sending = Sending { left: outgoing.body.iter().cloned().collect(), feed, is_broken: false };
         sending.begin_next(&mut self.stream);
         self.sending = Some(sending);
     }
@@ -384,12 +393,18 @@ impl Upstream {
 impl Sending {
     /// Whether all is written.
     fn is_sent(&self) -> bool {
-        self.left.is_empty() && !self.is_broken
+        self.left.is_empty() && !self.is_broken && self.feed.as_ref().is_none_or(|feed| feed.is_done())
     }
 
-    /// Ready when nothing more is written: all is, or the peer takes no more.
+    /// Ready when nothing more is written: all is, the feed has nothing more yet, or the peer takes no more.
     fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
-        while !self.is_broken && !self.left.is_empty() {
+        while !self.is_broken {
+            if self.left.is_empty() {
+                let Some(portion) = self.feed.as_ref().and_then(|feed| feed.take()) else { break };
+                self.left.push_back(portion);
+                self.begin_next(stream);
+                continue;
+            }
             let result = ready!(stream.poll_written(context));
             self.left.pop_front();
             match result {

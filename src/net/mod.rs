@@ -6,6 +6,7 @@ pub mod ask;
 pub mod budget;
 pub mod client;
 pub mod connect;
+pub mod feed;
 #[cfg(test)]
 mod fixture;
 pub mod listen_tls;

@@ -1,11 +1,14 @@
 //! One connection of a caller: requests in, answers out. While a request is served, the read of what follows it is in
 //! flight, so that the caller's leaving is seen at once and the next request costs no further read. It knows no route.
 
+mod pieces;
+
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use self::pieces::Pieces;
 use super::budget::{Budget, Hold};
 use super::stream::Stream;
 use super::{Alarm, WRITE_STALL_TIMEOUT, within};

@@ -209,6 +209,7 @@ mod tests {
             provider: &snapshot.providers[position],
             model: "m",
             pinned: None,
+            by_account: false,
         };
         let sight = Sight { health, now: Instant::now() };
         let names = chances.iter().map(|chance| {

@@ -20,6 +20,8 @@ pub(super) struct Leg<'a> {
     pub(super) model: &'a str,
     /// The one key that may serve.
     pub(super) pinned: Option<KeyId>,
+    /// Only keys with `use_for_batch_api` may.
+    pub(super) by_account: bool,
 }
 
 /// A key that may serve.
@@ -36,10 +38,13 @@ pub(super) struct Candidate<'a> {
 impl<'a> Leg<'a> {
     /// All that may serve, in the file's order.
     pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
-        let (provider, model, pinned) = (self.provider, self.model, self.pinned);
+        let (provider, model, pinned, by_account) = (self.provider, self.model, self.pinned, self.by_account);
         let without = provider.key_less.then_some(Candidate { key: None, id: "", weight: 1.0 });
         let serving = keys(provider).filter(move |(id, key)| {
-            !provider.key_less && pinned.is_none_or(|pinned| pinned == *id) && serves(key, model)
+            !provider.key_less
+                && pinned.is_none_or(|pinned| pinned == *id)
+                && serves(key, model)
+                && (key.use_for_batch_api || !by_account)
         });
         let serving = serving.map(|(id, key)| Candidate { key: Some(id), id: &key.id, weight: key.weight });
         without.into_iter().chain(serving)
@@ -114,10 +119,20 @@ pub(super) fn key_not_fitting(provider: &Provider, id: KeyId, model: &str, pin: 
     let reason = match key {
         key if !key.enabled => "is disabled".to_owned(),
         key if key.credential.is_none() => "has no value".to_owned(),
+        key if model.is_empty() && !key.use_for_batch_api => "has no use_for_batch_api".to_owned(),
         _ => format!("may not serve model \"{}\"", quoted(model)),
     };
     let message = format!("key {} of provider {}, which {header} names, {reason}", key.name, provider.name);
     Error::new(Kind::NoKeyForModel, message).with_param(header)
+}
+
+/// Batches and files are an account's, and no key is there for them.
+pub(super) fn no_account_key(provider: &Provider) -> Error {
+    let message = format!(
+        "provider {} has no key with use_for_batch_api that can be used; batches and files go by such keys alone",
+        provider.name
+    );
+    Error::new(Kind::NoKeyForModel, message)
 }
 
 /// Names the keys that would serve the model if they had a value, and what each lacks.
@@ -188,7 +203,8 @@ mod tests {
     fn candidates_are_those_that_may() {
         let provider = provider(KEYS);
         let names = |model, pinned| {
-            let leg = Leg { number: 0, id: ProviderId(0), provider: &provider, model, pinned };
+            let leg =
+                Leg { number: 0, id: ProviderId(0), provider: &provider, model, pinned, by_account: false };
             let found = leg.candidates().map(|one| (one.id, leg.wire_model(one.key), one.weight));
             found.collect::<Vec<_>>()
         };

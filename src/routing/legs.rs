@@ -1,10 +1,11 @@
 //! A request's legs: the primary, which its model's name means, and its fallbacks, the caller's own or the config's, each
 //! looked at only when it is needed. It does not say which is tried.
 
-use super::keys::{Leg, key_not_fitting, key_not_found, no_key};
+use super::keys::{Leg, key_not_fitting, key_not_found, no_account_key, no_key};
 use super::plan::{Features, Pin};
 use super::target::{self, Target};
 use crate::config::snapshot::{FALLBACKS_MAX, KeyId, Provider, Snapshot};
+use crate::dialect::Operation;
 use crate::error::Error;
 
 /// The ways that a request may take.
@@ -19,7 +20,7 @@ pub(super) struct Legs<'a> {
 impl<'a> Legs<'a> {
     /// Errors: the name means no provider.
     pub(super) fn new(snapshot: &'a Snapshot, features: Features<'a>) -> Result<Self, Error> {
-        let primary = match features.model.strip_suffix('/').filter(|_| features.operation.is_of_stored()) {
+        let primary = match features.model.strip_suffix('/').filter(|_| names_no_model(features.operation)) {
             Some(name) => Target { provider: target::provider(snapshot, name)?, model: "" },
             None => target::locate(snapshot, features.model, features.home)?,
         };
@@ -59,10 +60,13 @@ impl<'a> Legs<'a> {
         let target = self.target(number)?;
         let provider = target::served(self.snapshot, &target, self.name(number))?;
         target::permit(provider, self.features.dialect, self.features.operation)?;
-        let mut leg = Leg { number, id: target.provider, provider, model: target.model, pinned: None };
+        let by_account = self.features.operation.is_of_account();
+        let mut leg =
+            Leg { number, id: target.provider, provider, model: target.model, pinned: None, by_account };
         leg.pinned = self.features.pin.map_or(Ok(None), |pin| pinned(&leg, pin))?;
         match leg.candidates().next() {
             Some(_) => Ok(leg),
+            None if by_account => Err(no_account_key(provider)),
             None => Err(no_key(provider, leg.model)),
         }
     }
@@ -80,6 +84,11 @@ impl<'a> Legs<'a> {
         // Bare names of the caller mean what they would mean as its model; the config's are never bare.
         target::locate(self.snapshot, name, self.features.home)
     }
+}
+
+/// Whether a provider is named instead of a model: `provider/`.
+fn names_no_model(operation: Operation) -> bool {
+    operation.is_of_made() || operation.is_of_account()
 }
 
 /// The config's fallbacks for a model: its own, else those for any.

@@ -129,6 +129,18 @@ impl Caller {
         bytes
     }
 
+    /// Reads and drops so many bytes; how many came.
+    pub(crate) fn discard(&mut self, bytes: usize) -> usize {
+        let mut count = self.inbox.len();
+        while count < bytes {
+            self.inbox.clear();
+            assert!(self.fill(), "closed after {count} bytes");
+            count += self.inbox.len();
+        }
+        self.inbox.clear();
+        count
+    }
+
     /// The next answer that is not an interim one.
     pub(crate) fn answer(&mut self) -> Answer {
         self.answer_to(false)

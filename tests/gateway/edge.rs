@@ -310,7 +310,7 @@ fn a_body_that_nobody_reads_ends_the_connection() {
     on_both(|driver| {
         let upstream = Upstream::answering(ok(ANSWER));
         let node = node(&upstream, driver);
-        for (path, status) in [("/nowhere", 404), ("/v1/models", 405), ("/openai/v1/files", 404)] {
+        for (path, status) in [("/nowhere", 404), ("/v1/models", 405), ("/openai/v1/files", 415)] {
             let mut caller = Caller::new(&node);
             // What looks like a request here is this one's body.
             caller.send(request(path, "", request(CHAT, "", ASK)));

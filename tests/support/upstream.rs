@@ -198,6 +198,13 @@ impl Line {
         true
     }
 
+    /// Moves what has come behind `bytes`, waiting for more; `false`: the peer closed.
+    pub(crate) fn take_into(&mut self, bytes: &mut Vec<u8>) -> bool {
+        let goes_on = self.fill();
+        bytes.append(&mut self.inbox);
+        goes_on
+    }
+
     /// Sends bytes; a peer that has gone does not matter.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.as_mut().map(|stream| stream.write_all(bytes.as_ref()));

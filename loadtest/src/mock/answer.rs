@@ -31,6 +31,13 @@ impl Plan {
         Self { pieces: vec![Bytes::from(wire)], ..Self::default() }
     }
 
+    /// A whole answer of any kind with its length, at once.
+    pub fn bytes(headers: Headers<'_>, content_type: &str, body: &[u8]) -> Self {
+        let length = body.len().to_string();
+        let wire = head(200, headers, content_type, &[("content-length", length.as_str())]);
+        Self { pieces: vec![Bytes::from([wire.as_bytes(), body].concat())], ..Self::default() }
+    }
+
     /// A whole JSON answer, framed, delayed and cut as scripted.
     pub fn whole(headers: Headers<'_>, body: &Value, script: &Script) -> Self {
         let body = body.to_string();

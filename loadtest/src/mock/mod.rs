@@ -35,6 +35,7 @@ pub mod capture;
 pub mod cohere;
 pub mod connection;
 pub mod gemini;
+pub mod media;
 pub mod openai;
 pub mod others;
 pub mod responses;
@@ -69,6 +70,8 @@ pub struct Mock {
     errors_due: RefCell<f64>,
     /// The responses that were made.
     responses: RefCell<Responses>,
+    /// The files and batches.
+    media: RefCell<media::Media>,
 }
 
 impl Mock {
@@ -80,6 +83,7 @@ impl Mock {
             memo: RefCell::default(),
             errors_due: RefCell::default(),
             responses: RefCell::default(),
+            media: RefCell::default(),
         }
     }
 
@@ -109,6 +113,9 @@ impl Mock {
                     return Rc::new(bedrock::refuse(&Refusal::scripted(self.settings.error_status)));
                 }
                 Rc::new(bedrock::answer((method, path), headers, &body, &self.settings.script))
+            }
+            (_, path) if media::owns(path) => {
+                Rc::new(self.media.borrow_mut().answer((method, path), headers, &body))
             }
             (&Method::POST, "/v1/chat/completions") => self.chat(Dialect::OpenAi, headers, body),
             (&Method::POST, "/v1/messages") => self.chat(Dialect::Anthropic, headers, body),
