@@ -186,7 +186,7 @@ def test_our_own_errors():
     error = raised(anthropic.BadRequestError, lambda: client.messages.create(**asked("a", model="claude-2")))
     check_shape(error, "invalid_request_error")
     assert "claude-2" in error.message, error.message
-    error = raised(anthropic.NotFoundError, lambda: client.messages.batches.list())
+    error = raised(anthropic.NotFoundError, lambda: client.get("/v1/skills", cast_to=object))
     check_shape(error, "not_found_error")
 
 

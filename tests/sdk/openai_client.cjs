@@ -125,7 +125,7 @@ const tests = {
       client.chat.completions.create({ model, messages: user(content) });
     const unknown = await raised(OpenAI.BadRequestError, asked(native, 'no-such-model', 'a'));
     assert.equal(unknown.code, 'model_not_found');
-    await raised(OpenAI.NotFoundError, native.images.generate({ model: 'a', prompt: 'a' }));
+    await raised(OpenAI.NotFoundError, native.fineTuning.jobs.list());
     for (const [client, model] of ways) {
       const limited = await raised(OpenAI.RateLimitError, asked(client, model, 'mock: status=429'));
       assert.equal(limited.type, 'rate_limit_error');

@@ -316,7 +316,7 @@ def test_our_own_errors():
     error = raised(openai.BadRequestError, lambda: create(model="mistral/x", messages=user("a")))
     equal(error.code, "provider_not_configured")
     for client in (native, drop_in):
-        error = raised(openai.NotFoundError, lambda: client.images.generate(model=GPT, prompt="a"))
+        error = raised(openai.NotFoundError, lambda: client.fine_tuning.jobs.list())
         equal(error.code, "not_found")
     own = drop_in.chat.completions.create
     error = raised(openai.BadRequestError, lambda: own(model="gpt-3", messages=user("a"), stream=True))
