@@ -42,8 +42,9 @@ pub enum Surface {
 /// One row of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The path, and its label in metrics. One name in braces may stand in it for what differs: [`MODEL`] for a model's
-    /// name, which may hold slashes, any other for one segment.
+    /// The path, and its label in metrics. A name in braces may stand in it for what differs: [`MODEL`] for a model's name,
+    /// which may hold slashes, any other for one segment. Of several the last is the path's parameter; the others say nothing
+    /// to us.
     pub path: &'static str,
     /// The one method it takes; [`Route::takes`] says which GETs take HEAD as well.
     pub method: Method,
@@ -55,6 +56,8 @@ pub struct Route {
     pub home: Option<&'static str>,
     /// Where in the path its parameter stands, braces included; empty, at the path's end: it has none.
     parameter: (usize, usize),
+    /// Whether other names in braces stand before it.
+    is_deep: bool,
 }
 
 /// What stands in a path for a model's name.
@@ -65,20 +68,33 @@ const ANTHROPIC: Option<&str> = Some("anthropic");
 const GEMINI: Option<&str> = Some("gemini");
 const COHERE: Option<&str> = Some("cohere");
 const BEDROCK: Option<&str> = Some("bedrock");
+const AZURE: Option<&str> = Some("azure");
+const VERTEX: Option<&str> = Some("vertex");
 
-/// Where the braces of a path begin and end.
+/// Where the last braces of a path begin and end.
 const fn parameter_in(path: &str) -> (usize, usize) {
     let bytes = path.as_bytes();
-    let (mut start, mut at) = (bytes.len(), 0);
+    let (mut start, mut end, mut at) = (bytes.len(), bytes.len(), 0);
     while at < bytes.len() {
         match bytes[at] {
             b'{' => start = at,
-            b'}' => return (start, at + 1),
+            b'}' => end = at + 1,
             _ => {}
         }
         at += 1;
     }
-    (start, start)
+    (start, end)
+}
+
+/// Whether a path has more than one pair of braces.
+const fn is_deep(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let (mut count, mut at) = (0, 0);
+    while at < bytes.len() {
+        count += (bytes[at] == b'{') as usize;
+        at += 1;
+    }
+    count > 1
 }
 
 /// A row for each place where callers speak OpenAI's dialect: a prefix, its error bodies, its home. A library's prefix is
@@ -99,6 +115,7 @@ macro_rules! openai {
             surface: Surface::$surface,
             home: $home,
             parameter: parameter_in(concat!($prefix, $path)),
+            is_deep: is_deep(concat!($prefix, $path)),
         }),*]
     };
 }
@@ -141,6 +158,26 @@ macro_rules! bedrock {
     };
 }
 
+/// The paths of Azure's SDKs, which name a deployment; what comes behind `api-version` in their query says nothing to us.
+macro_rules! azure {
+    ($path:literal, $endpoint:expr) => {
+        openai!(Post, $path, $endpoint, "/openai/deployments/{model}" OpenAi AZURE)
+    };
+}
+
+/// The paths of Google's SDK where it is told that it speaks to Vertex: in a project, or by an API key alone.
+macro_rules! vertex {
+    ($path:literal, $endpoint:expr) => {
+        openai!(Post, $path, $endpoint,
+            "/genai/v1beta1/projects/{project}/locations/{location}/publishers/google" Gemini VERTEX,
+            "/genai/v1beta/projects/{project}/locations/{location}/publishers/google" Gemini VERTEX,
+            "/genai/v1/projects/{project}/locations/{location}/publishers/google" Gemini VERTEX,
+            "/genai/v1beta1/publishers/google" Gemini VERTEX,
+            "/genai/v1beta/publishers/google" Gemini VERTEX,
+            "/genai/v1/publishers/google" Gemini VERTEX)
+    };
+}
+
 const fn open_ai(operation: Operation) -> Endpoint {
     Endpoint::Inference(operation, Dialect::OpenAi)
 }
@@ -167,7 +204,15 @@ const fn response(operation: Operation) -> Endpoint {
 
 const fn own(path: &'static str, endpoint: Endpoint) -> Route {
     let parameter = parameter_in(path);
-    Route { path, method: Method::Get, endpoint, surface: Surface::Native, home: None, parameter }
+    Route {
+        path,
+        method: Method::Get,
+        endpoint,
+        surface: Surface::Native,
+        home: None,
+        parameter,
+        is_deep: false,
+    }
 }
 
 /// The routes without a parameter, in groups, the most used first.
@@ -200,6 +245,14 @@ static OPEN: &[&[Route]] = &[
     gemini!(Post, "/models/{model}:countTokens", google(Operation::CountTokens)),
     gemini!(Post, "/models/{model}:embedContent", google(Operation::Embedding)),
     gemini!(Post, "/models/{model}:batchEmbedContents", google(Operation::EmbeddingBatch)),
+    azure!("/chat/completions", open_ai(Operation::Chat)),
+    azure!("/responses", response(Operation::Responses)),
+    azure!("/embeddings", open_ai(Operation::Embedding)),
+    // Behind that of conversations, whose end it has.
+    azure!("/completions", open_ai(Operation::TextCompletion)),
+    vertex!("/models/{model}:generateContent", google(Operation::Chat)),
+    vertex!("/models/{model}:streamGenerateContent", google(Operation::ChatStream)),
+    vertex!("/models/{model}:countTokens", google(Operation::CountTokens)),
     bedrock!("/model/{model}/converse", amazon(Operation::Chat)),
     bedrock!("/model/{model}/converse-stream", amazon(Operation::ChatStream)),
     // Of the many bodies that models there take, Anthropic's.
@@ -213,6 +266,11 @@ static OPEN: &[&[Route]] = &[
     anthropic!(Get, "/models/{model}", Endpoint::Model(Dialect::Anthropic)),
     gemini!(Get, "/models/{model}", Endpoint::Model(Dialect::Gemini)),
     cohere!(Get, "/v1/models/{model}", Endpoint::Model(Dialect::Cohere)),
+    azure!("/audio/speech", open_ai(Operation::Speech)),
+    azure!("/audio/transcriptions", open_ai(Operation::Transcription)),
+    azure!("/audio/translations", open_ai(Operation::Translation)),
+    azure!("/images/generations", open_ai(Operation::ImageGeneration)),
+    azure!("/images/edits", open_ai(Operation::ImageEdit)),
     openai!(Get, "/files/{file_id}/content", open_ai(Operation::FileContent)),
     openai!(Get, "/files/{file_id}", open_ai(Operation::FileRetrieve)),
     openai!(Delete, "/files/{file_id}", open_ai(Operation::FileDelete)),
@@ -358,11 +416,25 @@ impl Route {
     fn named<'p>(&self, path: &'p [u8]) -> Option<Cow<'p, str>> {
         let own = self.path.as_bytes();
         let (start, end) = self.parameter;
-        let behind = path.strip_prefix(own.get(..start)?).filter(|_| start < end)?;
+        let before = own.get(..start)?;
+        let behind = if self.is_deep { behind(path, before)? } else { path.strip_prefix(before)? };
+        let behind = Some(behind).filter(|_| start < end)?;
         let name = unescaped(behind.strip_suffix(own.get(end..)?)?)?;
         let is_plain = is_plain(&name) && (self.names_model() || !name.contains('/'));
         (is_plain && !name.contains(char::is_control)).then_some(name)
     }
+}
+
+/// What stands in `path` behind the beginning that `template` says, in which each name in braces stands for one segment.
+fn behind<'p>(mut path: &'p [u8], template: &[u8]) -> Option<&'p [u8]> {
+    let mut rest = template;
+    while let Some(start) = memchr::memchr(b'{', rest) {
+        path = path.strip_prefix(rest.get(..start)?)?;
+        let segment = memchr::memchr(b'/', path).filter(|length| *length > 0)?;
+        path = path.get(segment..)?;
+        rest = rest.get(memchr::memchr(b'}', rest)? + 1..)?;
+    }
+    path.strip_prefix(rest)
 }
 
 /// Whether a name, decoded, can stand in a path: no segment of it is empty or of dots, which some server on the way would

@@ -1,6 +1,9 @@
 //! The table of providers: name to dialect, base URL, paths, authentication. Data, not code; which keys a config has for
 //! one, and where it moved its base URL, is `config`'s.
 
+pub mod cloud;
+
+pub use self::cloud::{Cloud, Family};
 use crate::dialect::{CallIds, Dialect, Operation, Quirks};
 
 /// One provider that we know by name.
@@ -20,12 +23,17 @@ pub struct Entry {
     pub quirks: Quirks,
     /// The section of a key that says where its server is; `Some`: these are the operator's own, and want no key's value.
     pub place_section: Option<&'static str>,
+    /// It is a cloud, whose paths each key says ([`cloud`]); the table's own then say how it is asked by default.
+    pub cloud: Option<Cloud>,
 }
 
 impl Entry {
     /// Path of an operation, to be appended to the base URL's path; starts with `/`, and may hold [`MODEL`]. `None`: its API
     /// has no such operation, or it is not served. That the API has one does not say that the provider does: it says so itself.
     pub fn path(&self, operation: Operation) -> Option<String> {
+        if let Some(cloud) = self.cloud {
+            return cloud.usual_path(Family::Own, operation);
+        }
         let path = match self.dialect? {
             Dialect::OpenAi | Dialect::Responses => open_ai_path(operation, self.quirks)?,
             Dialect::Anthropic => anthropic_path(operation)?,
@@ -166,13 +174,18 @@ pub enum Auth {
     AnthropicApiKey,
     /// `x-goog-api-key: <key>`.
     GoogleApiKey,
+    /// `api-key: <key>`.
+    AzureApiKey,
 }
 
 /// The value of `anthropic-version` when the caller sent none.
 pub const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// How a provider that speaks `dialect` is authenticated to.
-pub fn auth(dialect: Dialect) -> Auth {
+/// How a provider that speaks `dialect`, or `cloud` in it, is authenticated to.
+pub fn auth(cloud: Option<Cloud>, dialect: Dialect) -> Auth {
+    if let Some(cloud) = cloud {
+        return cloud.auth(dialect);
+    }
     match dialect {
         // Of Bedrock a key of its own; AWS's signatures are not this table's.
         Dialect::OpenAi | Dialect::Responses | Dialect::Cohere | Dialect::Bedrock => Auth::Bearer,
@@ -194,7 +207,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A provider that speaks OpenAI's dialect, with a bearer key.
 const fn open_ai(name: &'static str, base_url: &'static str) -> Entry {
     let (dialect, quirks) = (Some(Dialect::OpenAi), Quirks::COMPATIBLE);
-    Entry { name, dialect, base_url, version: "/v1", lists_models: true, quirks, place_section: None }
+    Entry {
+        name,
+        dialect,
+        base_url,
+        version: "/v1",
+        lists_models: true,
+        quirks,
+        place_section: None,
+        cloud: None,
+    }
 }
 
 /// The same, of one whose streams tell their usage unasked.
@@ -253,7 +275,13 @@ static TABLE: [Entry; 39] = [
     answering(telling("fireworks", "https://api.fireworks.ai/inference")),
     // <https://huggingface.co/docs/inference-providers/guides/responses-api>
     answering(open_ai("huggingface", "https://router.huggingface.co")),
-    later("azure"),
+    Entry {
+        quirks: Quirks::OPENAI,
+        lists_models: false,
+        cloud: Some(Cloud::Azure),
+        version: "",
+        ..open_ai("azure", "")
+    },
     // Of the region that Bifrost takes when none is said.
     Entry {
         dialect: Some(Dialect::Bedrock),
@@ -263,7 +291,14 @@ static TABLE: [Entry; 39] = [
     },
     later("bedrock_mantle"),
     Entry { dialect: Some(Dialect::Cohere), version: "", ..open_ai("cohere", "https://api.cohere.ai") },
-    later("vertex"),
+    // The host of `global`, and of keys without a region.
+    Entry {
+        dialect: Some(Dialect::Gemini),
+        version: "",
+        lists_models: false,
+        cloud: Some(Cloud::Vertex),
+        ..open_ai("vertex", "https://aiplatform.googleapis.com")
+    },
     own("ollama", "ollama_key_config"),
     own("sgl", "sgl_key_config"),
     // <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
@@ -303,7 +338,8 @@ mod tests {
     #[test]
     fn a_served_provider_has_a_url_and_a_path() {
         for entry in TABLE.iter().filter(|entry| entry.dialect.is_some()) {
-            let is_own = entry.place_section.is_some() && entry.base_url.is_empty();
+            let is_own = entry.base_url.is_empty()
+                && (entry.place_section.is_some() || entry.cloud == Some(Cloud::Azure));
             assert!(is_own || entry.base_url.starts_with("https://"), "{entry:?}");
             assert!(!entry.base_url.ends_with('/'), "{entry:?}");
             assert!(matches!(entry.version, "" | "/v1" | "/v1beta"), "{entry:?}");

@@ -122,7 +122,7 @@ fn everywhere() -> Value {
             "p2": custom(url("env.PROXY"), vec![key("p2", json!("env.X"))]),
             "p3": custom(named("user", "canary"), vec![key("p3", json!("env.X"))]),
             "p4": custom(named("env.U", "env.P"), vec![key("p4", json!("env.X"))]),
-            "azure": {"keys": [{"name": "z", "value": "canary-azure", "models": ["*"],
+            "runway": {"keys": [{"name": "z", "value": "canary-runway", "models": ["*"],
                 "azure_key_config": {"endpoint": "e", "client_secret": "canary-client"}}]}
         },
         "logs_store": {"enabled": true, "type": "postgres", "config": {"host": "env.HOST", "port": "env.PORT",

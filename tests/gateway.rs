@@ -22,6 +22,8 @@ mod broken;
 mod caller;
 #[path = "gateway/client_ip.rs"]
 mod client_ip;
+#[path = "gateway/clouds.rs"]
+mod clouds;
 #[path = "gateway/coded.rs"]
 mod coded;
 #[path = "gateway/cohere.rs"]

@@ -51,7 +51,7 @@ fn each_path_stands_once_and_its_errors_are_those_of_its_prefix() {
     let count = paths.len();
     paths.sort_unstable_by_key(|(path, method)| (*path, method.name()));
     paths.dedup();
-    assert_eq!((paths.len(), count), (9 * 28 + 4 * 15 + 8 * 7 + 4 * 6 + 4 * 4 + 2, paths.len()));
+    assert_eq!((paths.len(), count), (9 * 28 + 4 * 15 + 8 * 7 + 4 * 6 + 4 * 4 + 9 + 6 * 3 + 2, paths.len()));
     for route in routes() {
         let is_open = OPEN.iter().copied().flatten().any(|open| open == route);
         assert_eq!(route.path.contains('{'), is_open, "{route:?}");
@@ -235,6 +235,46 @@ fn a_model_of_bedrocks_may_be_an_arn() {
     ] {
         assert_eq!(find(none.as_bytes()), None, "{none}");
         assert_eq!(surface_of(none.as_bytes()), Surface::Bedrock);
+    }
+}
+
+#[test]
+fn a_deployments_and_a_projects_paths_name_their_model() {
+    let found = |path: &str| {
+        let route = find(path.as_bytes())?;
+        Some((route.endpoint, route.home, route.model(path.as_bytes())?))
+    };
+    let (deployed, project) = ("/openai/deployments", "/genai/v1beta1/projects/p/locations/us-east5");
+    for (path, endpoint, home, model) in [
+        (format!("{deployed}/gpt-4o/chat/completions"), open_ai(Operation::Chat), AZURE, "gpt-4o"),
+        (format!("{deployed}/a%2Fb/completions"), open_ai(Operation::TextCompletion), AZURE, "a/b"),
+        (format!("{deployed}/w/audio/transcriptions"), open_ai(Operation::Transcription), AZURE, "w"),
+        (
+            format!("{project}/publishers/google/models/gemini-2.5-pro:generateContent"),
+            google(Operation::Chat),
+            VERTEX,
+            "gemini-2.5-pro",
+        ),
+        (
+            "/genai/v1/publishers/google/models/openai/gpt-4o:streamGenerateContent".to_owned(),
+            google(Operation::ChatStream),
+            VERTEX,
+            "openai/gpt-4o",
+        ),
+    ] {
+        assert_eq!(found(&path), Some((endpoint, home, model.to_owned())), "{path}");
+    }
+    for none in [
+        format!("{deployed}/embeddings"),
+        format!("{deployed}/../x/embeddings"),
+        format!("{project}/publishers/google/models/m:predict"),
+        format!("{project}/publishers/meta/models/m:generateContent"),
+        format!("{project}/publishers/google/models/:generateContent"),
+        "/genai/v1/projects//locations/l/publishers/google/models/m:generateContent".to_owned(),
+        "/genai/v1/projects/p/q/locations/l/publishers/google/models/m:generateContent".to_owned(),
+        "/genai/v1/projects/p".to_owned(),
+    ] {
+        assert_eq!(find(none.as_bytes()), None, "{none}");
     }
 }
 

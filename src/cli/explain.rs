@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::output;
 use super::place::ConfigPlace;
 use crate::config::snapshot::{
-    Balance, Credential, Key, KeyId, Origin, Place, Provider, ProviderId, Secret, Snapshot,
+    Balance, Credential, Key, KeyId, Origin, Provider, ProviderId, Secret, Snapshot,
 };
 use crate::config::{Printable, nearest};
 use crate::dialect::Operation;
@@ -185,20 +185,26 @@ impl View<'_> {
             Because::OnlyListing => "no other provider's keys list it".to_owned(),
         };
         let operation = self.asked.operation;
-        let way = provider.way(operation.usual_dialect(), operation);
-        let path = way.map_or("", |(_, _, target)| target).replace(MODEL, explanation.target.model);
+        let model = explanation.target.model;
+        let path = |key: Option<&Key>| {
+            let wire_model = key.map_or(model, |key| key.wire_model(model));
+            let way = provider.way_for(key, (model, wire_model), operation.usual_dialect(), operation);
+            let bare = provider.cloud.map_or(model, |cloud| cloud.bare(wire_model));
+            way.map(|(_, _, target)| target.replace(MODEL, bare))
+        };
         let scheme = |origin: &Origin| if origin.tls { "https" } else { "http" };
         let mut urls = String::new();
-        if !provider.origin.host.is_empty() {
+        if !provider.origin.host.is_empty() && provider.cloud.is_none() {
+            let path = path(None).unwrap_or_default();
             urls = format!("{}://{}{path}\n", scheme(&provider.origin), provider.authority);
         }
-        for key in &provider.keys {
-            let Some(place) = &key.place else { continue };
-            let (scheme, Place { authority, base_path, .. }) = (scheme(&place.origin), &**place);
-            urls.push_str(&format!(
-                "key {}: {scheme}://{authority}{base_path}{path}\n",
-                printable(&key.name)
-            ));
+        for key in provider.keys.iter().filter(|key| key.place.is_some() || provider.cloud.is_some()) {
+            let place = key.place.as_deref();
+            let (authority, base_path) =
+                place.map_or((&*provider.authority, ""), |place| (&*place.authority, &*place.base_path));
+            let (name, scheme) = (printable(&key.name), scheme(provider.origin_of(Some(key))));
+            let Some(path) = path(Some(key)).or(provider.cloud.is_none().then(String::new)) else { continue };
+            urls.push_str(&format!("key {name}: {scheme}://{authority}{base_path}{path}\n"));
         }
         format!("model \"{}\" means the provider {}: {why}\n{urls}", self.arguments.model, provider.name)
     }
@@ -286,6 +292,7 @@ impl View<'_> {
             Reason::NoValue(whence) => format!("no value: {}", whence.lack()),
             Reason::Denied(entry) => format!("denied by \"{entry}\" in \"blacklisted_models\""),
             Reason::NotListed => "neither \"models\" nor \"aliases\" has the model".to_owned(),
+            Reason::NoWay => "its API version, or the model's own API, has no such operation".to_owned(),
             Reason::WeightZero => "weight 0: serves only when no key with a weight can".to_owned(),
         }
     }

@@ -5,9 +5,8 @@ mod unserved;
 
 pub(crate) use unserved::plugin_config;
 use unserved::{
-    AUTH, AZURE, BATCH_S3, BEDROCK, CIRCUIT_BREAKER, CLIENT_WEBHOOK, CONFIG_STORE_CONFIG, FRAMEWORK,
-    HEADER_FILTER, OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, VECTOR_STORE,
-    VERTEX, WEBSOCKET, WRITER,
+    AUTH, BATCH_S3, BEDROCK, CIRCUIT_BREAKER, CLIENT_WEBHOOK, CONFIG_STORE_CONFIG, FRAMEWORK, HEADER_FILTER,
+    OAUTH2_SERVER, OBJECT_STORAGE, PROMPT_CACHE, REPLICATE, TOOL_MANAGER, VECTOR_STORE, WEBSOCKET, WRITER,
 };
 
 use super::operations::{ALLOWED_REQUESTS, PATH_OVERRIDES};
@@ -386,6 +385,27 @@ pub(crate) static BEDROCK_KEY: &[Key] = &[
     asking("batch_s3_config", Kind::Object(BATCH_S3), "this version serves no batches of Bedrock's"),
 ];
 
+/// `keys[].azure_key_config`; what of it is not served, by `clouds`.
+static AZURE: &[Key] = &[
+    honoured("endpoint", Kind::Reference),
+    honoured("client_id", Kind::Reference),
+    secret("client_secret"),
+    honoured("tenant_id", Kind::Reference),
+    honoured("scopes", Kind::Texts),
+    honoured("api_version", Kind::Reference),
+    honoured("deployments", Kind::AnyObject),
+];
+
+/// `keys[].vertex_key_config`, likewise.
+static VERTEX: &[Key] = &[
+    honoured("project_id", Kind::Reference),
+    honoured("project_number", Kind::ReferenceOrInteger),
+    honoured("region", Kind::Reference),
+    secret("auth_credentials"),
+    honoured("force_single_region", Kind::Bool),
+    honoured("deployments", Kind::AnyObject),
+];
+
 static PROVIDER_KEY: &[Key] = &[
     honoured("id", Kind::Text),
     honoured("name", Kind::Text),
@@ -397,8 +417,8 @@ static PROVIDER_KEY: &[Key] = &[
     honoured("aliases", Kind::AnyObject), // string or object each, by `keys`
     honoured("enabled", Kind::Bool),
     honoured("use_for_batch_api", Kind::Bool),
-    asking("azure_key_config", Kind::Object(AZURE), OTHER_PROVIDER),
-    asking("vertex_key_config", Kind::Object(VERTEX), OTHER_PROVIDER),
+    honoured("azure_key_config", Kind::Object(AZURE)), // whose they are, by `clouds`
+    honoured("vertex_key_config", Kind::Object(VERTEX)),
     honoured("bedrock_key_config", Kind::Object(BEDROCK_KEY)),
     asking("bedrock_mantle_key_config", Kind::Object(BEDROCK), OTHER_PROVIDER),
     honoured("vllm_key_config", Kind::Object(VLLM)), // whose they are, by `own_place`

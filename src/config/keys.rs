@@ -10,7 +10,8 @@ use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
 use super::reference::{Resolved, resolve};
 use super::snapshot::{Credential, Key, Models, Whence};
-use super::{Reading, UnusableKey, aws, own_place, validate};
+use super::{Reading, UnusableKey, aws, clouds, own_place, validate};
+use crate::provider::Cloud;
 
 /// Largest weight: two thousand million of them still add up to a finite sum.
 pub(crate) const WEIGHT_MAX: f64 = 1e9;
@@ -37,6 +38,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) place_section: Option<&'static str>,
     /// Whether its keys may be AWS's, of which `bedrock_key_config` says more.
     pub(crate) is_aws: bool,
+    /// Which cloud's they are, of which a section of each says more.
+    pub(crate) cloud: Option<Cloud>,
     /// Whether its `network_config` says where a key without such a section goes.
     pub(crate) has_base_url: bool,
 }
@@ -67,6 +70,7 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let is_open = owner.place_section.is_some() && !is_written;
     let has_value = value.as_ref().is_none_or(|value| value.text.is_some());
     let aws = aws::read(at, owner, has_value, reading);
+    let cloud = clouds::read(at, owner, has_value || is_written, reading);
     let (credential, whence) = match (aws.found, value) {
         (Some(found), Some(Resolved { text: None, whence, .. }))
             if found.keys.is_some() || whence == Whence::Config =>
@@ -78,6 +82,10 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         }
         (_, None) => (None, None),
     };
+    let whence = whence.map(|(whence, absence)| match owner.cloud {
+        Some(cloud) if whence == Whence::Config => (whence, clouds::absence(cloud).to_owned()),
+        _ => (whence, absence),
+    });
     if let (None, Some((whence, absence))) = (&credential, &whence)
         && owner.is_served
         && enabled
@@ -106,10 +114,14 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         whence,
         models: own_place::models(at, owner, models, reading),
         blacklisted_models: texts(at, "blacklisted_models"),
-        aliases: aws::aliases(at, owner, own_aliases, reading),
+        aliases: match owner.cloud {
+            Some(_) => clouds::aliases(at, owner, own_aliases, reading),
+            None => aws::aliases(at, owner, own_aliases, reading),
+        },
         weight: at.member("weight").and_then(|at| at.number()).unwrap_or(1.0),
         enabled,
-        place: aws.place.or_else(|| own_place::read(at, owner, reading)),
+        place: aws.place.or(cloud.place).or_else(|| own_place::read(at, owner, reading)),
+        faces: cloud.faces,
         is_open,
         use_for_batch_api: at.member("use_for_batch_api").and_then(|at| at.bool()).unwrap_or(false),
     }

@@ -5,6 +5,7 @@
 mod aws;
 mod bypass;
 mod client;
+mod clouds;
 mod credential;
 pub mod diff;
 mod document;

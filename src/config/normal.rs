@@ -2,6 +2,8 @@
 //! comes from elsewhere as it is referred to, and no secret. Equal meanings have equal forms, however they were written;
 //! the digest is over it, and it loads again as it is where the config holds no literal secret. It decides nothing.
 
+mod clouds;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use super::snapshot::{
     Transport, Whence,
 };
 use crate::dialect::Operation;
-use crate::provider;
+use crate::provider::{self, Cloud};
 
 /// The variable that keys the digest over secrets.
 const DIGEST_KEY: &str = "CORELANE_DIGEST_KEY";
@@ -236,6 +238,7 @@ impl Writer<'_> {
             base_path: _,
             targets: _, // `written_custom`, or from the name and the base path
             quirks: _,  // from the name, or the base
+            cloud,
             operations: _,
             keys,
             key_less: _,
@@ -266,7 +269,7 @@ impl Writer<'_> {
             "retry_backoff_max": milliseconds(*backoff_max),
         });
         let mut form = written_pacing(provider);
-        form.insert("keys".to_owned(), self.keys(keys, at, &pointer));
+        form.insert("keys".to_owned(), self.keys((keys, *cloud), at, &pointer));
         // Of a provider that is not served, what stands on the way to it was never read.
         if dialect.is_some() {
             let (to_network, to_proxy) = self.transport(transport, at, &pointer);
@@ -294,10 +297,19 @@ impl Writer<'_> {
         headers.iter().map(&mut shown).collect()
     }
 
-    fn keys(&mut self, keys: &[Key], provider: &At<'_>, pointer: &str) -> Value {
+    fn keys(&mut self, (keys, cloud): (&[Key], Option<Cloud>), provider: &At<'_>, pointer: &str) -> Value {
         let Some(section) = provider.member("keys") else { return json!([]) };
         let forms = keys.iter().zip(section.elements()).enumerate();
-        forms.map(|(index, (key, at))| self.key(key, &at, &format!("{pointer}/keys/{index}"))).collect()
+        let form = |(index, (key, at))| {
+            let pointer = format!("{pointer}/keys/{index}");
+            let mut form = self.key(key, &at, &pointer);
+            if let (Some(cloud), Some(form)) = (cloud, form.as_object_mut()) {
+                let (name, section) = self.cloud(cloud, &at, key.place.as_deref(), &pointer);
+                form.insert(name.to_owned(), Value::Object(section));
+            }
+            form
+        };
+        forms.map(form).collect()
     }
 
     fn key(&mut self, key: &Key, at: &At<'_>, pointer: &str) -> Value {
@@ -312,6 +324,7 @@ impl Writer<'_> {
             weight,
             enabled,
             place,
+            faces: _,   // from the section, `cloud`
             is_open: _, // no `value`
             use_for_batch_api,
         } = key;
@@ -339,23 +352,6 @@ impl Writer<'_> {
         let aws = at.member(aws::SECTION).map(|at| self.aws(&at, &joined(pointer, aws::SECTION)));
         if let (Some(aws), Some(form)) = (aws.filter(|aws| !aws.is_empty()), form.as_object_mut()) {
             form.insert(aws::SECTION.to_owned(), Value::Object(aws));
-        }
-        form
-    }
-
-    /// What was read of `bedrock_key_config`.
-    fn aws(&mut self, at: &At<'_>, pointer: &str) -> Map<String, Value> {
-        let mut form = Map::new();
-        for (name, is_secret) in aws::MEMBERS {
-            let Some(at) = at.member(name) else { continue };
-            let resolved = self.found.at(&at.pointer);
-            let says_nothing =
-                |resolved: &Resolved| resolved.whence == Whence::Config && resolved.text.is_none();
-            if resolved.is_none_or(says_nothing) {
-                continue;
-            }
-            let literal = if is_secret { Literal::Secret } else { Literal::AsItStands };
-            form.insert(name.to_owned(), self.value(Some(at), joined(pointer, name), literal));
         }
         form
     }

@@ -10,7 +10,7 @@ use super::keys::{Owner, Taken};
 use super::operations;
 use super::pacing::{self, Pacing};
 use super::snapshot::{Key, Operations, Provider, Targets, Transport, Whence};
-use super::{Reading, fallbacks, keys, network, transport, validate};
+use super::{Reading, clouds, fallbacks, keys, network, transport, validate};
 use crate::dialect::{Dialect, Operation, Quirks};
 use crate::provider::{self, Entry};
 
@@ -81,7 +81,8 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
     let key_less = key_less || place_section.is_some() && has_base_url && !has_keys(at);
     let is_served = entry.is_some() && !key_less;
     let is_aws = entry.is_some_and(|entry| entry.dialect == Some(Dialect::Bedrock));
-    let owner = Owner { name: &name, is_served, place_section, is_aws, has_base_url };
+    let cloud = entry.and_then(|entry| entry.cloud);
+    let owner = Owner { name: &name, is_served, place_section, is_aws, cloud, has_base_url };
     let mut keys = keys::read(at, owner, taken, reading);
     if entry.is_some() && matches!(at.node.value, Value::Object(_)) {
         check_keys(at, key_less, reading);
@@ -100,6 +101,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         operations::warn_of_base_ending(custom.as_ref(), reading.report);
     }
     let base_path = base_path(network.base.path, entry);
+    clouds::settle(&mut keys, &base_path);
     let dialect = entry.and_then(|entry| entry.dialect);
     let Pacing { balance, breaker, concurrency, on_client_gone } = pacing::read(at, reading.report);
     Provider {
@@ -107,8 +109,9 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         dialect,
         origin: network.base.origin,
         authority: network.base.authority,
-        targets: targets(&base_path, &paths),
+        targets: if cloud.is_some() { Targets::default() } else { targets(&base_path, &paths) },
         quirks,
+        cloud,
         operations,
         base_path,
         keys: if key_less { Vec::new() } else { keys },

@@ -1,6 +1,8 @@
 //! What a config means once it is whole and valid: what each core owns a copy of. Ids are small indices, secrets have
 //! no `Debug`, nothing is half-valid. It is not the file (`file`), and it holds no state of a run.
 
+mod targets;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,11 +11,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::targets::{Faces, Targets};
 pub use super::credential::{AwsKeys, Credential};
 pub use super::origins::Origins;
 pub use super::reference::Whence;
 pub use super::secret::Secret;
 use crate::dialect::{Dialect, Operation, Quirks};
+use crate::provider::Cloud;
 
 /// One generation of the config, complete and immutable.
 #[derive(Clone, PartialEq)]
@@ -214,6 +218,8 @@ pub struct Provider {
     pub targets: Targets,
     /// Which words of its dialect it takes; a custom provider's are those of its base.
     pub quirks: Quirks,
+    /// It is a cloud: what it speaks differs by model, and its targets are its keys'.
+    pub cloud: Option<Cloud>,
     /// What it may be asked for.
     pub operations: Operations,
     /// In the file's order, indexed by [`KeyId`]. Empty only for a key-less provider.
@@ -347,32 +353,6 @@ impl fmt::Debug for Operations {
     }
 }
 
-/// A request target for each operation that a provider's API has: `base_path` and the path of the dialect, the provider, or
-/// `request_path_overrides` (which may bring a query).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Targets([String; Operation::ALL.len()]);
-
-impl Default for Targets {
-    /// None.
-    fn default() -> Self {
-        Self([const { String::new() }; Operation::ALL.len()])
-    }
-}
-
-impl Targets {
-    /// That of the operation; `None`: the provider's API has none, or the provider is not served.
-    pub fn of(&self, operation: Operation) -> Option<&str> {
-        self.0.get(operation as usize).map(String::as_str).filter(|target| !target.is_empty())
-    }
-
-    /// Sets it; an empty one is none.
-    pub fn set(&mut self, operation: Operation, target: String) {
-        if let Some(slot) = self.0.get_mut(operation as usize) {
-            *slot = target;
-        }
-    }
-}
-
 /// `network_config.max_retries` and `retry_backoff_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
@@ -414,6 +394,8 @@ pub struct Key {
     pub enabled: bool,
     /// Where its requests go instead of to the provider's own place (`ollama_key_config` and its like).
     pub place: Option<Box<Place>>,
+    /// By which paths a cloud is asked by it.
+    pub faces: Option<Box<Faces>>,
     /// It is used without a secret: none is written, and its provider wants none.
     pub is_open: bool,
     /// `use_for_batch_api`: batches and files go by it. They go by no other.
@@ -432,14 +414,6 @@ pub struct Place {
 }
 
 impl Provider {
-    /// In which dialect, and by which operation, it is asked for what a caller asks in `caller`'s dialect; the last is its
-    /// target, which may hold [`crate::provider::MODEL`]. `None`: it cannot, or must not, be asked for that.
-    pub fn way(&self, caller: Dialect, operation: Operation) -> Option<(Dialect, Operation, &str)> {
-        let ways = operation.ways(caller, self.dialect?);
-        let mut allowed = ways.filter(|(_, operation)| self.operations.has(*operation));
-        allowed.find_map(|(dialect, operation)| Some((dialect, operation, self.targets.of(operation)?)))
-    }
-
     /// Scheme, host, port and the way there for a request by `key`.
     pub fn origin_of<'a>(&'a self, key: Option<&'a Key>) -> &'a Origin {
         key.and_then(|key| key.place.as_deref()).map_or(&self.origin, |place| &place.origin)
@@ -471,6 +445,11 @@ impl Key {
     /// The entry of its deny list that the model meets.
     pub fn denial(&self, model: &str) -> Option<&str> {
         self.blacklisted_models.iter().map(String::as_str).find(|name| *name == model || *name == "*")
+    }
+
+    /// The name by which the provider is asked for the model.
+    pub fn wire_model<'a>(&'a self, model: &'a str) -> &'a str {
+        self.aliases.iter().find(|(alias, _)| alias == model).map_or(model, |(_, wire)| wire)
     }
 
     /// Whether its allow list, or one of its aliases, has the model.

@@ -42,6 +42,7 @@ mod whole;
 use serde::{Deserialize, Serialize};
 
 pub use self::answer::{AnswerLook, check_answer};
+pub use self::anthropic::vertex;
 pub use self::bedrock::invoke;
 pub use self::call_id::CallIds;
 pub use self::dropped::DROPPED_MAX;

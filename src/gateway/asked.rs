@@ -26,6 +26,9 @@ pub(super) const INVOKE_KEYS: [&str; KEYS.len()] =
 /// The same of a request for speech, whose answer is events where `stream_format` says so.
 pub(super) const SPEECH_KEYS: [&str; KEYS.len()] =
     ["model", "stream", "stream_format", "fallbacks", "prompt_cache_key"];
+/// The same of messages in Anthropic's own API, which know no version in the body, as Vertex wants it.
+pub(super) const ANTHROPIC_KEYS: [&str; KEYS.len()] =
+    ["model", "stream", dialect::vertex::KEY, "fallbacks", "prompt_cache_key"];
 const VERSION: usize = 2;
 const BETA: usize = 4;
 const MODEL: usize = 0;
@@ -79,6 +82,20 @@ pub(super) enum ModelPlace {
         /// Whether other members follow there.
         has_others: bool,
     },
+    /// Here, or nowhere, and it does not count: the path says it.
+    Deployed {
+        /// Where the body has one, as a string.
+        named: Option<Range<usize>>,
+        /// Where it could stand: behind the object's brace.
+        at: usize,
+        /// Whether other members follow there.
+        has_others: bool,
+    },
+    /// In the path, and not in the form, whose parts this text parts.
+    Unnamed {
+        /// The boundary.
+        boundary: Vec<u8>,
+    },
     /// In the path, and whether it streams, too; a body of Anthropic's has both, here behind the object's brace.
     Invoked {
         /// Where.
@@ -112,6 +129,30 @@ impl Asked {
             }
             None => return Err(missing_model("model is required")),
         };
+        Self::of_body(body, members, operation, (model, model_place))
+    }
+
+    /// The same where the path names a deployment, whose word counts, whatever the body says.
+    pub(super) fn deployed(
+        body: &[u8],
+        members: &Members<{ KEYS.len() }>,
+        operation: Operation,
+        model: String,
+    ) -> Result<Self, Error> {
+        let at = memchr::memchr(b'{', body).map_or(0, |brace| brace + 1);
+        let has_others = members.count() > members.cuts(&[FALLBACKS]).len();
+        let model_place = ModelPlace::Deployed { named: members.value(MODEL), at, has_others };
+        Self::of_body(body, members, operation, (bounded(model)?, model_place))
+    }
+
+    /// All but the model.
+    fn of_body(
+        body: &[u8],
+        members: &Members<{ KEYS.len() }>,
+        operation: Operation,
+        (model, model_place): (String, ModelPlace),
+    ) -> Result<Self, Error> {
+        let raw = |index| members.value(index).and_then(|span| body.get(span));
         let stream = match raw(STREAM) {
             _ if operation == Operation::Speech => raw(STREAM_OPTIONS) == Some(b"\"sse\""),
             Some(b"true") => true,
@@ -130,7 +171,7 @@ impl Asked {
             stream_end: members.value(STREAM).map_or(0, |span| span.end),
             stream_options: members.value(STREAM_OPTIONS),
             fallbacks: raw(FALLBACKS).map_or(Ok(None), fallbacks)?,
-            cuts,
+            cuts: members.cuts(&[FALLBACKS]),
             prompt_cache_key: members.value(PROMPT_CACHE_KEY),
             response_id: None,
             betas: None,
@@ -163,6 +204,12 @@ impl Asked {
     /// What a form asks whose model stands there.
     pub(super) fn in_form(operation: Operation, model: String, place: Range<usize>) -> Result<Self, Error> {
         let (model, model_place) = (bounded(model)?, ModelPlace::Form(place));
+        Ok(Self { model, model_place, ..Self::of_account(operation, Vec::new()) })
+    }
+
+    /// What a form asks that names no model, where the path does.
+    pub(super) fn unnamed(operation: Operation, model: String, boundary: Vec<u8>) -> Result<Self, Error> {
+        let (model, model_place) = (bounded(model)?, ModelPlace::Unnamed { boundary });
         Ok(Self { model, model_place, ..Self::of_account(operation, Vec::new()) })
     }
 
@@ -233,6 +280,11 @@ impl Asked {
         let place = ModelPlace::Invoked { at, has_others };
         let asked = Self::by_path(body, members, operation, (model, place))?;
         Ok(Self { cuts, betas: betas.transpose()?, ..asked })
+    }
+
+    /// Whether a body of Anthropic's has a version, as only Vertex takes one.
+    pub(super) fn has_version(&self) -> bool {
+        self.stream_options.is_some()
     }
 
     /// What to change in `body`, a stream's, so that it asks for the usage. `None`: it asks already, or says something of it
@@ -508,6 +560,8 @@ mod tests {
                 ModelPlace::Span(_)
                 | ModelPlace::Form(_)
                 | ModelPlace::Invoked { .. }
+                | ModelPlace::Deployed { .. }
+                | ModelPlace::Unnamed { .. }
                 | ModelPlace::Path(_) => None,
             };
             assert_eq!(place, Some((2, others)), "{body}");

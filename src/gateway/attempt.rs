@@ -21,7 +21,7 @@ use crate::api::Endpoint;
 use crate::config::snapshot::{Credential, Origin, Provider};
 use crate::dialect::look;
 use crate::dialect::{self, Dialect, Operation, Quirks};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::http::{Method, encode};
 use crate::net::client::{self, Outgoing};
 use crate::net::server::{Downstream, Gone, Request};
@@ -94,9 +94,13 @@ async fn make_so(
     let provider = snapshot.providers.get(usize::from(attempt.provider.0));
     let provider = provider.ok_or_else(failure::no_provider)?;
     let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
-    let way = provider.way(from, asked.operation).ok_or_else(failure::no_provider)?;
-    let (to, _, target) = way;
     let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
+    let names = (attempt.model, attempt.wire_model);
+    let way = provider.way_for(key, names, from, asked.operation).ok_or_else(failure::no_provider)?;
+    let (to, _, target) = way;
+    let bare = provider.cloud.map_or(attempt.wire_model, |cloud| cloud.bare(attempt.wire_model));
+    let attempt = &Attempt { wire_model: bare, ..*attempt };
+    let wraps = provider.cloud.is_some_and(|cloud| cloud.wraps(to));
     let (nominates, is_form) = (exchange.noted.nominates, asked.operation.takes_form());
     let caller = Caller { request, same_dialect: from == to, nominates, is_form };
     let target = outgoing::with_model(target, attempt.wire_model)?;
@@ -121,7 +125,7 @@ async fn make_so(
         };
         let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
         let further = further.into_iter().chain(found.edits);
-        let edits = edits(asked, attempt, further);
+        let edits = edits(asked, attempt, (body.bytes(), wraps), further)?;
         let outgoing = match &exchange.upload {
             None => outgoing::passthrough(head, &body, &edits),
             Some(upload) => outgoing::beginning(head, &body, &edits, (upload.left_bytes, upload.feed())),
@@ -132,6 +136,7 @@ async fn make_so(
         // Boxed: most requests pass through.
         let translated = Box::pin(translated(core, downstream, request, exchange, asked, asks)).await?;
         let dialect::Encoded { body, dropped, echo } = translated;
+        let body = if wraps { dialect::vertex::wrapped(body) } else { body };
         let include_usage = asked.include_usage;
         let translation = Translation { to: from, include_usage, dropped, echo, ..Translation::none(to) };
         (outgoing::whole(head, body), translation)
@@ -166,15 +171,70 @@ async fn translated(
 }
 
 /// The model's bytes change, `fallbacks` goes, and the usage may be asked for, or a response named as its provider knows it.
-fn edits(asked: &Asked, attempt: &Attempt<'_>, further: impl Iterator<Item = Edit>) -> Vec<Edit> {
+fn edits(
+    asked: &Asked,
+    attempt: &Attempt<'_>,
+    (body, wraps): (&[u8], bool),
+    further: impl Iterator<Item = Edit>,
+) -> Result<Vec<Edit>, Error> {
+    let mut edits = if wraps { vertex_edits(asked, body)? } else { Vec::with_capacity(2) };
+    if !wraps || asked.operation == Operation::CountTokens {
+        edits.extend(model_edits(asked, attempt));
+    }
+    edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
+    edits.extend(further);
+    // What is put in stands before what is cut out behind it.
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+    Ok(edits)
+}
+
+/// For Vertex the version of Anthropic's API stands in the body, and the model of a conversation does not.
+fn vertex_edits(asked: &Asked, body: &[u8]) -> Result<Vec<Edit>, Error> {
+    if asked.has_version() {
+        let message =
+            "anthropic_version is for this gateway to say where the provider wants it: leave it out";
+        return Err(Error::new(Kind::InvalidRequest, message).with_param(dialect::vertex::KEY));
+    }
+    let member = dialect::vertex::MEMBER;
+    let edit = match &asked.model_place {
+        ModelPlace::Span(span) if asked.operation != Operation::CountTokens => {
+            let span = dialect::vertex::member(body, span);
+            let span = span.ok_or_else(|| Error::new(Kind::Internal, "the model is no member's value"))?;
+            Edit { span, bytes: member.into() }
+        }
+        ModelPlace::Invoked { at, has_others } => {
+            let stream = if asked.operation.is_stream() { ",\"stream\":true" } else { "" };
+            let comma = if *has_others { "," } else { "" };
+            Edit { span: *at..*at, bytes: format!("{member}{stream}{comma}").into_bytes() }
+        }
+        // At least the model follows.
+        _ => {
+            let at = memchr::memchr(b'{', body).map_or(0, |brace| brace + 1);
+            Edit { span: at..at, bytes: format!("{member},").into_bytes() }
+        }
+    };
+    Ok(vec![edit])
+}
+
+/// The model as the provider knows it.
+fn model_edits(asked: &Asked, attempt: &Attempt<'_>) -> Vec<Edit> {
     let wire_model = attempt.wire_model;
     let mut edits = Vec::with_capacity(2);
+    let string = || {
+        let mut bytes = Vec::with_capacity(wire_model.len() + 2);
+        look::write_string(&mut bytes, wire_model);
+        bytes
+    };
     match &asked.model_place {
         ModelPlace::Span(_) if asked.model == wire_model => {}
-        ModelPlace::Span(span) => {
-            let mut bytes = Vec::with_capacity(wire_model.len() + 2);
-            look::write_string(&mut bytes, wire_model);
-            edits.push(Edit { span: span.clone(), bytes });
+        ModelPlace::Span(span) | ModelPlace::Deployed { named: Some(span), .. } => {
+            edits.push(Edit { span: span.clone(), bytes: string() });
+        }
+        ModelPlace::Unnamed { boundary } => {
+            let lines =
+                [b"--", boundary.as_slice(), b"\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n"];
+            let bytes = [lines.concat().as_slice(), wire_model.as_bytes(), b"\r\n"].concat();
+            edits.push(Edit { span: 0..0, bytes });
         }
         ModelPlace::Form(_) if asked.model == wire_model => {}
         ModelPlace::Form(span) => {
@@ -194,17 +254,11 @@ fn edits(asked: &Asked, attempt: &Attempt<'_>, further: impl Iterator<Item = Edi
         }
         // The default stays the provider's to know, unless the config or a fallback means another model.
         ModelPlace::Default { .. } if attempt.leg == 0 && attempt.model == wire_model => {}
-        ModelPlace::Default { at, has_others } => {
-            let mut bytes = b"\"model\":".to_vec();
-            look::write_string(&mut bytes, wire_model);
-            bytes.extend_from_slice(if *has_others { b"," } else { b"" });
-            edits.push(Edit { span: *at..*at, bytes });
+        ModelPlace::Default { at, has_others } | ModelPlace::Deployed { named: None, at, has_others } => {
+            let comma: &[u8] = if *has_others { b"," } else { b"" };
+            edits.push(Edit { span: *at..*at, bytes: [b"\"model\":", string().as_slice(), comma].concat() });
         }
     }
-    edits.extend(asked.cuts.iter().map(|span| Edit { span: span.clone(), bytes: Vec::new() }));
-    edits.extend(further);
-    // What is put in stands before what is cut out behind it.
-    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     edits
 }
 

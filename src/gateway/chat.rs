@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::asked::{Asked, INVOKE_KEYS, KEYS, SPEECH_KEYS, Wanted};
+use super::asked::{ANTHROPIC_KEYS, Asked, INVOKE_KEYS, KEYS, SPEECH_KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
 use super::tag::{self, Known, PREVIOUS, RESPONSES_KEYS};
@@ -32,6 +32,7 @@ pub(super) async fn serve(
     let keys = match dialect {
         Dialect::Responses => &RESPONSES_KEYS,
         Dialect::Anthropic if exchange.surface == Surface::Bedrock => &INVOKE_KEYS,
+        Dialect::Anthropic => &ANTHROPIC_KEYS,
         Dialect::OpenAi if operation == Operation::Speech => &SPEECH_KEYS,
         _ => &KEYS,
     };

@@ -156,7 +156,7 @@ pub(super) fn head(
     }
     // Any other credential is over the whole request, which is not there yet.
     if let Some(Credential::Value(secret)) = key.and_then(|key| key.credential.as_ref()) {
-        credential(&mut out, provider::auth(dialect), secret.expose());
+        credential(&mut out, provider::auth(target.cloud, dialect), secret.expose());
     }
     // What the operator set stands once: neither a caller nor we add a second value to it.
     let is_set = |name: &[u8]| {
@@ -166,7 +166,9 @@ pub(super) fn head(
         encode::field(&mut out, "user-agent", USER_AGENT.as_bytes());
     }
     encode::field(&mut out, "accept-encoding", b"identity");
-    let mut has_version = is_set(b"anthropic-version");
+    // Where the body has the version, a second one has no place.
+    let is_wrapped = target.cloud.is_some_and(|cloud| cloud.wraps(dialect));
+    let mut has_version = is_wrapped || is_set(b"anthropic-version");
     if let Some(Caller { request, same_dialect, nominates, is_form }) = caller {
         if method == Method::Post {
             let form = if is_form { request.field("content-type") } else { None };
@@ -176,7 +178,11 @@ pub(super) fn head(
         for (name, value) in request.fields().filter(|(name, _)| !fields::is_nominated(name, &nominated)) {
             let name = fields::upstream_name(name, dialect, same_dialect);
             if let Some(name) = name.filter(|name| !is_set(name)) {
-                has_version |= name.eq_ignore_ascii_case(b"anthropic-version");
+                let is_version = name.eq_ignore_ascii_case(b"anthropic-version");
+                if is_version && is_wrapped {
+                    continue;
+                }
+                has_version |= is_version;
                 encode::field(&mut out, name, value);
             }
         }
@@ -233,6 +239,7 @@ fn credential(out: &mut Vec<u8>, auth: Auth, secret: &str) {
         }
         Auth::AnthropicApiKey => encode::field(out, "x-api-key", secret.as_bytes()),
         Auth::GoogleApiKey => encode::field(out, "x-goog-api-key", secret.as_bytes()),
+        Auth::AzureApiKey => encode::field(out, "api-key", secret.as_bytes()),
     }
 }
 

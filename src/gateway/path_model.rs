@@ -1,4 +1,4 @@
-//! What a caller asks of us whose path names the model, a Gemini caller or one of Bedrock: the path's name counts, and where the body names
+//! What a caller asks of us whose path names the model, a Gemini caller or one of Bedrock or Azure: the path's name counts, and where the body names
 //! the model again it must be the same, so that nobody is served by a model that the config did not see.
 
 use std::ops::Range;
@@ -33,11 +33,14 @@ pub(super) async fn asked(
     operation: Operation,
 ) -> Result<Option<Asked>, Error> {
     let dialect = exchange.caller_dialect();
+    let named = exchange.route.and_then(|route| route.model(request.path()));
+    if let (Some(Dialect::OpenAi | Dialect::Responses), Some(deployment)) = (dialect, &named) {
+        return Asked::deployed(request.body(), members, operation, deployment.clone()).map(Some);
+    }
     if !matches!(dialect, Some(Dialect::Gemini | Dialect::Bedrock)) && exchange.surface != Surface::Bedrock {
         return Ok(None);
     }
-    let model = exchange.route.and_then(|route| route.model(request.path()));
-    let model = model.ok_or_else(|| Error::new(Kind::Internal, "the route names no model"))?;
+    let model = named.ok_or_else(|| Error::new(Kind::Internal, "the route names no model"))?;
     if dialect == Some(Dialect::Bedrock) {
         let place = ModelPlace::Path(Vec::new());
         return Asked::by_path(request.body(), members, operation, (model, place)).map(Some);

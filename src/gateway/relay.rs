@@ -132,7 +132,10 @@ async fn failed(
     exchange: &mut Exchange<'_>,
     mut answer: Answer<'_>,
 ) -> Failure {
+    // Between Vertex and a Claude, errors are Google's.
+    let is_wrapped = answer.provider.cloud.is_some_and(|cloud| cloud.wraps(answer.translation.from));
     let keeps_words = answer.translation.is_none()
+        && !is_wrapped
         && exchange.error_shape() != dialect::ErrorShape::Native
         && (exchange.error_shape() == dialect::ErrorShape::Bedrock)
             == (answer.translation.from == Dialect::Bedrock)

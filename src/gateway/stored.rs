@@ -48,6 +48,9 @@ const CREDENTIALS: [&str; 10] = [
     "x-goog-api-key",
 ];
 
+/// The version in which a caller speaks to Azure; in which Azure is asked, its key says.
+const API_VERSION: &str = "api-version";
+
 /// Serves one request about a stored response.
 pub(super) async fn serve(
     core: &Core,
@@ -155,8 +158,9 @@ pub(super) async fn make(
     let provider =
         snapshot.providers.get(usize::from(attempt.provider.0)).ok_or_else(failure::no_provider)?;
     let from = exchange.caller_dialect().ok_or_else(failure::no_provider)?;
-    let (dialect, _, target) = provider.way(from, operation).ok_or_else(failure::no_provider)?;
     let key = attempt.key.and_then(|key| provider.keys.get(usize::from(key.0)));
+    let way = provider.way_for(key, ("", ""), from, operation);
+    let (dialect, _, target) = way.ok_or_else(failure::no_provider)?;
     let method = exchange.route.map_or(Method::Get, |route| route.method);
     let target = match id_place(operation) {
         Some(place) => outgoing::with_name(target, place, id)?.into_owned(),
@@ -190,7 +194,9 @@ pub(super) fn with_query(mut target: String, query: Option<&[u8]>) -> String {
     let query = query.and_then(|query| std::str::from_utf8(query).ok()).unwrap_or_default();
     let is_credential = |pair: &str| {
         let name = api::unescaped(pair.split('=').next().unwrap_or_default().as_bytes());
-        name.is_none_or(|name| CREDENTIALS.iter().any(|one| name.eq_ignore_ascii_case(one)))
+        name.is_none_or(|name| {
+            name == API_VERSION || CREDENTIALS.iter().any(|one| name.eq_ignore_ascii_case(one))
+        })
     };
     for pair in query.split('&').filter(|pair| !pair.is_empty() && !is_credential(pair)) {
         target.push(if target.contains('?') { '&' } else { '?' });
@@ -213,6 +219,7 @@ mod tests {
             ("/a", Some("limit=2&KEY=secret&api_key=s&after=key"), "/a?limit=2&after=key"),
             ("/a", Some("k%65y=secret&Token=t&%zz=secret&%61pi%5Fkey=s"), "/a"),
             ("/a", Some("include%5B%5D=x"), "/a?include%5B%5D=x"),
+            ("/a?v=1", Some("api-version=2024-10-21&limit=2"), "/a?v=1&limit=2"),
             ("/a?v=1", Some("include[]=x%20y"), "/a?v=1&include[]=x%20y"),
         ] {
             assert_eq!(with_query(target.to_owned(), query.map(str::as_bytes)), expected);

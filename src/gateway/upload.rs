@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::asked::{Asked, Wanted};
 use super::exchange::Exchange;
 use super::noted::Seen;
-use super::{Core, account, chat, failure};
+use super::{Core, account, chat, failure, path_model};
 use crate::config::snapshot::{OnClientGone, Origin, Provider};
 use crate::dialect::Operation;
 use crate::error::{Error, Kind};
@@ -81,7 +81,7 @@ pub(super) async fn serve(
         return account::attempts(core, downstream, request, exchange, (&snapshot, &asked), (None, said))
             .await;
     }
-    let asked = asked(&form, operation)?;
+    let asked = asked(&form, request, exchange, operation)?;
     keep_rest(exchange, form);
     exchange.stream = asked.operation.is_stream();
     exchange.activate();
@@ -103,10 +103,12 @@ pub(super) async fn serve(
     chat::attempts(core, downstream, request, exchange, &asked, (&snapshot, features, &*health)).await
 }
 
-fn asked(form: &Looked, operation: Operation) -> Result<Asked, Error> {
-    let model = form.field(MODEL).filter(|field| !field.text.is_empty()).ok_or_else(|| {
-        Error::new(Kind::ModelNotFound, "model is required, as a field of the form").with_param("model")
-    })?;
+fn asked(
+    form: &Looked,
+    request: &Request,
+    exchange: &Exchange<'_>,
+    operation: Operation,
+) -> Result<Asked, Error> {
     let stream = match form.field(STREAM).map(|field| field.text.as_slice()) {
         Some(b"true" | b"True" | b"1") => true,
         None | Some(b"false" | b"False" | b"0" | b"") => false,
@@ -115,8 +117,31 @@ fn asked(form: &Looked, operation: Operation) -> Result<Asked, Error> {
             return Err(Error::new(Kind::InvalidRequest, message).with_param("stream"));
         }
     };
+    let deployment = exchange.route.and_then(|route| route.model(request.path()));
+    let operation = operation.streamed(stream);
+    let Some(model) = form.field(MODEL) else { return unnamed(request, exchange, operation, deployment) };
     let name = account::text_of(&model.text, "model")?;
-    Asked::in_form(operation.streamed(stream), name, model.value.clone())
+    match deployment {
+        Some(deployment) if deployment != name => Err(path_model::another("model".to_owned())),
+        None if name.is_empty() => Err(missing_model()),
+        _ => Asked::in_form(operation, name, model.value.clone()),
+    }
+}
+
+/// A form without a model is given the path's, in front: it begins with its boundary, or would have been refused.
+fn unnamed(
+    request: &Request,
+    exchange: &Exchange<'_>,
+    operation: Operation,
+    deployment: Option<String>,
+) -> Result<Asked, Error> {
+    let boundary = exchange.noted.content_type.value(request).and_then(multipart::boundary);
+    let (deployment, boundary) = deployment.zip(boundary).ok_or_else(missing_model)?;
+    Asked::unnamed(operation, deployment, boundary.to_vec())
+}
+
+fn missing_model() -> Error {
+    Error::new(Kind::ModelNotFound, "model is required, as a field of the form").with_param("model")
 }
 
 /// A form of which enough is held.

@@ -198,6 +198,7 @@ fn least<'a, I: Iterator<Item = Weighed<'a>>>(
 mod tests {
     use super::*;
     use crate::config::snapshot::Snapshot;
+    use crate::dialect::{Dialect, Operation};
     use crate::routing::fixture::{Sick, provider, three_providers};
 
     /// What is chosen of provider `three` by these draws; its keys' names without the provider's.
@@ -209,7 +210,7 @@ mod tests {
             provider: &snapshot.providers[position],
             model: "m",
             pinned: None,
-            by_account: false,
+            asks: (Dialect::OpenAi, Operation::Chat),
         };
         let sight = Sight { health, now: Instant::now() };
         let names = chances.iter().map(|chance| {

@@ -4,13 +4,13 @@
 
 use std::time::Instant;
 
-use super::keys::{keys, wire_model};
+use super::keys::{has_way, keys, wire_model};
 use super::legs::Legs;
 use super::plan::Features;
 use super::target::Target;
 use crate::config::Whence;
 use crate::config::snapshot::{Balance, Key, KeyId, Provider, ProviderId, Snapshot};
-use crate::dialect::Operation;
+use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 
 /// What a request says that decides where it goes.
@@ -100,6 +100,8 @@ pub enum Reason<'a> {
     Denied(&'a str),
     /// Neither `models` nor `aliases` has the model.
     NotListed,
+    /// Its API version, or the model's own API, has no such operation.
+    NoWay,
     /// Its weight is 0, and others that may serve weigh more.
     WeightZero,
 }
@@ -112,6 +114,7 @@ impl Reason<'_> {
             Self::NoValue(_) => "no_value",
             Self::Denied(_) => "denied",
             Self::NotListed => "not_listed",
+            Self::NoWay => "no_way",
             Self::WeightZero => "weight_zero",
         }
     }
@@ -159,14 +162,20 @@ fn leg<'a>(snapshot: &'a Snapshot, legs: &Legs<'a>, number: u16) -> Leg<'a> {
     let error = legs.leg(number).err();
     let model = target.as_ref().map_or("", |target| target.model);
     let is_about_keys = error.as_ref().is_none_or(|error| error.kind == Kind::NoKeyForModel);
-    let (candidates, rejected) =
-        provider.filter(|_| is_about_keys).map(|provider| sorted(provider, model)).unwrap_or_default();
+    let (candidates, rejected) = provider
+        .filter(|_| is_about_keys)
+        .map(|provider| sorted(provider, model, (legs.features().dialect, legs.features().operation)))
+        .unwrap_or_default();
     let provider = target.map(|target| target.provider);
     Leg { number, name: legs.name(number), provider, model, candidates, rejected, error }
 }
 
 /// The keys that may be chosen, and the others.
-fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>) {
+fn sorted<'a>(
+    provider: &'a Provider,
+    model: &'a str,
+    asks: (Dialect, Operation),
+) -> (Vec<Candidate<'a>>, Vec<Rejected<'a>>) {
     if provider.key_less {
         return (vec![Candidate { key: None, wire_model: model, probability: 1.0 }], Vec::new());
     }
@@ -174,8 +183,9 @@ fn sorted<'a>(provider: &'a Provider, model: &'a str) -> (Vec<Candidate<'a>>, Ve
     let mut rejected = Vec::new();
     for (id, key) in keys(provider) {
         match against(key, model) {
-            reasons if reasons.is_empty() => usable.push((id, key)),
-            reasons => rejected.push(Rejected { key: id, reasons }),
+            reasons if !reasons.is_empty() => rejected.push(Rejected { key: id, reasons }),
+            _ if has_way(provider, key, model, asks) => usable.push((id, key)),
+            _ => rejected.push(Rejected { key: id, reasons: vec![Reason::NoWay] }),
         }
     }
     let has_weight = usable.iter().any(|(_, key)| key.weight > 0.0);
@@ -220,7 +230,6 @@ mod tests {
     use super::super::target::{permit, resolve};
     use super::*;
     use crate::config::snapshot::{Credential, Secret};
-    use crate::dialect::Dialect;
 
     fn explain<'a>(snapshot: &'a Snapshot, asked: Asked<'a>) -> Result<Explanation<'a>, Error> {
         super::explain(snapshot, asked, Instant::now())

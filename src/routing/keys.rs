@@ -4,6 +4,7 @@
 use super::plan::Pin;
 use super::target::quoted;
 use crate::config::snapshot::{Key, KeyId, Provider, ProviderId, Whence};
+use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 
 /// Keys that one error names.
@@ -20,8 +21,9 @@ pub(super) struct Leg<'a> {
     pub(super) model: &'a str,
     /// The one key that may serve.
     pub(super) pinned: Option<KeyId>,
-    /// Only keys with `use_for_batch_api` may.
-    pub(super) by_account: bool,
+    /// In which dialect what is asked for: of batches and files only keys with `use_for_batch_api` have it, of a cloud not every
+    /// key.
+    pub(super) asks: (Dialect, Operation),
 }
 
 /// A key that may serve.
@@ -38,13 +40,15 @@ pub(super) struct Candidate<'a> {
 impl<'a> Leg<'a> {
     /// All that may serve, in the file's order.
     pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
-        let (provider, model, pinned, by_account) = (self.provider, self.model, self.pinned, self.by_account);
+        let Leg { provider, model, pinned, asks, .. } = *self;
+        let by_account = asks.1.is_of_account();
         let without = provider.key_less.then_some(Candidate { key: None, id: "", weight: 1.0 });
         let serving = keys(provider).filter(move |(id, key)| {
             !provider.key_less
                 && pinned.is_none_or(|pinned| pinned == *id)
                 && serves(key, model)
                 && (key.use_for_batch_api || !by_account)
+                && has_way(provider, key, model, asks)
         });
         let serving = serving.map(|(id, key)| Candidate { key: Some(id), id: &key.id, weight: key.weight });
         without.into_iter().chain(serving)
@@ -64,6 +68,17 @@ pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
     provider.keys.iter().zip(0..).map(|(key, id)| (KeyId(id), key))
 }
 
+/// Whether the provider can be asked by this key; any can but a cloud's.
+pub(super) fn has_way(
+    provider: &Provider,
+    key: &Key,
+    model: &str,
+    (caller, operation): (Dialect, Operation),
+) -> bool {
+    provider.cloud.is_none()
+        || provider.way_for(Some(key), (model, wire_model(key, model)), caller, operation).is_some()
+}
+
 fn serves(key: &Key, model: &str) -> bool {
     key.is_usable() && fits(key, model)
 }
@@ -74,7 +89,7 @@ fn fits(key: &Key, model: &str) -> bool {
 }
 
 pub(super) fn wire_model<'a>(key: &'a Key, model: &'a str) -> &'a str {
-    key.aliases.iter().find(|(alias, _)| alias == model).map_or(model, |(_, wire)| wire)
+    key.wire_model(model)
 }
 
 impl Pin<'_> {
@@ -124,6 +139,30 @@ pub(super) fn key_not_fitting(provider: &Provider, id: KeyId, model: &str, pin: 
     };
     let message = format!("key {} of provider {}, which {header} names, {reason}", key.name, provider.name);
     Error::new(Kind::NoKeyForModel, message).with_param(header)
+}
+
+/// Keys of a cloud may serve the model, and none of them has the operation.
+pub(super) fn no_way(leg: &Leg<'_>) -> Option<Error> {
+    let Leg { provider, model, asks: (_, operation), .. } = leg;
+    let cloud = provider.cloud?;
+    let (_, key) = keys(provider).find(|(_, key)| serves(key, model))?;
+    let wire = wire_model(key, model);
+    let message = match cloud.family(model, wire) {
+        None => format!(
+            "model \"{}\" is not served by the provider {}: another publisher's or a tuned model, which this version does not \
+             ask for",
+            quoted(wire),
+            provider.name
+        ),
+        Some(_) => format!(
+            "{} of model \"{}\" is not served by the provider {}: no key that may serve the model has the operation, by its API \
+             version and the model's own API",
+            operation.name(),
+            quoted(model),
+            provider.name
+        ),
+    };
+    Some(Error::new(Kind::ProviderNotSupported, message).with_param("model"))
 }
 
 /// Batches and files are an account's, and no key is there for them.
@@ -203,8 +242,14 @@ mod tests {
     fn candidates_are_those_that_may() {
         let provider = provider(KEYS);
         let names = |model, pinned| {
-            let leg =
-                Leg { number: 0, id: ProviderId(0), provider: &provider, model, pinned, by_account: false };
+            let leg = Leg {
+                number: 0,
+                id: ProviderId(0),
+                provider: &provider,
+                model,
+                pinned,
+                asks: (Dialect::OpenAi, Operation::Chat),
+            };
             let found = leg.candidates().map(|one| (one.id, leg.wire_model(one.key), one.weight));
             found.collect::<Vec<_>>()
         };

@@ -1,7 +1,7 @@
 //! A request's legs: the primary, which its model's name means, and its fallbacks, the caller's own or the config's, each
 //! looked at only when it is needed. It does not say which is tried.
 
-use super::keys::{Leg, key_not_fitting, key_not_found, no_account_key, no_key};
+use super::keys::{Leg, key_not_fitting, key_not_found, no_account_key, no_key, no_way};
 use super::plan::{Features, Pin};
 use super::target::{self, Target};
 use crate::config::snapshot::{FALLBACKS_MAX, KeyId, Provider, Snapshot};
@@ -61,13 +61,14 @@ impl<'a> Legs<'a> {
         let provider = target::served(self.snapshot, &target, self.name(number))?;
         target::permit(provider, self.features.dialect, self.features.operation)?;
         let by_account = self.features.operation.is_of_account();
-        let mut leg =
-            Leg { number, id: target.provider, provider, model: target.model, pinned: None, by_account };
+        let asks = (self.features.dialect, self.features.operation);
+        let (id, model) = (target.provider, target.model);
+        let mut leg = Leg { number, id, provider, model, pinned: None, asks };
         leg.pinned = self.features.pin.map_or(Ok(None), |pin| pinned(&leg, pin))?;
         match leg.candidates().next() {
             Some(_) => Ok(leg),
             None if by_account => Err(no_account_key(provider)),
-            None => Err(no_key(provider, leg.model)),
+            None => Err(no_way(&leg).unwrap_or_else(|| no_key(provider, leg.model))),
         }
     }
 

@@ -59,6 +59,12 @@ pub fn permit(provider: &Provider, caller: Dialect, operation: Operation) -> Res
         return Ok(());
     }
     let (name, provider_name) = (operation.name(), &provider.name);
+    if provider.cloud.is_some() {
+        let message = format!(
+            "{name} is not served by the provider {provider_name} in this version, by no key and for no model"
+        );
+        return Err(Error::new(Kind::ProviderNotSupported, message).with_param("model"));
+    }
     let mut ways = provider.dialect.into_iter().flat_map(|dialect| operation.ways(caller, dialect));
     if !ways.any(|(_, operation)| provider.targets.of(operation).is_some()) {
         let message = format!(

@@ -17,7 +17,7 @@ const FILE: &str = r#"{
       {"name": "none", "models": ["*"]},
       {"name": "off", "value": "env.SET", "models": ["*"], "enabled": false}
     ]},
-    "azure": {"keys": [{"name": "later", "value": "", "models": ["*"]}]}
+    "runway": {"keys": [{"name": "later", "value": "", "models": ["*"]}]}
   }
 }"#;
 
@@ -49,7 +49,7 @@ fn a_strict_check_finds_them_and_every_warning_in_the_order_of_the_file() {
             at(6, 34, "/providers/openai/keys/1/value"),
             at(6, 64, "/providers/openai/keys/1/wieght"),
             at(7, 7, "/providers/openai/keys/2"),
-            at(10, 5, "/providers/azure"),
+            at(10, 5, "/providers/runway"),
         ]
     );
     let good = FILE.replace("UNSET", "SET").replace(r#", "wieght": 1"#, "");

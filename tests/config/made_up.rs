@@ -113,7 +113,7 @@ fn secret(rng: &mut Rng, name: &str) -> Value {
 
 fn providers(rng: &mut Rng) -> Value {
     let mut providers = Map::new();
-    let names = ["openai", "Anthropic", "groq", "perplexity", "azure", "own-a", "Own/B", "own-c", "own.d"];
+    let names = ["openai", "Anthropic", "groq", "perplexity", "runway", "own-a", "Own/B", "own-c", "own.d"];
     for (index, name) in names.iter().enumerate() {
         let (is_last, name) = (index + 1 == names.len(), name.replace('/', "-"));
         if rng.bool() || (is_last && providers.is_empty()) {

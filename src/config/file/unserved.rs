@@ -141,27 +141,6 @@ static S3: &[Key] = &[
 
 static GCS: &[Key] = &[secret("credentials_json"), any("project_id")];
 
-/// `keys[].azure_key_config`.
-pub(super) static AZURE: &[Key] = &[
-    any("endpoint"),
-    any("client_id"),
-    secret("client_secret"),
-    any("tenant_id"),
-    any("scopes"),
-    any("api_version"),
-    any("deployments"),
-];
-
-/// `keys[].vertex_key_config`.
-pub(super) static VERTEX: &[Key] = &[
-    any("project_id"),
-    any("project_number"),
-    any("region"),
-    secret("auth_credentials"),
-    any("force_single_region"),
-    any("deployments"),
-];
-
 /// `keys[].bedrock_mantle_key_config`.
 pub(super) static BEDROCK: &[Key] = &[
     any("region"),

@@ -10,6 +10,7 @@ pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;
 pub(super) mod usage;
+pub mod vertex;
 
 use crate::chat::{Finish, Raw, ServiceTier};
 

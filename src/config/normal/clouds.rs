@@ -1,0 +1,62 @@
+//! What was read of the section of a cloud's key, in the normal form. `deployments` stand among the aliases.
+
+use serde_json::{Map, Value};
+
+use super::{Literal, Writer, place_url};
+use crate::config::document::{At, joined};
+use crate::config::reference::Resolved;
+use crate::config::snapshot::{Place, Whence};
+use crate::config::{aws, clouds};
+use crate::provider::Cloud;
+
+impl Writer<'_> {
+    /// What was read of `bedrock_key_config`.
+    pub(super) fn aws(&mut self, at: &At<'_>, pointer: &str) -> Map<String, Value> {
+        let mut form = Map::new();
+        for (name, is_secret) in aws::MEMBERS {
+            let Some(at) = at.member(name) else { continue };
+            let resolved = self.found.at(&at.pointer);
+            let says_nothing =
+                |resolved: &Resolved| resolved.whence == Whence::Config && resolved.text.is_none();
+            if resolved.is_none_or(says_nothing) {
+                continue;
+            }
+            let literal = if is_secret { Literal::Secret } else { Literal::AsItStands };
+            form.insert(name.to_owned(), self.value(Some(at), joined(pointer, name), literal));
+        }
+        form
+    }
+
+    /// The section of `key`, and what it is called; empty where the file says nothing of it.
+    pub(super) fn cloud(
+        &mut self,
+        cloud: Cloud,
+        key: &At<'_>,
+        place: Option<&Place>,
+        pointer: &str,
+    ) -> (&'static str, Map<String, Value>) {
+        let name = clouds::section_of(cloud);
+        let (section, pointer) = (key.member(name), joined(pointer, name));
+        let mut form = Map::new();
+        let members: &[&str] = match cloud {
+            Cloud::Azure => &["endpoint", "api_version"],
+            Cloud::Vertex => &["project_id", "region"],
+        };
+        for member in members {
+            let Some(at) = section.as_ref().and_then(|section| section.member(member)) else { continue };
+            let literal = match (*member, place) {
+                ("endpoint", Some(place)) => Literal::Shown(Value::from(place_url(place))),
+                _ => Literal::AsItStands,
+            };
+            let value = self.value(Some(at), joined(&pointer, member), literal);
+            if value != "" && !(*member == "api_version" && value == "v1") {
+                form.insert((*member).to_owned(), value);
+            }
+        }
+        let single = section.and_then(|section| section.member("force_single_region"));
+        if single.and_then(|at| at.bool()) == Some(true) && cloud == Cloud::Vertex {
+            form.insert("force_single_region".to_owned(), Value::Bool(true));
+        }
+        (name, form)
+    }
+}
