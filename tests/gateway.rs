@@ -134,6 +134,8 @@ mod tls_callers;
 mod uploads;
 #[path = "gateway/uploads_large.rs"]
 mod uploads_large;
+#[path = "gateway/uploads_named.rs"]
+mod uploads_named;
 #[path = "gateway/upstream_answers.rs"]
 mod upstream_answers;
 #[path = "gateway/upstream_pool.rs"]

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::look;
 use super::response_id::Tag;
 
 /// How much of an answer is looked through, bytes.
@@ -52,8 +53,9 @@ fn texts(body: &[u8], mut show: impl FnMut(usize, &[u8], Range<usize>)) {
             b'}' | b']' => (depth, key) = (depth.saturating_sub(1), None),
             b',' => key = None,
             b'"' => {
-                let Some(end) = text_end(body, at + 1) else { return };
-                let behind = body.get(end + 1..).unwrap_or_default();
+                let Some(behind) = look::string_end(body, at + 1) else { return };
+                let end = behind - 1;
+                let behind = body.get(behind..).unwrap_or_default();
                 let blank = behind.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 match (behind.get(blank), key.take()) {
                     (Some(b':'), _) => key = body.get(at + 1..end),
@@ -65,17 +67,6 @@ fn texts(body: &[u8], mut show: impl FnMut(usize, &[u8], Range<usize>)) {
             _ => {}
         }
         at += 1;
-    }
-}
-
-/// Where the closing quote of a text stands that begins at `from`.
-fn text_end(body: &[u8], mut from: usize) -> Option<usize> {
-    loop {
-        let at = from + memchr::memchr2(b'"', b'\\', body.get(from..)?)?;
-        match body.get(at)? {
-            b'"' => return Some(at),
-            _ => from = at + 2,
-        }
     }
 }
 

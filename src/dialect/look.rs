@@ -10,7 +10,7 @@ use crate::error::{Error, Kind};
 
 mod text;
 
-pub use text::{string_value, write_string};
+pub use text::{string_end, string_value, write_string};
 
 /// Deepest nesting of arrays and objects, the body's own object counted.
 pub const DEPTH_MAX: u32 = 128;

@@ -123,8 +123,8 @@ async fn make_so(
             dropped: found.dropped,
             ..Translation::none(to)
         };
-        let further = usage.or_else(|| exchange.known.as_ref().map(|known| known.edit()));
-        let further = further.into_iter().chain(found.edits);
+        let known = exchange.known.iter().flat_map(|known| known.edits());
+        let further = usage.into_iter().chain(known).chain(found.edits);
         let edits = edits(asked, attempt, (body.bytes(), wraps), further)?;
         let outgoing = match &exchange.upload {
             None => outgoing::passthrough(head, &body, &edits),

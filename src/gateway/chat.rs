@@ -7,17 +7,16 @@ use std::time::Duration;
 use super::asked::{ANTHROPIC_KEYS, Asked, INVOKE_KEYS, KEYS, SPEECH_KEYS, Wanted};
 use super::exchange::Exchange;
 use super::failure::{self, Failure};
-use super::tag::{self, Known, PREVIOUS, RESPONSES_KEYS};
+use super::tag::RESPONSES_KEYS;
 use super::trail::Outcome;
-use super::{Core, attempt, body, kept, path_model, relay, session};
+use super::{Core, attempt, body, kept, known, path_model, relay, session};
 use crate::api::Surface;
 use crate::config::snapshot::Snapshot;
-use crate::dialect::look::Members;
 use crate::dialect::{Dialect, Operation};
 use crate::error::{Error, Kind};
 use crate::net::server::{Downstream, Gone, Request};
 use crate::net::until;
-use crate::routing::plan::{Attempt, Class, Failed, Features, Pin, Plan, Step, classify, plan};
+use crate::routing::plan::{Attempt, Class, Failed, Features, Plan, Step, classify, plan};
 use crate::routing::view::View;
 
 /// Serves one request of a model; `operation` is its route's.
@@ -58,29 +57,12 @@ pub(super) async fn serve(
         deadline: exchange.deadline,
         record: exchange.logs(),
     };
-    if dialect == Dialect::Responses {
-        go_on_with(request, exchange, &members, (&snapshot, &mut features))?;
+    let parameter = known::find(core, request, exchange, &members, &asked).await?;
+    if let Some(parameter) = parameter {
+        known::lead(exchange, (&snapshot, &mut features), parameter)?;
     }
     let health = Rc::clone(&exchange.health);
     attempts(core, downstream, request, exchange, &asked, (&snapshot, features, &*health)).await
-}
-
-/// A response that goes on with another one is asked for where that is known, and nowhere else.
-fn go_on_with<'a>(
-    request: &Request,
-    exchange: &mut Exchange<'_>,
-    members: &Members<{ KEYS.len() }>,
-    (snapshot, features): (&'a Snapshot, &mut Features<'a>),
-) -> Result<(), Error> {
-    let previous = members.value(PREVIOUS);
-    exchange.known = previous.and_then(|span| Known::of(snapshot, request.body(), span)).map(Box::new);
-    let Some(origin) = exchange.known.as_ref().and_then(|known| known.origin) else { return Ok(()) };
-    let (home, key_id) = tag::names(snapshot, origin).ok_or_else(failure::no_provider)?;
-    tag::check_model(exchange, features.model, Some(home), origin)?;
-    features.home = Some(home);
-    features.pin = features.pin.or(key_id.map(Pin::Id));
-    features.fallbacks = Some(&[]);
-    Ok(())
 }
 
 /// Makes attempts until one serves or none is left.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::own_fields::node_field;
 use super::{Adopted, ModelsCache, Neighbours, Shared, Streams};
 use crate::config::snapshot::Snapshot;
-use crate::dialect::foreign::Search;
+use crate::dialect::{file_ids, foreign};
 use crate::http::encode;
 use crate::net::Net;
 use crate::net::places::Places;
@@ -50,7 +50,9 @@ pub struct Core {
     /// Places with providers that limit them.
     pub places: Places,
     /// Looks for what a body must not bring along.
-    pub(super) marks: Search,
+    pub(super) marks: foreign::Search,
+    /// Looks for files that a body names.
+    pub(super) files: file_ids::Search,
     node_field: Box<[u8]>,
     log: Option<Producer>,
     /// With what this core knows of the health of its keys and origins.
@@ -93,7 +95,8 @@ impl Core {
             streams: Rc::default(),
             neighbours,
             places,
-            marks: Search::default(),
+            marks: foreign::Search::default(),
+            files: file_ids::Search::default(),
             log,
             snapshot: RefCell::new((Rc::new(snapshot), Rc::new(view))),
             loaded_at: Cell::new(loaded_at),

@@ -23,6 +23,7 @@ mod framing;
 mod guard;
 mod health;
 mod kept;
+mod known;
 mod mask;
 mod message;
 mod models;

@@ -28,13 +28,12 @@ pub(super) struct Origin {
     pub(super) key: Option<KeyId>,
 }
 
-/// What a request says of a response that was made before.
+/// What a request says of what was made before: a response, files.
 pub(super) struct Known {
     /// Where that is known; `None`: its id does not say.
     pub(super) origin: Option<Origin>,
-    /// Where the id stands in the body, and what stands there instead.
-    span: Range<usize>,
-    bare: Vec<u8>,
+    /// How the body names each id as its provider knows it.
+    edits: Vec<Edit>,
 }
 
 impl Known {
@@ -44,12 +43,23 @@ impl Known {
         let (id, number) = Tag::split(&id)?;
         let mut bare = Vec::with_capacity(id.len() + 2);
         look::write_string(&mut bare, id);
-        Some(Self { origin: origin(snapshot, number), span, bare })
+        Some(Self { origin: origin(snapshot, number), edits: vec![Edit { span, bytes: bare }] })
     }
 
-    /// The change to the body by which the provider finds its own id.
-    pub(super) fn edit(&self) -> Edit {
-        Edit { span: self.span.clone(), bytes: self.bare.clone() }
+    /// Takes in what the same body says of another. Errors: no one knows both; `parameter` named that one.
+    pub(super) fn join(&mut self, other: Self, parameter: &'static str) -> Result<(), Error> {
+        if self.origin != other.origin {
+            let message =
+                format!("{parameter} and what else the body names by id are not of one provider and key");
+            return Err(Error::new(Kind::InvalidRequest, message).with_param(parameter));
+        }
+        self.edits.extend(other.edits);
+        Ok(())
+    }
+
+    /// The changes to the body by which the provider finds its own ids.
+    pub(super) fn edits(&self) -> impl Iterator<Item = Edit> {
+        self.edits.iter().map(|edit| Edit { span: edit.span.clone(), bytes: edit.bytes.clone() })
     }
 }
 
@@ -81,12 +91,11 @@ pub(super) fn names(snapshot: &Snapshot, origin: Origin) -> Option<(&str, Option
     Some((&provider.name, key.map(|key| key.id.as_str())))
 }
 
-/// Errors: the model is another provider's than the response that is to be gone on with.
+/// Errors: the model is another provider's than what `parameter` names.
 pub(super) fn check_model(
     exchange: &Exchange<'_>,
     model: &str,
-    home: Option<&str>,
-    origin: Origin,
+    (home, origin, parameter): (Option<&str>, Origin, &'static str),
 ) -> Result<(), Error> {
     let snapshot = &exchange.snapshot;
     let Ok(meant) = target::locate(snapshot, model, home) else { return Ok(()) };
@@ -97,12 +106,12 @@ pub(super) fn check_model(
         snapshot.providers.get(usize::from(id.0)).map_or("", |provider| provider.name.as_str())
     };
     let message = format!(
-        "previous_response_id is a response of the provider {}, and the model is one of {}: name one of its models, or send the \
-         conversation in input",
+        "{parameter} is known to the provider {} alone, and the model is one of {}: name one of its models, or send the content \
+         itself",
         name(origin.provider),
         name(meant.provider)
     );
-    Err(Error::new(Kind::InvalidRequest, message).with_param("previous_response_id"))
+    Err(Error::new(Kind::InvalidRequest, message).with_param(parameter))
 }
 
 #[cfg(test)]

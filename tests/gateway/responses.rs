@@ -222,7 +222,7 @@ fn a_pinned_response_goes_nowhere_else() {
         let other = caller.post(RESPONSES, ask(json!({ "previous_response_id": id, "model": "xai/grok" })));
         assert_eq!((other.status, other.code().as_str()), (400, "invalid_request"), "{other:?}");
         assert!(
-            other.text().contains("previous_response_id is a response of the provider openai"),
+            other.text().contains("previous_response_id is known to the provider openai alone"),
             "{other:?}"
         );
         // What the provider does not know is the provider's to say.

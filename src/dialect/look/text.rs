@@ -25,6 +25,17 @@ pub fn string_value(raw: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Behind the closing quote of a string of `body` whose content begins at `from`. `None`: it does not end.
+pub fn string_end(body: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let at = from + memchr::memchr2(b'"', b'\\', body.get(from..)?)?;
+        match body.get(at)? {
+            b'"' => return Some(at + 1),
+            _ => from = at + 2,
+        }
+    }
+}
+
 /// Appends `text` as a JSON string with its quotes.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
