@@ -102,7 +102,13 @@ async fn make_so(
     let attempt = &Attempt { wire_model: bare, ..*attempt };
     let wraps = provider.cloud.is_some_and(|cloud| cloud.wraps(to));
     let (nominates, is_form) = (exchange.noted.nominates, asked.operation.takes_form());
-    let caller = Caller { request, same_dialect: from == to, nominates, is_form };
+    let caller = Caller {
+        request,
+        same_dialect: from == to,
+        filter: &snapshot.client.header_filter,
+        nominates,
+        is_form,
+    };
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let mut head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     if let Some(betas) = asked.betas.as_deref().filter(|_| to == Dialect::Anthropic) {
