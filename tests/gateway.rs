@@ -91,6 +91,8 @@ mod paths;
 mod places;
 #[path = "gateway/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "gateway/raw_bodies.rs"]
+mod raw_bodies;
 #[path = "gateway/reload.rs"]
 mod reload;
 #[path = "gateway/reload_load.rs"]

@@ -35,6 +35,7 @@ pub(crate) fn read(root: &At<'_>, report: &mut Report<'_>) -> Client {
         },
         allowed_origins: member("allowed_origins").map(|at| origins::read(&at, report)).unwrap_or_default(),
         allowed_headers: member("allowed_headers").map(|at| headers(&at, report)).unwrap_or_default(),
+        raw_override: flag("allow_per_request_raw_override", false),
         header_filter: member("header_filter_config")
             .map(|at| header_filter::read(&at, report))
             .unwrap_or_default(),

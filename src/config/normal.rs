@@ -20,8 +20,8 @@ use super::own_place;
 use super::reference::{REDACTED, References, Resolved, looks_like_reference};
 use super::snapshot::{
     AdminApi, Balance, Breaker, Client, Concurrency, Key, LogsStore, Models, OnClientGone, Origin, Pem,
-    Place, Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, Server, ServerTls, Snapshot, SslMode,
-    Transport, Whence,
+    Place, Postgres, Provider, Proxy, ResponseHeaders, Retry, Secret, SendBackRaw, Server, ServerTls,
+    Snapshot, SslMode, Transport, Whence,
 };
 use crate::dialect::Operation;
 use crate::provider::{self, Cloud};
@@ -112,6 +112,7 @@ fn written_client(client: &Client) -> Value {
         allowed_origins,
         allowed_headers,
         header_filter,
+        raw_override,
     } = client;
     let [allowlist, denylist] = header_filter.entries();
     json!({
@@ -126,6 +127,7 @@ fn written_client(client: &Client) -> Value {
         },
         "allowed_origins": allowed_origins.entries().collect::<Vec<_>>(),
         "allowed_headers": allowed_headers,
+        "allow_per_request_raw_override": raw_override,
         "header_filter_config": { "allowlist": allowlist, "denylist": denylist },
     })
 }
@@ -256,6 +258,7 @@ impl Writer<'_> {
             balance: _, // `written_pacing`, like the next four
             breaker: _,
             concurrency: _,
+            send_back_raw: SendBackRaw { request, response },
             on_client_gone: _,
             fallbacks: _,
         } = provider;
@@ -273,6 +276,8 @@ impl Writer<'_> {
             "retry_backoff_max": milliseconds(*backoff_max),
         });
         let mut form = written_pacing(provider);
+        form.insert("send_back_raw_request".to_owned(), json!(request));
+        form.insert("send_back_raw_response".to_owned(), json!(response));
         form.insert("keys".to_owned(), self.keys((keys, *cloud), at, &pointer));
         // Of a provider that is not served, what stands on the way to it was never read.
         if dialect.is_some() {

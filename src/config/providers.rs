@@ -9,7 +9,7 @@ use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::operations;
 use super::pacing::{self, Pacing};
-use super::snapshot::{Key, Operations, Provider, Targets, Transport, Whence};
+use super::snapshot::{Key, Operations, Provider, SendBackRaw, Targets, Transport, Whence};
 use super::{Reading, clouds, fallbacks, keys, network, transport, validate};
 use crate::dialect::{Dialect, Operation, Quirks};
 use crate::provider::{self, Entry};
@@ -127,9 +127,17 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         balance,
         breaker,
         concurrency,
+        send_back_raw: SendBackRaw {
+            request: flag(at, "send_back_raw_request"),
+            response: flag(at, "send_back_raw_response"),
+        },
         on_client_gone,
         fallbacks: Vec::new(), // by `fallbacks`, which wants all names
     }
+}
+
+fn flag(at: &At<'_>, name: &str) -> bool {
+    at.member(name).and_then(|at| at.bool()).unwrap_or(false)
 }
 
 /// What it may be asked for: by the file, and of a custom provider on OpenAI's words what it is said to speak.

@@ -65,6 +65,17 @@ pub struct Client {
     pub allowed_headers: Vec<String>,
     /// Which headers of callers go to providers, beside those that always or never do.
     pub header_filter: HeaderFilter,
+    /// Whether a caller's `x-bf-send-back-raw-*` counts before [`Provider::send_back_raw`].
+    pub raw_override: bool,
+}
+
+/// `providers.*.send_back_raw_request` and `send_back_raw_response`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendBackRaw {
+    /// The body that the provider was sent.
+    pub request: bool,
+    /// What it answered.
+    pub response: bool,
 }
 
 /// `client.response_headers`.
@@ -254,6 +265,8 @@ pub struct Provider {
     pub breaker: Breaker,
     /// Requests under way at a time; `None`: no limit.
     pub concurrency: Option<Concurrency>,
+    /// What of the exchange with it answers carry.
+    pub send_back_raw: SendBackRaw,
     /// What becomes of a request whose caller has left.
     pub on_client_gone: OnClientGone,
     /// Where requests for this provider go when it fails, unless they say so themselves: sorted by model, `*` (any other

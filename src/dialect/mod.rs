@@ -21,6 +21,7 @@ mod encode;
 mod error_body;
 pub mod event_stream;
 mod extra;
+pub mod extra_fields;
 mod fault;
 pub mod file_ids;
 pub mod foreign;

@@ -15,6 +15,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
+use super::raw::{self, Raw};
 use super::relay::{self, Translation};
 use super::{Core, failure, foreign, path_model, place, signing, stored, tag, upload};
 use crate::api::Endpoint;
@@ -114,6 +115,7 @@ async fn make_so(
     if let Some(betas) = asked.betas.as_deref().filter(|_| to == Dialect::Anthropic) {
         encode::field(&mut head, "anthropic-beta", betas.as_bytes());
     }
+    let wants_raw = raw::wanted(exchange, request, provider, is_form);
     let (outgoing, translation) = if from == to {
         let asks = (asked, to, attempt.wire_model);
         let found = foreign::found(core, downstream, request, exchange, asks).await?;
@@ -132,6 +134,8 @@ async fn make_so(
         let known = exchange.known.iter().flat_map(|known| known.edits());
         let further = usage.into_iter().chain(known).chain(found.edits);
         let edits = edits(asked, attempt, (body.bytes(), wraps), further)?;
+        let raw = Raw::new(wants_raw, exchange, body.bytes().len(), || outgoing::edited(&body, &edits));
+        let translation = Translation { raw, ..translation };
         let outgoing = match &exchange.upload {
             None => outgoing::passthrough(head, &body, &edits),
             Some(upload) => outgoing::beginning(head, &body, &edits, (upload.left_bytes, upload.feed())),
@@ -144,7 +148,9 @@ async fn make_so(
         let dialect::Encoded { body, dropped, echo } = translated;
         let body = if wraps { dialect::vertex::wrapped(body) } else { body };
         let include_usage = asked.include_usage;
-        let translation = Translation { to: from, include_usage, dropped, echo, ..Translation::none(to) };
+        let raw = Raw::new(wants_raw, exchange, body.len(), || body.clone());
+        let translation =
+            Translation { to: from, include_usage, dropped, echo, raw, ..Translation::none(to) };
         (outgoing::whole(head, body), translation)
     };
     let to = (provider, provider.origin_of(key));

@@ -34,6 +34,7 @@ mod own_fields;
 mod passage;
 mod path_model;
 mod place;
+mod raw;
 mod relay;
 mod relay_raw;
 mod relay_stream;

@@ -53,6 +53,10 @@ pub(super) struct Noted {
     pub(super) session_affinity: Seen,
     /// `x-bf-passthrough-extra-params`
     pub(super) extra_params: Seen,
+    /// `x-bf-send-back-raw-request`
+    pub(super) raw_request: Seen,
+    /// `x-bf-send-back-raw-response`
+    pub(super) raw_response: Seen,
     /// Whether a `connection` nominates other headers as its own.
     pub(super) nominates: bool,
 }
@@ -75,6 +79,12 @@ impl Noted {
                 15 if name.eq_ignore_ascii_case(b"x-bf-session-id") => noted.session_id.see(number),
                 21 if name.eq_ignore_ascii_case(b"x-bf-session-affinity") => {
                     noted.session_affinity.see(number);
+                }
+                26 if name.eq_ignore_ascii_case(b"x-bf-send-back-raw-request") => {
+                    noted.raw_request.see(number)
+                }
+                27 if name.eq_ignore_ascii_case(b"x-bf-send-back-raw-response") => {
+                    noted.raw_response.see(number);
                 }
                 29 if name.eq_ignore_ascii_case(b"x-bf-passthrough-extra-params") => {
                     noted.extra_params.see(number);

@@ -41,6 +41,13 @@ pub(super) fn passthrough(mut head: Vec<u8>, body: &Body<'_>, edits: &[Edit]) ->
     pieces(head, body, edits).into_outgoing()
 }
 
+/// The caller's body, edited, as the provider gets it.
+pub(super) fn edited(body: &Body<'_>, edits: &[Edit]) -> Vec<u8> {
+    let Outgoing { mut head, body, .. } = pieces(Vec::new(), body, edits).into_outgoing();
+    body.iter().for_each(|portion| head.extend_from_slice(portion.bytes()));
+    head
+}
+
 fn pieces(head: Vec<u8>, body: &Body<'_>, edits: &[Edit]) -> Pieces {
     let mut pieces = Pieces { done: Vec::new(), last: head };
     let mut from = 0;

@@ -7,6 +7,7 @@ use super::attend::attend;
 use super::due::Due;
 use super::exchange::Exchange;
 use super::failure::{Answered, Failure};
+use super::raw::Raw;
 use super::{Core, array, fields, frames, mask, relay_raw, relay_stream, relay_whole, reply, retry_after};
 use crate::config::snapshot::{OnClientGone, Provider};
 use crate::dialect::response_id::Tag;
@@ -41,6 +42,8 @@ pub(super) struct Translation {
     pub(super) is_stored: bool,
     /// It tells of batches or files, whose ids are marked.
     pub(super) is_of_account: bool,
+    /// What was said to and by the provider, where the caller gets it.
+    pub(super) raw: Raw,
 }
 
 impl Translation {
@@ -55,6 +58,7 @@ impl Translation {
             tag: None,
             is_stored: false,
             is_of_account: false,
+            raw: Raw::default(),
         }
     }
 

@@ -268,7 +268,14 @@ impl<'a> Relay<'a> {
         }
         let mut count = 0;
         let is_open = self.is_open();
-        let result = self.cut.take(&mut self.passage, whole, &mut self.text, (is_open, &mut count));
+        let raw = &mut self.answer.translation.raw;
+        let result = match raw.is_none() {
+            true => self.cut.take(&mut self.passage, whole, &mut self.text, (is_open, &mut count)),
+            false => {
+                let way = (&mut self.cut, &mut self.passage);
+                raw.take(exchange, way, whole, &mut self.text, (is_open, &mut count))
+            }
+        };
         self.pending.drain(..end);
         self.cut.consumed(end);
         match &mut self.gate {

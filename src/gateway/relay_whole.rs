@@ -48,9 +48,16 @@ pub(super) async fn relay(
         false => None,
     };
     exchange.status = answer.head.status;
-    tagging::mark(&mut body, &answer.translation);
+    finish(exchange, &mut answer, &mut body);
     answer.release(core, exchange.now());
     send(downstream, exchange, out, &body).await
+}
+
+/// What is done to a body that is held, before it goes.
+fn finish(exchange: &Exchange<'_>, answer: &mut Answer<'_>, body: &mut Vec<u8>) {
+    let kept = answer.translation.raw.kept(body);
+    tagging::mark(body, &answer.translation);
+    answer.translation.raw.add(exchange, body, kept);
 }
 
 fn checked(answer: &Answer<'_>, body: &[u8], is_framed: bool) -> Result<Option<Usage>, Error> {
@@ -118,7 +125,7 @@ async fn long(
             answer.check_end()?;
             exchange.usage = held.look.finish(&body)?;
             exchange.status = answer.head.status;
-            tagging::mark(&mut body, &answer.translation);
+            finish(exchange, &mut answer, &mut body);
             answer.release(core, exchange.now());
             return send(downstream, exchange, out, &body).await;
         }
@@ -219,13 +226,14 @@ pub(super) async fn translated(
         model: exchange.model.clone(),
         echo: std::mem::take(&mut answer.translation.echo),
     };
-    let length = body.len();
+    let (length, kept) = (body.len(), answer.translation.raw.kept(&body));
     let work = move || dialect::translate_response(from, to, &body, &options);
     let computing = Box::pin(compute(core, length, work));
     let policy = answer.provider.on_client_gone;
-    let response = attend(downstream, &mut exchange.caller_has_left, policy, computing).await???;
+    let mut response = attend(downstream, &mut exchange.caller_has_left, policy, computing).await???;
     exchange.usage = response.usage;
     exchange.status = answer.head.status;
+    answer.translation.raw.add(exchange, &mut response.body, kept);
     answer.release(core, exchange.now());
     send(downstream, exchange, out, &response.body).await
 }

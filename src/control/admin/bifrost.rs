@@ -40,8 +40,8 @@ fn describe(provider: &Provider, form: &Value) -> Value {
         "network_config": member("network_config").map(network),
         "concurrency_and_buffer_size": member("concurrency_and_buffer_size"),
         "proxy_config": member("proxy_config").map(proxy),
-        "send_back_raw_request": false,
-        "send_back_raw_response": false,
+        "send_back_raw_request": provider.send_back_raw.request,
+        "send_back_raw_response": provider.send_back_raw.response,
         "custom_provider_config": member("custom_provider_config"),
         "provider_status": if is_active(provider) { "active" } else { "error" },
     })
