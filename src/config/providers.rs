@@ -127,17 +127,15 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         balance,
         breaker,
         concurrency,
-        send_back_raw: SendBackRaw {
-            request: flag(at, "send_back_raw_request"),
-            response: flag(at, "send_back_raw_response"),
-        },
+        send_back_raw: send_back_raw(at),
         on_client_gone,
         fallbacks: Vec::new(), // by `fallbacks`, which wants all names
     }
 }
 
-fn flag(at: &At<'_>, name: &str) -> bool {
-    at.member(name).and_then(|at| at.bool()).unwrap_or(false)
+fn send_back_raw(at: &At<'_>) -> SendBackRaw {
+    let flag = |name| at.member(name).and_then(|at| at.bool()).unwrap_or(false);
+    SendBackRaw { request: flag("send_back_raw_request"), response: flag("send_back_raw_response") }
 }
 
 /// What it may be asked for: by the file, and of a custom provider on OpenAI's words what it is said to speak.

@@ -102,14 +102,8 @@ async fn make_so(
     let bare = provider.cloud.map_or(attempt.wire_model, |cloud| cloud.bare(attempt.wire_model));
     let attempt = &Attempt { wire_model: bare, ..*attempt };
     let wraps = provider.cloud.is_some_and(|cloud| cloud.wraps(to));
-    let (nominates, is_form) = (exchange.noted.nominates, asked.operation.takes_form());
-    let caller = Caller {
-        request,
-        same_dialect: from == to,
-        filter: &snapshot.client.header_filter,
-        nominates,
-        is_form,
-    };
+    let is_form = asked.operation.takes_form();
+    let caller = Caller { is_form, ..Caller::of(request, exchange, &snapshot, from == to) };
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let mut head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     if let Some(betas) = asked.betas.as_deref().filter(|_| to == Dialect::Anthropic) {

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::exchange::Exchange;
 use super::fields;
 use super::kept::{Body, COPY_BYTES_MAX};
 use crate::api;
-use crate::config::snapshot::{Credential, HeaderFilter, Key, Provider};
+use crate::config::snapshot::{Credential, HeaderFilter, Key, Provider, Snapshot};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 use crate::http::{Method, encode};
@@ -135,6 +136,19 @@ pub(super) struct Caller<'a> {
     pub(super) nominates: bool,
     /// Whether its body is a form, whose boundary its type names.
     pub(super) is_form: bool,
+}
+
+impl<'a> Caller<'a> {
+    /// Of a request without a form.
+    pub(super) fn of(
+        request: &'a Request,
+        exchange: &Exchange<'_>,
+        snapshot: &'a Snapshot,
+        same_dialect: bool,
+    ) -> Self {
+        let nominates = exchange.noted.nominates;
+        Self { request, same_dialect, filter: &snapshot.client.header_filter, nominates, is_form: false }
+    }
 }
 
 /// The request line and every header but `content-length`. `path` is the provider's; a key with a place of its own has it there.

@@ -170,14 +170,7 @@ pub(super) async fn make(
         true => account::with_query(target, request.query()),
         false => with_query(target, request.query()),
     };
-    let nominates = exchange.noted.nominates;
-    let caller = Caller {
-        request,
-        same_dialect: true,
-        filter: &snapshot.client.header_filter,
-        nominates,
-        is_form: false,
-    };
+    let caller = Caller::of(request, exchange, &snapshot, true);
     let head = outgoing::head(method, &target, provider, key, dialect, Some(caller));
     let translation = Translation {
         tag: Some(tag::of(provider, key)),
