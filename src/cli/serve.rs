@@ -18,7 +18,7 @@ use crate::control::admin::socket::{self as admin_socket, Unbound};
 use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
-use crate::control::{self, Config, Identity, Node, machine};
+use crate::control::{self, Config, Identity, Node, machine, tokens};
 use crate::gateway::{Facts, Neighbours};
 use crate::net::ask::QUESTIONS_MAX;
 use crate::net::listen_tls::Certified;
@@ -72,7 +72,8 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
     let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
     let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
-    let neighbours = Neighbours::new(Arc::from(posts.clone()));
+    let (clerk, clerk_mailbox) = mailbox()?;
+    let neighbours = Neighbours { tokens: Some(clerk.clone()), ..Neighbours::new(Arc::from(posts.clone())) };
     let mut plans = Vec::with_capacity(workers);
     let processors = core_affinity::get_core_ids().unwrap_or_default();
     for (((index, listener), log), mailbox) in (0u16..).zip(listeners).zip(producers).zip(mailboxes) {
@@ -94,6 +95,14 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             certificates: certified.as_ref().map(Certified::for_core),
         });
     }
+    let fetching = tokens::Plan {
+        snapshot: snapshot.clone(),
+        posts: posts.clone(),
+        mailbox: clerk_mailbox,
+        questions: asker,
+        roots: roots.clone(),
+    };
+    tokens::start(fetching)?;
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
     let started = Started {
         path: source.config.clone(),
@@ -113,7 +122,8 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
     let (commands, commanded) = tokio::sync::mpsc::channel(COMMANDS_MAX);
-    let node = Node { posts, threads, questions, log, identity, config, admin, commands, commanded };
+    let node =
+        Node { posts, tokens: clerk, threads, questions, log, identity, config, admin, commands, commanded };
     Ok((node, announce))
 }
 

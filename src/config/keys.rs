@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::document::{At, Value};
 use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
+use super::grant::Found;
 use super::reference::{Resolved, resolve};
 use super::snapshot::{Credential, Key, Models, Whence};
 use super::{Reading, UnusableKey, aws, clouds, own_place, validate};
@@ -71,11 +72,17 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let has_value = value.as_ref().is_none_or(|value| value.text.is_some());
     let aws = aws::read(at, owner, has_value, reading);
     let cloud = clouds::read(at, owner, has_value || is_written, reading);
-    let (credential, whence) = match (aws.found, value) {
+    let found = aws.found.or(cloud.found);
+    if let Some(unused) = at.member("value").filter(|_| is_written && is_outdone(found.as_ref())) {
+        let message = "has no effect: what is fetched by the key's section is sent instead";
+        reading.report.warn(unused.name_spot(), message);
+    }
+    let (credential, whence) = match (found, value) {
+        (Some(found), _) if found.wins => (found.credential, Some((found.whence, found.absence))),
         (Some(found), Some(Resolved { text: None, whence, .. }))
-            if found.keys.is_some() || whence == Whence::Config =>
+            if found.credential.is_some() || whence == Whence::Config =>
         {
-            (found.keys.map(Credential::Aws), Some((found.whence, found.absence)))
+            (found.credential, Some((found.whence, found.absence)))
         }
         (_, Some(Resolved { text, whence, absence })) => {
             (text.map(Credential::Value), Some((whence, absence)))
@@ -83,7 +90,9 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         (_, None) => (None, None),
     };
     let whence = whence.map(|(whence, absence)| match owner.cloud {
-        Some(cloud) if whence == Whence::Config => (whence, clouds::absence(cloud).to_owned()),
+        Some(cloud) if whence == Whence::Config && absence.is_empty() => {
+            (whence, clouds::absence(cloud).to_owned())
+        }
         _ => (whence, absence),
     });
     if let (None, Some((whence, absence))) = (&credential, &whence)
@@ -125,6 +134,11 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         is_open,
         use_for_batch_api: at.member("use_for_batch_api").and_then(|at| at.bool()).unwrap_or(false),
     }
+}
+
+/// Whether the key's value counts for nothing beside this.
+fn is_outdone(found: Option<&Found>) -> bool {
+    found.is_some_and(|found| found.wins)
 }
 
 fn name(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {

@@ -190,6 +190,8 @@ pub(super) fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
     if let Some(credential) = exchange.chosen().1.and_then(|key| key.credential.as_ref()) {
         credential.secrets().for_each(|secret| mask::mask(bytes, secret.expose().as_bytes()));
     }
+    let fetched = exchange.token.iter().flat_map(|token| token.secrets());
+    fetched.for_each(|secret| mask::mask(bytes, secret.expose().as_bytes()));
 }
 
 /// The same in the words of a provider's error.
