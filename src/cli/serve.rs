@@ -19,10 +19,10 @@ use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
 use crate::control::{self, Config, Identity, Node, machine, tokens};
-use crate::gateway::{Facts, Neighbours};
-use crate::net::ask::QUESTIONS_MAX;
+use crate::gateway::{Facts, Message, Neighbours};
+use crate::net::ask::{Envelope, QUESTIONS_MAX};
 use crate::net::listen_tls::Certified;
-use crate::net::mailbox::mailbox;
+use crate::net::mailbox::{Mailbox, Post, mailbox};
 use crate::net::tls::Roots;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT};
@@ -95,14 +95,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             certificates: certified.as_ref().map(Certified::for_core),
         });
     }
-    let fetching = tokens::Plan {
-        snapshot: snapshot.clone(),
-        posts: posts.clone(),
-        mailbox: clerk_mailbox,
-        questions: asker,
-        roots: roots.clone(),
-    };
-    tokens::start(fetching)?;
+    fetch_tokens((&snapshot, &roots), posts.clone(), clerk_mailbox, asker)?;
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
     let started = Started {
         path: source.config.clone(),
@@ -125,6 +118,17 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let node =
         Node { posts, tokens: clerk, threads, questions, log, identity, config, admin, commands, commanded };
     Ok((node, announce))
+}
+
+/// Who fetches tokens begins before the cores do.
+fn fetch_tokens(
+    (snapshot, roots): (&Snapshot, &Roots),
+    posts: Vec<Post<Message>>,
+    mailbox: Mailbox<Message>,
+    questions: tokio::sync::mpsc::Sender<Envelope>,
+) -> io::Result<()> {
+    let (snapshot, roots) = (snapshot.clone(), roots.clone());
+    tokens::start(tokens::Plan { snapshot, posts, mailbox, questions, roots })
 }
 
 /// What serving needs beyond the file. With --strict, a warning of either is a fault.

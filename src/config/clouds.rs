@@ -6,7 +6,7 @@ use super::document::{At, Value};
 use super::grant::{Found, account, entra};
 use super::keys::{self, Owner};
 use super::reference::{Present, require};
-use super::snapshot::{Faces, Key, Place};
+use super::snapshot::{Faces, Key, Place, Whence};
 use super::url::{self, BaseUrl};
 use super::validate;
 use crate::provider::cloud::{AzureApi, VertexPlace, vertex_host};
@@ -71,8 +71,15 @@ pub(crate) fn read(
     CloudKey { found, ..read }
 }
 
-/// Why a key of a cloud without a value is never used.
-pub(crate) fn absence(cloud: Cloud) -> &'static str {
+/// Why a key without a value is never used, where the config gives it none: what would do, for a cloud's.
+pub(crate) fn absence(owner: Owner<'_>, whence: &Whence, absence: String) -> String {
+    match owner.cloud {
+        Some(cloud) if *whence == Whence::Config && absence.is_empty() => lack(cloud).to_owned(),
+        _ => absence,
+    }
+}
+
+fn lack(cloud: Cloud) -> &'static str {
     match cloud {
         Cloud::Azure => {
             "it has neither a value nor a client of Entra ID, and machines' own identities are not asked: give it the resource's \

@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::document::{At, Value};
 use super::fault::{Printable, Spot, looks_like_secret};
 use super::file::ALIAS;
-use super::grant::Found;
 use super::reference::{Resolved, resolve};
 use super::snapshot::{Credential, Key, Models, Whence};
 use super::{Reading, UnusableKey, aws, clouds, own_place, validate};
@@ -73,9 +72,8 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let aws = aws::read(at, owner, has_value, reading);
     let cloud = clouds::read(at, owner, has_value || is_written, reading);
     let found = aws.found.or(cloud.found);
-    if let Some(unused) = at.member("value").filter(|_| is_written && is_outdone(found.as_ref())) {
-        let message = "has no effect: what is fetched by the key's section is sent instead";
-        reading.report.warn(unused.name_spot(), message);
+    if is_written && found.as_ref().is_some_and(|found| found.wins) {
+        warn_of_value(at, reading);
     }
     let (credential, whence) = match (found, value) {
         (Some(found), _) if found.wins => (found.credential, Some((found.whence, found.absence))),
@@ -89,12 +87,7 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         }
         (_, None) => (None, None),
     };
-    let whence = whence.map(|(whence, absence)| match owner.cloud {
-        Some(cloud) if whence == Whence::Config && absence.is_empty() => {
-            (whence, clouds::absence(cloud).to_owned())
-        }
-        _ => (whence, absence),
-    });
+    let whence = whence.map(|(whence, absence)| (whence.clone(), clouds::absence(owner, &whence, absence)));
     if let (None, Some((whence, absence))) = (&credential, &whence)
         && owner.is_served
         && enabled
@@ -136,9 +129,12 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     }
 }
 
-/// Whether the key's value counts for nothing beside this.
-fn is_outdone(found: Option<&Found>) -> bool {
-    found.is_some_and(|found| found.wins)
+/// It counts for nothing.
+fn warn_of_value(at: &At<'_>, reading: &mut Reading<'_, '_>) {
+    if let Some(unused) = at.member("value") {
+        let message = "has no effect: what is fetched by the key's section is sent instead";
+        reading.report.warn(unused.name_spot(), message);
+    }
 }
 
 fn name(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Reading<'_, '_>) -> String {

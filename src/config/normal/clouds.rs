@@ -7,7 +7,7 @@ use crate::config::document::{At, joined};
 use crate::config::grant::role;
 use crate::config::reference::Resolved;
 use crate::config::snapshot::{Place, Whence};
-use crate::config::{aws, clouds};
+use crate::config::{aws, clouds, validate};
 use crate::provider::Cloud;
 
 impl Writer<'_> {
@@ -39,7 +39,10 @@ impl Writer<'_> {
         let name = clouds::section_of(cloud);
         let (section, pointer) = (key.member(name), joined(pointer, name));
         let mut form = Map::new();
+        let client = section.as_ref().and_then(|section| section.member("client_id"));
+        let has_client = client.filter(validate::asks).is_some();
         let members: &[&str] = match cloud {
+            Cloud::Azure if !has_client => &["endpoint", "api_version"],
             Cloud::Azure => {
                 &["endpoint", "api_version", "client_id", "client_secret", "tenant_id", "authority_host"]
             }
@@ -58,7 +61,8 @@ impl Writer<'_> {
             }
         }
         let scopes = section.as_ref().and_then(|section| section.member("scopes"));
-        if let Some(scopes) = scopes.map(|at| at.texts().join(" ")).filter(|_| cloud == Cloud::Azure)
+        if let Some(scopes) =
+            scopes.map(|at| at.texts().join(" ")).filter(|_| cloud == Cloud::Azure && has_client)
             && !scopes.is_empty()
         {
             form.insert("scopes".to_owned(), serde_json::json!([scopes]));
