@@ -357,6 +357,11 @@ pub fn surface_of_head(received: &[u8]) -> Surface {
     surface_of(path_of(target))
 }
 
+/// Whether a query names the version of Azure's API in which its caller speaks.
+pub fn names_version(query: Option<&[u8]>) -> bool {
+    query.unwrap_or_default().split(|byte| *byte == b'&').any(|pair| pair.starts_with(b"api-version="))
+}
+
 /// The path of an origin-form or absolute-form target (RFC 9112 §3.2), whatever it is worth.
 fn path_of(target: &[u8]) -> &[u8] {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
@@ -375,6 +380,15 @@ impl Route {
 
     fn takes_head(&self) -> bool {
         self.method == Method::Get && !matches!(self.endpoint, Endpoint::Inference(..))
+    }
+
+    /// The provider that a bare model name means of a request with this query: Azure's SDKs ask at OpenAI's paths for what has
+    /// no deployment in its path, and name a version.
+    pub fn home_for(&self, query: Option<&[u8]>) -> Option<&'static str> {
+        match self.home {
+            OPENAI if self.surface == Surface::OpenAi && names_version(query) => AZURE,
+            home => home,
+        }
     }
 
     /// The methods that it answers otherwise than by 405, as in an `Allow` header (RFC 9110 §10.2.1).

@@ -91,6 +91,12 @@ fn a_service_accounts_assertion_is_googles() {
 }
 
 #[test]
+fn azure_and_vertex() {
+    in_front_of(&clouds_config, &Sdks::python, "clouds.py", "");
+    in_front_of(&clouds_config, &Sdks::node, "clouds.cjs", "");
+}
+
+#[test]
 fn goldens_are_of_the_python_packages_models() {
     judge_goldens("validate_goldens.py");
 }
@@ -110,10 +116,20 @@ fn judge_goldens(program: &str) {
 
 /// One program of the table, on each driver, in front of every dialect that is served.
 fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str) {
+    in_front_of(&table_config, interpreter, program, sdk);
+}
+
+/// The same in front of other providers.
+fn in_front_of(
+    config: &dyn Fn(&Mock) -> Value,
+    interpreter: &dyn Fn(&Sdks) -> Command,
+    program: &str,
+    sdk: &str,
+) {
     let sdks = Sdks::installed();
     for driver in DRIVERS {
         let mock = Mock::start(&[]);
-        let node = Node::try_start(&table_config(&mock).to_string(), driver, &TABLE_KEYS)
+        let node = Node::try_start(&config(&mock).to_string(), driver, &TABLE_KEYS)
             .unwrap_or_else(|lines| panic!("no start: {lines:#?}"));
         let mut command = interpreter(&sdks);
         command.arg(sources().join(program));
@@ -129,12 +145,14 @@ fn in_the_table(interpreter: &dyn Fn(&Sdks) -> Command, program: &str, sdk: &str
     }
 }
 
-const TABLE_KEYS: [(&str, &str); 5] = [
+const TABLE_KEYS: [(&str, &str); 7] = [
     ("OPENAI_API_KEY", "sk-openai"),
     ("ANTHROPIC_API_KEY", "sk-ant"),
     ("GEMINI_API_KEY", "gemini-key"),
     ("COHERE_API_KEY", "co-key"),
     ("BEDROCK_API_KEY", "bedrock-key"),
+    ("AZURE_API_KEY", "azure-key"),
+    ("VERTEX_API_KEY", "vertex-key"),
 ];
 
 /// The dialects in which corelane is asked; one more than there are vendors.
@@ -177,6 +195,30 @@ fn table_config(mock: &Mock) -> Value {
             config["providers"][name]["keys"].as_array_mut().unwrap().push(second);
         }
     }
+    config
+}
+
+/// The same, and both clouds: Azure by keys of two versions, the first of which has files and batches, too.
+fn clouds_config(mock: &Mock) -> Value {
+    let mut config = table_config(mock);
+    let place = format!("http://{}", mock.address);
+    let models =
+        ["gpt-4o-mini", "claude-sonnet-4-5", "text-embedding-3-small", "whisper", "tts", "gpt-image-1"];
+    let azure = |name: &str, version: &str| {
+        json!({
+            "name": name, "value": "env.AZURE_API_KEY", "models": models, "use_for_batch_api": version == "v1",
+            "azure_key_config": { "endpoint": place.as_str(), "api_version": version,
+                "deployments": { "gpt-4o-mini": "my-gpt" } },
+        })
+    };
+    config["providers"]["azure"] =
+        json!({ "keys": [azure("azure-v1", "v1"), azure("azure-dated", "2024-10-21")] });
+    let models = ["gemini-2.5-flash", "claude-sonnet-4-5", "meta/llama-4", "4711", "text-embedding-005"];
+    config["providers"]["vertex"] = json!({
+        "keys": [{ "name": "vertex-key", "value": "env.VERTEX_API_KEY", "models": models,
+            "vertex_key_config": { "project_id": "my-project", "region": "us-east5" } }],
+        "network_config": { "base_url": place.as_str() },
+    });
     config
 }
 

@@ -279,6 +279,20 @@ fn a_deployments_and_a_projects_paths_name_their_model() {
 }
 
 #[test]
+fn a_version_in_the_query_is_azures() {
+    let home = |path: &str, query: Option<&str>| {
+        find(path.as_bytes()).and_then(|route| route.home_for(query.map(str::as_bytes)))
+    };
+    for path in ["/openai/responses", "/openai/v1/chat/completions", "/openai/files/f"] {
+        assert_eq!(home(path, Some("a=b&api-version=2024-10-21")), AZURE, "{path}");
+        assert_eq!(home(path, Some("x-api-version=1")), OPENAI, "{path}");
+        assert_eq!(home(path, None), OPENAI, "{path}");
+    }
+    assert_eq!(home("/v1/responses", Some("api-version=1")), None);
+    assert_eq!(home("/anthropic/v1/messages", Some("api-version=1")), ANTHROPIC);
+}
+
+#[test]
 fn another_parameter_is_one_segment() {
     let route = own("/v1/x/{x_id}/cancel", Endpoint::Health);
     let id = |path: &str| route.parameter(path.as_bytes());

@@ -24,6 +24,8 @@ use crate::routing::plan::plan;
 /// Providers not tried that words name; JSON names all.
 const OTHERS_MAX: usize = 10;
 
+/// Vendors whose paths are called.
+const HOMES: [&str; 7] = ["openai", "anthropic", "gemini", "cohere", "bedrock", "azure", "vertex"];
 /// What a model may be asked for.
 const OPERATIONS: [Operation; 5] = [
     Operation::Chat,
@@ -43,7 +45,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME")]
     pub model: String,
     /// The vendor whose path is called, /openai/…, /anthropic/… or, for gemini, /genai/… [default: /v1/…, nobody's].
-    #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(["openai", "anthropic", "gemini"]))]
+    #[arg(long, value_name = "VENDOR", value_parser = PossibleValuesParser::new(HOMES))]
     pub home: Option<String>,
     /// What is asked for, by its name in allowed_requests.
     #[arg(long, value_name = "NAME", default_value = "chat_completion",
@@ -177,10 +179,15 @@ impl View<'_> {
         let why = match explanation.because {
             Because::Prefix => "its name stands before the slash".to_owned(),
             Because::Home => {
-                // A vendor's path bears its name, but for Google's.
+                // A vendor's path bears its name, but for Google's and the clouds'.
                 let home = self.arguments.home.as_deref().unwrap_or_default();
-                let home = if home == "gemini" { "genai" } else { home };
-                format!("the path is /{home}/…")
+                let path = match home {
+                    "gemini" => "genai",
+                    "azure" => "openai/deployments",
+                    "vertex" => "genai/v1/publishers/google",
+                    home => home,
+                };
+                format!("the path is /{path}/…")
             }
             Because::OnlyListing => "no other provider's keys list it".to_owned(),
         };
@@ -292,7 +299,7 @@ impl View<'_> {
             Reason::NoValue(whence) => format!("no value: {}", whence.lack()),
             Reason::Denied(entry) => format!("denied by \"{entry}\" in \"blacklisted_models\""),
             Reason::NotListed => "neither \"models\" nor \"aliases\" has the model".to_owned(),
-            Reason::NoWay => "its API version, or the model's own API, has no such operation".to_owned(),
+            Reason::NoWay => "its API version, or the model's own API, has no such operation, or not as well as another key's".to_owned(),
             Reason::WeightZero => "weight 0: serves only when no key with a weight can".to_owned(),
         }
     }

@@ -48,7 +48,7 @@ pub(super) async fn serve(
     let snapshot = exchange.snapshot.clone();
     let mut features = Features {
         model: &asked.model,
-        home: exchange.route.and_then(|route| route.home),
+        home: exchange.home,
         operation: asked.operation,
         dialect,
         pin: wanted.as_ref().map(Wanted::pin),

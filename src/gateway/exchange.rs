@@ -58,6 +58,8 @@ pub(super) struct Exchange<'a> {
     path: &'static str,
     /// The route; `None` until it is found, and when it does not take the method.
     pub(super) route: Option<&'static Route>,
+    /// The provider that a bare model name means.
+    pub(super) home: Option<&'static str>,
     /// The web page that calls, when one does.
     pub(super) page: Option<Box<Page>>,
     /// The methods of the route that was called with another one.
@@ -151,6 +153,7 @@ impl<'a> Exchange<'a> {
             client_ip,
             path: "other",
             route: None,
+            home: None,
             page: None,
             allow: "",
             keep_alive: request.head.keep_alive && !core.is_draining(),
@@ -190,9 +193,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Notes the route of the path, if there is one: its label, and, when it takes the method, itself.
-    pub(super) fn found(&mut self, found: Option<&'static Route>) {
+    pub(super) fn found(&mut self, found: Option<&'static Route>, query: Option<&[u8]>) {
         self.path = found.map_or("other", |route| route.path);
         self.route = found.filter(|route| route.takes(self.method));
+        let own = self.route.and_then(|route| route.home);
+        let home = self.route.and_then(|route| route.home_for(query));
+        let has = |name: &&str| self.snapshot.providers.iter().any(|provider| provider.name == *name);
+        self.home = if home == own { own } else { home.filter(has).or(own) };
     }
 
     /// Counts the request as under way until it ends.

@@ -116,7 +116,7 @@ async fn serve(
 ) -> Result<(), Error> {
     provoked_panic(request);
     let found = api::find_for(request.path(), request.head.method);
-    exchange.found(found);
+    exchange.found(found, request.query());
     exchange.page = cors::admit(request, exchange.noted, &exchange.snapshot.client)?;
     let Some(route) = exchange.route else {
         return Box::pin(unrouted(downstream, request, exchange, found)).await;

@@ -79,7 +79,7 @@ pub(super) async fn serve(
     let body = match wanted {
         None => dialect::encode_models(shape, &entries),
         Some(name) => {
-            let home = exchange.route.and_then(|route| route.home);
+            let home = exchange.home;
             let entry = named(&entries, &name, home).ok_or_else(|| not_listed(&name))?;
             dialect::encode_model(shape, entry)
         }

@@ -49,7 +49,7 @@ pub(super) fn of(request: &Request, exchange: &Exchange<'_>, asked: &Asked) -> O
 
 /// Whether the provider that the model means has several keys.
 fn has_choice(exchange: &Exchange<'_>, asked: &Asked) -> bool {
-    let home = exchange.route.and_then(|route| route.home);
+    let home = exchange.home;
     let target = target::locate(&exchange.snapshot, &asked.model, home).ok();
     let provider = target.and_then(|target| exchange.snapshot.providers.get(usize::from(target.provider.0)));
     provider.is_some_and(|provider| provider.keys.len() > 1)

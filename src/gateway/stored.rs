@@ -115,7 +115,7 @@ pub(super) fn provider(
     let field = field.map(String::from_utf8_lossy);
     let is_of_account = operation.is_of_account();
     let query = if is_of_account { account::provider_in(request.query()) } else { None };
-    let home = exchange.route.and_then(|route| route.home);
+    let home = exchange.home;
     if let Some(name) = field.as_deref().or(said).or(query.as_deref()).or(home) {
         return target::provider(snapshot, name);
     }

@@ -90,7 +90,7 @@ pub(super) async fn serve(
     let wanted = Wanted::of(request, exchange.noted.api_key_id, exchange.noted.api_key)?;
     let features = Features {
         model: &asked.model,
-        home: exchange.route.and_then(|route| route.home),
+        home: exchange.home,
         operation: asked.operation,
         dialect: exchange.caller_dialect().ok_or_else(failure::no_provider)?,
         pin: wanted.as_ref().map(Wanted::pin),

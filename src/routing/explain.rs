@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::keys::{has_way, keys, wire_model};
+use super::keys::{best_way, has_way, keys, wire_model};
 use super::legs::Legs;
 use super::plan::Features;
 use super::target::Target;
@@ -100,7 +100,7 @@ pub enum Reason<'a> {
     Denied(&'a str),
     /// Neither `models` nor `aliases` has the model.
     NotListed,
-    /// Its API version, or the model's own API, has no such operation.
+    /// Its API version, or the model's own API, has no such operation; or another key's has it as it is asked for.
     NoWay,
     /// Its weight is 0, and others that may serve weigh more.
     WeightZero,
@@ -179,12 +179,14 @@ fn sorted<'a>(
     if provider.key_less {
         return (vec![Candidate { key: None, wire_model: model, probability: 1.0 }], Vec::new());
     }
+    let serving = keys(provider).map(|(_, key)| key).filter(|key| against(key, model).is_empty());
+    let best = best_way(provider, serving, model, asks);
     let mut usable = Vec::new();
     let mut rejected = Vec::new();
     for (id, key) in keys(provider) {
         match against(key, model) {
             reasons if !reasons.is_empty() => rejected.push(Rejected { key: id, reasons }),
-            _ if has_way(provider, key, model, asks) => usable.push((id, key)),
+            _ if has_way(provider, key, model, asks, best) => usable.push((id, key)),
             _ => rejected.push(Rejected { key: id, reasons: vec![Reason::NoWay] }),
         }
     }

@@ -42,14 +42,15 @@ impl<'a> Leg<'a> {
     pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
         let Leg { provider, model, pinned, asks, .. } = *self;
         let by_account = asks.1.is_of_account();
-        let without = provider.key_less.then_some(Candidate { key: None, id: "", weight: 1.0 });
         let serving = keys(provider).filter(move |(id, key)| {
             !provider.key_less
                 && pinned.is_none_or(|pinned| pinned == *id)
                 && serves(key, model)
                 && (key.use_for_batch_api || !by_account)
-                && has_way(provider, key, model, asks)
         });
+        let best = best_way(provider, serving.clone().map(|(_, key)| key), model, asks);
+        let without = provider.key_less.then_some(Candidate { key: None, id: "", weight: 1.0 });
+        let serving = serving.filter(move |(_, key)| has_way(provider, key, model, asks, best));
         let serving = serving.map(|(id, key)| Candidate { key: Some(id), id: &key.id, weight: key.weight });
         without.into_iter().chain(serving)
     }
@@ -64,19 +65,52 @@ impl<'a> Leg<'a> {
     }
 }
 
-pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> {
+pub(super) fn keys(provider: &Provider) -> impl Iterator<Item = (KeyId, &Key)> + Clone {
     provider.keys.iter().zip(0..).map(|(key, id)| (KeyId(id), key))
 }
 
-/// Whether the provider can be asked by this key; any can but a cloud's.
+/// How a provider can be asked by a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum By {
+    /// Not at all.
+    Nothing,
+    /// Translated.
+    Translation,
+    /// As the caller asks, or as all of its keys can be.
+    Itself,
+}
+
+/// The best way in which one of these keys can be asked. Only a cloud's keys differ in that.
+pub(super) fn best_way<'a>(
+    provider: &Provider,
+    keys: impl Iterator<Item = &'a Key>,
+    model: &str,
+    asks: (Dialect, Operation),
+) -> By {
+    match provider.cloud {
+        None => By::Itself,
+        Some(_) => keys.map(|key| way_by(provider, key, model, asks)).max().unwrap_or(By::Nothing),
+    }
+}
+
+/// Whether the provider can be asked by this key, and by no other better: a key whose version of the API has responses is not
+/// passed over for one by which they would be made of a conversation.
 pub(super) fn has_way(
     provider: &Provider,
     key: &Key,
     model: &str,
-    (caller, operation): (Dialect, Operation),
+    asks: (Dialect, Operation),
+    best: By,
 ) -> bool {
-    provider.cloud.is_none()
-        || provider.way_for(Some(key), (model, wire_model(key, model)), caller, operation).is_some()
+    provider.cloud.is_none() || best > By::Nothing && way_by(provider, key, model, asks) == best
+}
+
+fn way_by(provider: &Provider, key: &Key, model: &str, (caller, operation): (Dialect, Operation)) -> By {
+    match provider.way_for(Some(key), (model, key.wire_model(model)), caller, operation) {
+        None => By::Nothing,
+        Some((dialect, asked, _)) if (dialect, asked) == (caller, operation) => By::Itself,
+        Some(_) => By::Translation,
+    }
 }
 
 fn serves(key: &Key, model: &str) -> bool {

@@ -32,6 +32,20 @@ fn the_words_are_these() {
 }
 
 #[test]
+fn a_clouds_urls_are_those_of_each_key() {
+    let explain =
+        |model: &str| run(&["explain", "--config", "clouds.json", "--assume-keys", "--model", model]);
+    compare("explain_azure", &explain("azure/gpt-4o"));
+    let home =
+        ["explain", "--config", "clouds.json", "--assume-keys", "--model", "gpt-4o", "--home", "azure"];
+    assert!(run(&home).text().contains("the path is /openai/deployments/…\n"));
+    compare("explain_azure_claude", &explain("azure/claude-sonnet-4-5"));
+    compare("explain_vertex", &explain("vertex/google/gemini-2.5-pro"));
+    compare("explain_vertex_claude", &explain("vertex/claude-sonnet-4-5@20250929"));
+    compare("explain_vertex_refused", &explain("vertex/meta/llama-4"));
+}
+
+#[test]
 fn fallbacks_are_explained() {
     let explain = |arguments: &[&str]| {
         run(&[&["explain", "--config", "falling_back.json", "--model"], arguments].concat())

@@ -437,7 +437,7 @@ fn azures_files_and_batches_go_by_the_key_that_made_them() {
             let node = node(&upstream, driver, (version, "global"));
             let mut caller = Caller::new(&node);
             let file = "--x-y\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n{}\r\n--x-y--\r\n";
-            let made = posted(&mut caller, "/openai/files?provider=azure&api-version=2023-01-01", file);
+            let made = posted(&mut caller, "/openai/files?api-version=2023-01-01", file);
             let id = made.json()["id"].as_str().unwrap().to_owned();
             assert!(id.starts_with("file-1~"), "{id}");
             let question = |query: &str| if query.is_empty() { String::new() } else { format!("?{query}") };
@@ -476,13 +476,21 @@ fn of_keys_of_several_versions_those_are_drawn_that_have_the_operation() {
         let config = json!({ "providers": { "azure": { "keys": keys } } });
         let node = Node::start(&config.to_string(), driver);
         let mut caller = Caller::new(&node);
-        // Of itself only the new one has counts; the old one could have responses made of a conversation.
+        // Only the new one has counts.
         for _ in 0..8 {
             let answered =
                 caller.post("/v1/responses/input_tokens", r#"{"model":"azure/gpt-4o","input":"hi"}"#);
             assert_eq!(answered.value("x-corelane-key"), Some("new"), "{}", answered.text());
         }
+        // So are responses as they are, rather than made of a conversation, but for who wants that key.
+        for _ in 0..8 {
+            let answered = caller.post("/v1/responses", r#"{"model":"azure/gpt-4o","input":"hi"}"#);
+            assert_eq!(answered.value("x-corelane-key"), Some("new"), "{}", answered.text());
+        }
         let fields = "x-bf-api-key: old\r\n";
+        caller.send(request("/v1/responses", fields, r#"{"model":"azure/gpt-4o","input":"hi"}"#));
+        assert_eq!(caller.answer().status, 502, "the provider's answer is none of a conversation");
+
         caller.send(request(
             "/v1/responses/input_tokens",
             fields,

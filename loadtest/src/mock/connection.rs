@@ -42,11 +42,13 @@ pub async fn serve(stream: TcpStream, mock: Rc<Mock>) {
             is_noted = true;
             ledger.note(path, &mut captured.borrow_mut());
         }
-        let plan = if path.starts_with("/v1/responses") {
+        let target = (path, head.uri.query().unwrap_or_default());
+        let plan = if let Some(plan) = mock.answer_of_cloud(&head.method, target, &head.headers, &body) {
+            Rc::new(plan)
+        } else if path.starts_with("/v1/responses") {
             Rc::new(mock.answer_responses(&head.method, &head.uri, &head.headers, &body))
         } else {
-            let path = (path, head.uri.query().unwrap_or_default());
-            mock.answer(&head.method, path, &head.headers, body)
+            mock.answer(&head.method, target, &head.headers, body)
         };
         let closes =
             plan.closes || head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");

@@ -13,6 +13,8 @@
 //! | `POST /v1/messages/count_tokens` | Anthropic's |
 //! | `POST /v1beta/models/{model}:{method}` | Gemini's: generateContent, streamGenerateContent (events or an array), countTokens, embedContent, batchEmbedContents |
 //! | `POST /model/{model}/converse`, `converse-stream`, `invoke`, `invoke-with-response-stream` | Bedrock's |
+//! | `/openai/v1/…`, `/openai/deployments/{deployment}/…?api-version=…`, `/openai/…?api-version=…`, `/anthropic/v1/…` | Azure's |
+//! | `POST /v1/projects/{project}/locations/{region}/publishers/{publisher}/models/{model}:{method}`, `/v1/publishers/…` | Vertex' |
 //! | `GET /v1beta/models`, `/v1beta/models/{model}` | Gemini's list, and one of it |
 //! | `POST /v2/chat`, `/v2/embed`, `/v2/rerank`, `/v1/tokenize`, `GET /v1/models?page_size=…` | Cohere's |
 //! | `POST /v1/rerank` | vLLM's |
@@ -32,6 +34,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod call;
 pub mod capture;
+pub mod clouds;
 pub mod cohere;
 pub mod connection;
 pub mod gemini;
@@ -134,6 +137,26 @@ impl Mock {
             (&Method::POST, path) if Other::at(path).is_some() => Rc::new(self.other(path, headers, &body)),
             _ => Rc::new(unknown_path(headers, method, path)),
         }
+    }
+
+    /// The answer to a request of a cloud's: the vendor's, as the cloud sends it. `None`: its path is no cloud's.
+    pub fn answer_of_cloud(
+        &self,
+        method: &Method,
+        target: (&str, &str),
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Option<Plan> {
+        let home = match clouds::at_home(target, headers, body)? {
+            Ok(home) => home,
+            Err(plan) => return Some(plan),
+        };
+        let clouds::AtHome { cloud, path, query, headers, body } = home;
+        if path.starts_with("/v1/responses") {
+            let uri = format!("{path}?{query}").parse().ok()?;
+            return Some(self.answer_responses(method, &uri, &headers, &body));
+        }
+        Some(cloud.dressed(&self.answer(method, (&path, &query), &headers, body)))
     }
 
     fn chat(&self, dialect: Dialect, headers: &HeaderMap, body: Bytes) -> Rc<Plan> {
