@@ -67,6 +67,8 @@ pub enum Kind {
     UpstreamStatus,
     /// The provider finds our signature out of its time: this node's clock, or the provider's, is wrong.
     ClockSkew,
+    /// The key's token could not be fetched from where tokens are given (Entra ID, Google, AWS's STS).
+    TokenUnavailable,
     /// Every key of the provider was refused by it (401, 402, 403): the config's fault, not the caller's.
     ProviderCredentialsExhausted,
     /// All places of the provider are taken and its queue is full (`concurrency_and_buffer_size`).
@@ -125,6 +127,7 @@ impl Kind {
             Self::UpstreamInvalidResponse => (502, "upstream_invalid_response"),
             Self::UpstreamStatus => (502, "upstream_status"),
             Self::ClockSkew => (502, "clock_skew"),
+            Self::TokenUnavailable => (502, "token_unavailable"),
             Self::ProviderCredentialsExhausted => (502, "provider_credentials_exhausted"),
             Self::Overloaded => (503, "overloaded"),
             Self::TooManyConnections => (503, "too_many_connections"),

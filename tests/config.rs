@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use corelane::config::snapshot::{
-    Breaker, Credential, Key, LogsStore, Models, Operations, Pem, Postgres, Provider, Proxy, Retry, Server,
-    ServerTls, Snapshot, Transport, Whence,
+    Breaker, Credential, Key, LogsStore, Models, Operations, Pem, Place, Postgres, Proof, Provider, Proxy,
+    Retry, Server, ServerTls, Snapshot, Transport, Whence,
 };
 use corelane::config::{DEPTH_MAX, FILE_BYTES_MAX, FINDINGS_MAX, Fault, Loaded, load};
 use corelane::dialect::Operation;
@@ -70,6 +70,9 @@ fn the_quickstart_loads_without_a_warning() {
 fn each_config_of_the_readme_loads_without_a_warning() {
     let readme = include_str!("../README.md");
     let all = |name: &str| {
+        if name.ends_with("_CREDENTIALS") {
+            return environment(name);
+        }
         Some(if name.ends_with("_CA") { include_str!("config/ca.pem").to_owned() } else { name.to_owned() })
     };
     let configs: Vec<&str> =
@@ -487,6 +490,15 @@ fn print_key(out: &mut String, key: &Key) {
         let token = if keys.session_token.is_some() { " with a token" } else { "" };
         format!(" signed by {} for {}{token}", keys.access_key, keys.region)
     });
+    let fetched = key.credential.as_ref().and_then(Credential::grant).map(|grant| {
+        let Place { authority, base_path, .. } = &grant.place;
+        let said = match &grant.proof {
+            Proof::Role(role) => format!("{} as {}", role.role_arn, role.session_name),
+            Proof::Client(client) => format!("{} for {}", client.client_id, client.scope),
+            Proof::Account(account) => format!("{} for {}", account.email, account.audience),
+        };
+        format!(" fetches {} from {authority}{base_path}: {said}", grant.what())
+    });
     let _ = writeln!(
         out,
         "  {:?} {}{} weight {} models {models} not {:?} aliases {:?}{}{}{}",
@@ -498,6 +510,6 @@ fn print_key(out: &mut String, key: &Key) {
         key.aliases,
         if key.enabled { "" } else { " disabled" },
         place.unwrap_or_default(),
-        aws.unwrap_or_default(),
+        aws.or(fetched).unwrap_or_default(),
     );
 }

@@ -134,6 +134,10 @@ mod support;
 mod tls;
 #[path = "gateway/tls_callers.rs"]
 mod tls_callers;
+#[path = "gateway/tokens.rs"]
+mod tokens;
+#[path = "gateway/tokens_oauth.rs"]
+mod tokens_oauth;
 #[path = "gateway/uploads.rs"]
 mod uploads;
 #[path = "gateway/uploads_large.rs"]

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use support::node::{DRIVERS, Mock, Node};
 use support::postgres::Postgres;
 use support::seed;
+use support::upstream::Upstream;
 
 #[test]
 fn the_openai_python_package() {
@@ -62,6 +63,31 @@ fn what_is_asked_beside_conversations() {
 fn sound_images_files_and_batches() {
     in_the_table(&Sdks::python, "media.py", "");
     in_the_table(&Sdks::node, "media.cjs", "");
+}
+
+/// The second library that reads our assertions.
+#[test]
+fn a_service_accounts_assertion_is_googles() {
+    let sdks = Sdks::installed();
+    let key_file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/rsa.pem");
+    for driver in DRIVERS {
+        let endpoint = Upstream::answering("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n");
+        let audience = format!("http://{}/token", endpoint.address);
+        let account = json!({
+            "type": "service_account", "client_email": "a@p.iam.gserviceaccount.com", "private_key_id": "k1",
+            "private_key": fs::read_to_string(&key_file).unwrap(), "token_uri": audience
+        });
+        let section =
+            json!({ "project_id": "p", "region": "global", "auth_credentials": account.to_string() });
+        let keys = json!([{ "name": "v", "models": ["*"], "vertex_key_config": section }]);
+        let _node = Node::start(&json!({ "providers": { "vertex": { "keys": keys } } }).to_string(), driver);
+        let asked = endpoint.request(0);
+        let mut command = sdks.python();
+        let output =
+            command.arg(sources().join("tokens.py")).args([asked.text(), &audience]).arg(&key_file).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{driver}:\n{}", said(&output));
+    }
 }
 
 #[test]

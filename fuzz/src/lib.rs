@@ -18,6 +18,7 @@ mod places;
 mod proxy;
 mod stream;
 mod stretch;
+mod token_answer;
 
 pub use body::chunked_body;
 pub use coding::coded_body;
@@ -33,12 +34,13 @@ pub use proxy::proxy_header;
 pub use stream::{
     anthropic_stream, bedrock_stream, cohere_stream, gemini_stream, openai_stream, responses_stream,
 };
+pub use token_answer::token_answer;
 
 /// A check of one reader; panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 23] = [
+pub const CHECKS: [(&str, Check); 24] = [
     ("anthropic_body", anthropic_body),
     ("anthropic_stream", anthropic_stream),
     ("bedrock_body", bedrock_body),
@@ -62,4 +64,5 @@ pub const CHECKS: [(&str, Check); 23] = [
     ("response_head", response_head),
     ("responses_body", responses_body),
     ("responses_stream", responses_stream),
+    ("token_answer", token_answer),
 ];

@@ -22,7 +22,8 @@ pub(super) struct Check {
     /// Take every warning for a fault.
     #[arg(long)]
     pub strict: bool,
-    /// Also resolve and connect to every provider, its proxy and the log store. No request is sent, and no key.
+    /// Also resolve and connect to every provider, its proxy and the log store, and fetch the keys' tokens. No provider is sent
+    /// a request, nor a key.
     #[arg(long)]
     pub online: bool,
     /// Cores of the node that will serve it [default: those that this process may use].

@@ -18,11 +18,11 @@ use crate::control::admin::socket::{self as admin_socket, Unbound};
 use crate::control::command::COMMANDS_MAX;
 use crate::control::preflight::{self, Preflight};
 use crate::control::source::{Seen, Source};
-use crate::control::{self, Config, Identity, Node, machine};
-use crate::gateway::{Facts, Neighbours};
-use crate::net::ask::QUESTIONS_MAX;
+use crate::control::{self, Config, Identity, Node, machine, tokens};
+use crate::gateway::{Facts, Message, Neighbours};
+use crate::net::ask::{Envelope, QUESTIONS_MAX};
 use crate::net::listen_tls::Certified;
-use crate::net::mailbox::mailbox;
+use crate::net::mailbox::{Mailbox, Post, mailbox};
 use crate::net::tls::Roots;
 use crate::telemetry::ring::{self, Producer};
 use crate::telemetry::store::{self, START_TIMEOUT};
@@ -72,7 +72,8 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let (asker, questions) = tokio::sync::mpsc::channel(QUESTIONS_MAX);
     let boxes = (0..workers).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?;
     let (posts, mailboxes): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
-    let neighbours = Neighbours::new(Arc::from(posts.clone()));
+    let (clerk, clerk_mailbox) = mailbox()?;
+    let neighbours = Neighbours { tokens: Some(clerk.clone()), ..Neighbours::new(Arc::from(posts.clone())) };
     let mut plans = Vec::with_capacity(workers);
     let processors = core_affinity::get_core_ids().unwrap_or_default();
     for (((index, listener), log), mailbox) in (0u16..).zip(listeners).zip(producers).zip(mailboxes) {
@@ -94,6 +95,7 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
             certificates: certified.as_ref().map(Certified::for_core),
         });
     }
+    fetch_tokens((&snapshot, &roots), posts.clone(), clerk_mailbox, asker)?;
     let workers = plans.into_iter().map(worker::start).collect::<io::Result<Vec<Worker>>>()?;
     let started = Started {
         path: source.config.clone(),
@@ -113,8 +115,20 @@ fn start(arguments: &Serve) -> Result<(Node, impl FnOnce()), Refusal> {
     let announce = move || announce(&started, &snapshot);
     let threads = workers.into_iter().map(|worker| worker.thread).collect();
     let (commands, commanded) = tokio::sync::mpsc::channel(COMMANDS_MAX);
-    let node = Node { posts, threads, questions, log, identity, config, admin, commands, commanded };
+    let node =
+        Node { posts, tokens: clerk, threads, questions, log, identity, config, admin, commands, commanded };
     Ok((node, announce))
+}
+
+/// Who fetches tokens begins before the cores do.
+fn fetch_tokens(
+    (snapshot, roots): (&Snapshot, &Roots),
+    posts: Vec<Post<Message>>,
+    mailbox: Mailbox<Message>,
+    questions: tokio::sync::mpsc::Sender<Envelope>,
+) -> io::Result<()> {
+    let (snapshot, roots) = (snapshot.clone(), roots.clone());
+    tokens::start(tokens::Plan { snapshot, posts, mailbox, questions, roots })
 }
 
 /// What serving needs beyond the file. With --strict, a warning of either is a fault.

@@ -1,9 +1,11 @@
 //! `keys[].bedrock_key_config`: AWS's access keys, by which requests are signed, and the region, which says where they go and
-//! what the signatures are for. A key's own `value` wins over them. It signs nothing.
+//! what the signatures are for. A key's own `value` wins over them, and a role that they take (`grant::role`) over it. It signs
+//! nothing.
 
 use super::Reading;
-use super::credential::AwsKeys;
+use super::credential::{AwsKeys, Credential};
 use super::document::At;
+use super::grant::{Found, role};
 use super::keys::{self, Owner};
 use super::reference::{Resolved, require, resolve};
 use super::snapshot::{Place, Whence};
@@ -37,16 +39,6 @@ pub(crate) struct Aws {
     pub(crate) place: Option<Box<Place>>,
 }
 
-/// Access keys, or why there are none.
-pub(crate) struct Found {
-    /// All that it takes to sign.
-    pub(crate) keys: Option<Box<AwsKeys>>,
-    /// Where the secret one, or what is missing, comes from.
-    pub(crate) whence: Whence,
-    /// Why there are none, as a clause.
-    pub(crate) absence: String,
-}
-
 /// Reads a key's section; `has_value`: it has a value, or a faulty one, and needs no access keys.
 pub(crate) fn read(key: &At<'_>, owner: Owner<'_>, has_value: bool, reading: &mut Reading<'_, '_>) -> Aws {
     if !owner.is_aws {
@@ -59,17 +51,42 @@ pub(crate) fn read(key: &At<'_>, owner: Owner<'_>, has_value: bool, reading: &mu
         let found = (!has_value).then(|| nothing(owner));
         return Aws { found, place: None };
     };
-    refuse_role(&section, reading);
     let Ok(region) = region(&section, reading) else { return Aws::default() };
     let place = region.as_deref().filter(|_| !owner.has_base_url).and_then(place);
-    if has_value {
+    let role = role::read(&section, region.as_deref().unwrap_or(REGION_DEFAULT), reading);
+    let Ok(role) = role else { return Aws { found: None, place } };
+    if has_value && role.is_none() {
         if let Some(unused) = section.member("access_key").filter(validate::asks) {
             reading.report.warn(unused.name_spot(), "has no effect: the key's value is sent instead");
         }
         return Aws { found: None, place };
     }
     let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
-    Aws { found: keys(&section, owner, region, reading), place }
+    let found = match (keys(&section, owner, region, reading), role) {
+        (Some(found), Some(role)) => taken(&section, found, role, reading),
+        (found, _) => found,
+    };
+    Aws { found, place }
+}
+
+/// The role, by the keys that were found to take it.
+fn taken(
+    section: &At<'_>,
+    found: Found,
+    role: role::Written,
+    reading: &mut Reading<'_, '_>,
+) -> Option<Found> {
+    let is_given = found.whence != Whence::Config || found.credential.is_some();
+    match found.credential {
+        Some(Credential::Aws(keys)) => Some(role.with(*keys, found.whence)),
+        _ if is_given => Some(Found { wins: true, ..found }),
+        _ => {
+            let message = "a role is taken by access keys, and AWS's own chain (environment, profiles, roles of machines) is not \
+                 read: give access_key and secret_key beside role_arn";
+            reading.report.fault(section.spot(), message);
+            None
+        }
+    }
 }
 
 /// The key's aliases and its `deployments`, as older files call them; `arn` stands before what they mean, unless that is an
@@ -104,14 +121,6 @@ pub(crate) fn aliases(
     let models = aliases.iter_mut().map(|(_, model)| model).filter(|model| !model.starts_with(ARN));
     models.for_each(|model| *model = format!("{arn}/{model}"));
     aliases
-}
-
-/// Who is to be taken for another would be taken for himself.
-fn refuse_role(section: &At<'_>, reading: &mut Reading<'_, '_>) {
-    if let Some(role) = section.member("role_arn").filter(validate::asks) {
-        let message = "roles by STS are not served by this version: give the access keys of the role itself";
-        reading.report.fault(role.spot(), message);
-    }
 }
 
 /// `Ok(None)`: it names none. Errors are reported.
@@ -161,7 +170,7 @@ fn keys(section: &At<'_>, owner: Owner<'_>, region: String, reading: &mut Readin
     }
     let missing = [&access_key, &secret_key, &token].into_iter().find(|one| !one.absence.is_empty()).cloned();
     if let Some(Resolved { whence, absence, .. }) = missing {
-        return Some(Found { keys: None, whence, absence });
+        return Some(Found { credential: None, whence, absence, wins: false });
     }
     let keys = AwsKeys {
         access_key: access_key.text?.expose().to_owned(),
@@ -169,7 +178,8 @@ fn keys(section: &At<'_>, owner: Owner<'_>, region: String, reading: &mut Readin
         session_token: token.text,
         region,
     };
-    Some(Found { keys: Some(Box::new(keys)), whence: secret_key.whence, absence: String::new() })
+    let credential = Some(Credential::Aws(Box::new(keys)));
+    Some(Found { credential, whence: secret_key.whence, absence: String::new(), wins: false })
 }
 
 /// `None`: faulty, and reported.
@@ -205,5 +215,5 @@ fn nothing(owner: Owner<'_>) -> Found {
          give it a value, or {SECTION} with access_key \"env.AWS_ACCESS_KEY_ID\" and secret_key \"env.AWS_SECRET_ACCESS_KEY\""
     );
     let absence = if owner.is_served { absence } else { String::new() };
-    Found { keys: None, whence: Whence::Config, absence }
+    Found { credential: None, whence: Whence::Config, absence, wins: false }
 }

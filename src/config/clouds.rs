@@ -1,11 +1,12 @@
 //! `keys[].azure_key_config` and `vertex_key_config`: where a key of a cloud goes, and by which paths it asks for what.
-//! The paths themselves are `crate::provider::cloud`'s. Tokens (Entra's, Google's) are not served, and refused by name.
+//! The paths themselves are `crate::provider::cloud`'s; what of it tokens are fetched by is `grant`'s.
 
 use super::Reading;
 use super::document::{At, Value};
+use super::grant::{Found, account, entra};
 use super::keys::{self, Owner};
 use super::reference::{Present, require};
-use super::snapshot::{Faces, Key, Place};
+use super::snapshot::{Faces, Key, Place, Whence};
 use super::url::{self, BaseUrl};
 use super::validate;
 use crate::provider::cloud::{AzureApi, VertexPlace, vertex_host};
@@ -30,6 +31,8 @@ pub(crate) struct CloudKey {
     pub(crate) place: Option<Box<Place>>,
     /// By which paths.
     pub(crate) faces: Option<Box<Faces>>,
+    /// What tokens are fetched by.
+    pub(crate) found: Option<Found>,
 }
 
 /// The section of a cloud's keys.
@@ -51,21 +54,40 @@ pub(crate) fn read(
     }
     let Some(cloud) = owner.cloud else { return CloudKey::default() };
     let section = key.member(section_of(cloud));
-    match cloud {
+    let found = match (&section, cloud) {
+        (None, _) => Ok(None),
+        (Some(section), Cloud::Azure) => entra::read(section, reading),
+        (Some(section), Cloud::Vertex) => account::read(section, reading),
+    };
+    let Ok(found) = found else { return CloudKey::default() };
+    let read = match cloud {
         Cloud::Azure => azure(key, section.as_ref(), owner, reading).unwrap_or_default(),
-        Cloud::Vertex => vertex(key, section.as_ref(), (owner, has_value), reading).unwrap_or_default(),
+        Cloud::Vertex => {
+            // An express key is one for itself.
+            let is_express = has_value && found.is_none();
+            vertex(key, section.as_ref(), (owner, is_express), reading).unwrap_or_default()
+        }
+    };
+    CloudKey { found, ..read }
+}
+
+/// Why a key without a value is never used, where the config gives it none: what would do, for a cloud's.
+pub(crate) fn absence(owner: Owner<'_>, whence: &Whence, absence: String) -> String {
+    match owner.cloud {
+        Some(cloud) if *whence == Whence::Config && absence.is_empty() => lack(cloud).to_owned(),
+        _ => absence,
     }
 }
 
-/// Why a key of a cloud without a value is never used.
-pub(crate) fn absence(cloud: Cloud) -> &'static str {
+fn lack(cloud: Cloud) -> &'static str {
     match cloud {
         Cloud::Azure => {
-            "it has no value, and Entra ID's tokens are not served by this version: give it the resource's API key"
+            "it has neither a value nor a client of Entra ID, and machines' own identities are not asked: give it the resource's \
+             API key, or azure_key_config with client_id, client_secret and tenant_id"
         }
         Cloud::Vertex => {
-            "it has no value, and neither service accounts nor Google's default credentials are served by this version: give it \
-             an API key"
+            "it has neither a value nor a service account, and Google's default credentials are not read: give it an API key, or \
+             vertex_key_config with auth_credentials, such as \"env.GOOGLE_CREDENTIALS\""
         }
     }
 }
@@ -78,18 +100,6 @@ fn azure(
     reading: &mut Reading<'_, '_>,
 ) -> Option<CloudKey> {
     let member = |name: &str| section.and_then(|section| section.member(name));
-    for name in ["client_id", "client_secret", "tenant_id"] {
-        if let Some(at) = member(name).filter(validate::asks) {
-            let message = "Entra ID's tokens are not served by this version: remove it, and give the key's value the \
-                 resource's API key";
-            reading.report.fault(at.spot(), message);
-        }
-    }
-    if let Some(at) = member("scopes").filter(validate::asks) {
-        reading
-            .report
-            .warn(at.name_spot(), "has no effect: Entra ID's tokens are not served by this version");
-    }
     let api = match member("api_version") {
         None => AzureApi::V1 { version: None },
         Some(at) => {
@@ -118,13 +128,14 @@ fn azure(
                  https://NAME.openai.azure.com?";
             reading.report.fault(key.spot(), message);
         }
-        return Some(CloudKey { place: None, faces });
+        return Some(CloudKey { faces, ..CloudKey::default() });
     };
     match url::parse(endpoint.text.expose()) {
         Ok(BaseUrl { origin, authority, path }) => {
             let base_path = ENDINGS.iter().find_map(|ending| path.strip_suffix(ending)).unwrap_or(&path);
             let base_path = base_path.to_owned();
-            Some(CloudKey { place: Some(Box::new(Place { origin, authority, base_path })), faces })
+            let place = Some(Box::new(Place { origin, authority, base_path }));
+            Some(CloudKey { place, faces, found: None })
         }
         Err(message) => {
             reading.report.fault(at.spot(), message);
@@ -137,15 +148,10 @@ fn azure(
 fn vertex(
     key: &At<'_>,
     section: Option<&At<'_>>,
-    (owner, has_value): (Owner<'_>, bool),
+    (owner, is_express): (Owner<'_>, bool),
     reading: &mut Reading<'_, '_>,
 ) -> Option<CloudKey> {
     let member = |name: &str| section.and_then(|section| section.member(name));
-    if let Some(at) = member("auth_credentials").filter(validate::asks) {
-        let message =
-            "service accounts are not served by this version: remove it, and give the key's value an API key";
-        reading.report.fault(at.spot(), message);
-    }
     if let Some(at) = member("project_number").filter(validate::asks) {
         reading.report.warn(at.name_spot(), "has no effect: tuned models are not served by this version");
     }
@@ -157,7 +163,7 @@ fn vertex(
     let is_single = member("force_single_region").and_then(|at| at.bool()).unwrap_or(false);
     let place = match (project, region) {
         (Some(project), Some(region)) => VertexPlace::Project { project, region },
-        (None, None) if has_value => VertexPlace::Express,
+        (None, None) if is_express => VertexPlace::Express,
         _ => {
             let message = "vertex_key_config needs both project_id and region (such as us-central1, or global); without either, \
                  the key's value is one of express mode";
@@ -168,10 +174,11 @@ fn vertex(
     let faces = Some(Box::new(Faces::of(|family, operation| place.path(family, operation))));
     let host = match &place {
         VertexPlace::Project { region, .. } if !owner.has_base_url => vertex_host(region, is_single),
-        _ => return Some(CloudKey { place: None, faces }),
+        _ => return Some(CloudKey { faces, ..CloudKey::default() }),
     };
     let BaseUrl { origin, authority, path } = url::parse(&format!("https://{host}")).ok()?;
-    Some(CloudKey { place: Some(Box::new(Place { origin, authority, base_path: path })), faces })
+    let place = Some(Box::new(Place { origin, authority, base_path: path }));
+    Some(CloudKey { place, faces, found: None })
 }
 
 /// A project or a region. `Some(None)`: it says nothing; `None`: faulty, and reported.

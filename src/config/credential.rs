@@ -1,6 +1,9 @@
-//! What a key authenticates by: its value, or AWS's access keys, by which each request is signed. It holds secrets, has no
-//! `Debug`, and signs nothing itself.
+//! What a key authenticates by: its value, AWS's access keys, by which each request is signed, or what is fetched for it. It
+//! holds secrets, has no `Debug`, and signs nothing itself.
 
+use std::sync::Arc;
+
+use super::grant::{Grant, Proof};
 use super::secret::Secret;
 
 /// See the module. Two are equal when they authenticate as the same.
@@ -10,6 +13,8 @@ pub enum Credential {
     Value(Secret),
     /// AWS's access keys: each request is signed, and the secret one is never sent.
     Aws(Box<AwsKeys>),
+    /// What the control plane fetches by this: a token, sent as a bearer's, or AWS's temporary access keys.
+    Fetched(Arc<Grant>),
 }
 
 /// Access keys of AWS and where their signatures hold
@@ -30,17 +35,36 @@ impl Credential {
     /// What of it must not be read in an answer or a log.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let (first, second) = match self {
-            Self::Value(value) => (value, None),
-            Self::Aws(keys) => (&keys.secret_key, keys.session_token.as_ref()),
+            Self::Value(value) => (Some(value), None),
+            Self::Aws(keys) => (Some(&keys.secret_key), keys.session_token.as_ref()),
+            Self::Fetched(_) => (None, None),
         };
-        std::iter::once(first).chain(second)
+        let fetched_by = self.grant().into_iter().flat_map(|grant| grant.secrets());
+        first.into_iter().chain(second).chain(fetched_by)
     }
 
     /// AWS's access keys, where it is these.
     pub fn aws(&self) -> Option<&AwsKeys> {
         match self {
             Self::Aws(keys) => Some(keys),
-            Self::Value(_) => None,
+            Self::Value(_) | Self::Fetched(_) => None,
+        }
+    }
+
+    /// What it is fetched by, where it is.
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        match self {
+            Self::Fetched(grant) => Some(grant),
+            Self::Value(_) | Self::Aws(_) => None,
+        }
+    }
+
+    /// Whether requests are signed by it, with AWS's keys.
+    pub fn signs(&self) -> bool {
+        match self {
+            Self::Aws(_) => true,
+            Self::Fetched(grant) => matches!(grant.proof, Proof::Role(_)),
+            Self::Value(_) => false,
         }
     }
 }

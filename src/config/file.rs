@@ -373,26 +373,28 @@ pub(crate) static BEDROCK_KEY: &[Key] = &[
     honoured("secret_key", Kind::Reference),
     honoured("session_token", Kind::Reference),
     honoured("arn", Kind::Reference),      // by `aws`, like `deployments`
-    honoured("role_arn", Kind::Reference), // refused by `aws`, and with it the next two
+    honoured("role_arn", Kind::Reference), // by `grant::role`, like the next three
     honoured("external_id", Kind::Reference),
     honoured("session_name", Kind::Reference),
+    honoured("sts_endpoint", Kind::Reference),
     asking("project_id", Kind::Reference, "no request names a project"),
     honoured("deployments", Kind::AnyObject),
     asking("batch_s3_config", Kind::Object(BATCH_S3), "this version serves no batches of Bedrock's"),
 ];
 
-/// `keys[].azure_key_config`; what of it is not served, by `clouds`.
+/// `keys[].azure_key_config`, by `clouds` and `grant::entra`.
 static AZURE: &[Key] = &[
     honoured("endpoint", Kind::Reference),
     honoured("client_id", Kind::Reference),
     secret("client_secret"),
     honoured("tenant_id", Kind::Reference),
+    honoured("authority_host", Kind::Reference),
     honoured("scopes", Kind::Texts),
     honoured("api_version", Kind::Reference),
     honoured("deployments", Kind::AnyObject),
 ];
 
-/// `keys[].vertex_key_config`, likewise.
+/// `keys[].vertex_key_config`, by `clouds` and `grant::account`.
 static VERTEX: &[Key] = &[
     honoured("project_id", Kind::Reference),
     honoured("project_number", Kind::ReferenceOrInteger),

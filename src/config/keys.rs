@@ -71,21 +71,23 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
     let has_value = value.as_ref().is_none_or(|value| value.text.is_some());
     let aws = aws::read(at, owner, has_value, reading);
     let cloud = clouds::read(at, owner, has_value || is_written, reading);
-    let (credential, whence) = match (aws.found, value) {
+    let found = aws.found.or(cloud.found);
+    if is_written && found.as_ref().is_some_and(|found| found.wins) {
+        warn_of_value(at, reading);
+    }
+    let (credential, whence) = match (found, value) {
+        (Some(found), _) if found.wins => (found.credential, Some((found.whence, found.absence))),
         (Some(found), Some(Resolved { text: None, whence, .. }))
-            if found.keys.is_some() || whence == Whence::Config =>
+            if found.credential.is_some() || whence == Whence::Config =>
         {
-            (found.keys.map(Credential::Aws), Some((found.whence, found.absence)))
+            (found.credential, Some((found.whence, found.absence)))
         }
         (_, Some(Resolved { text, whence, absence })) => {
             (text.map(Credential::Value), Some((whence, absence)))
         }
         (_, None) => (None, None),
     };
-    let whence = whence.map(|(whence, absence)| match owner.cloud {
-        Some(cloud) if whence == Whence::Config => (whence, clouds::absence(cloud).to_owned()),
-        _ => (whence, absence),
-    });
+    let whence = whence.map(|(whence, absence)| (whence.clone(), clouds::absence(owner, &whence, absence)));
     if let (None, Some((whence, absence))) = (&credential, &whence)
         && owner.is_served
         && enabled
@@ -124,6 +126,14 @@ fn read_one(at: &At<'_>, owner: Owner<'_>, taken: &mut Taken, reading: &mut Read
         faces: cloud.faces,
         is_open,
         use_for_batch_api: at.member("use_for_batch_api").and_then(|at| at.bool()).unwrap_or(false),
+    }
+}
+
+/// It counts for nothing.
+fn warn_of_value(at: &At<'_>, reading: &mut Reading<'_, '_>) {
+    if let Some(unused) = at.member("value") {
+        let message = "has no effect: what is fetched by the key's section is sent instead";
+        reading.report.warn(unused.name_spot(), message);
     }
 }
 

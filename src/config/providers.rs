@@ -9,7 +9,7 @@ use super::file::PROVIDER;
 use super::keys::{Owner, Taken};
 use super::operations;
 use super::pacing::{self, Pacing};
-use super::snapshot::{Key, Operations, Provider, SendBackRaw, Targets, Transport, Whence};
+use super::snapshot::{Credential, Key, Operations, Provider, SendBackRaw, Targets, Transport, Whence};
 use super::{Reading, clouds, fallbacks, keys, network, transport, validate};
 use crate::dialect::{Dialect, Operation, Quirks};
 use crate::provider::{self, Entry};
@@ -238,8 +238,13 @@ fn check_keys(at: &At<'_>, key_less: bool, reading: &mut Reading<'_, '_>) {
     }
 }
 
-/// The way to a key's own place is the provider's: what `NO_PROXY` says of the first of them, it says of all.
+/// The way to a key's own place, and to where its tokens are given, is the provider's: what `NO_PROXY` says of the first of them, it says of all.
 fn settle_places(keys: &mut [Key], transport: &Arc<Transport>, entry: Option<&Entry>) {
+    for key in keys.iter_mut() {
+        if let Some(Credential::Fetched(grant)) = &mut key.credential {
+            Arc::make_mut(grant).place.origin.transport = Arc::clone(transport);
+        }
+    }
     for place in keys.iter_mut().filter_map(|key| key.place.as_deref_mut()) {
         place.origin.transport = Arc::clone(transport);
         place.base_path = base_path(std::mem::take(&mut place.base_path), entry);

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 pub use self::targets::{Faces, Targets};
 pub use super::credential::{AwsKeys, Credential};
+pub use super::grant::{Account, Client as EntraClient, Grant, Proof, Role};
 pub use super::header_filter::HeaderFilter;
 pub use super::origins::Origins;
 pub use super::reference::Whence;
@@ -422,7 +423,7 @@ pub struct Key {
 }
 
 /// Where a provider, or one key's part of it, is reached.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Scheme, host, port and the way there.
     pub origin: Origin,
@@ -444,6 +445,11 @@ impl Provider {
         std::iter::once(&self.origin).chain(places.map(|place| &place.origin))
     }
 
+    /// The token endpoints of its keys.
+    pub fn token_origins(&self) -> impl Iterator<Item = &Origin> {
+        self.keys.iter().filter_map(Key::grant).map(|grant| &grant.place.origin)
+    }
+
     /// Whether a request to it finds a key, or needs none.
     pub fn has_key(&self) -> bool {
         self.key_less || self.keys.iter().any(Key::is_usable)
@@ -454,6 +460,11 @@ impl Key {
     /// Whether it may be drawn at all: enabled, with a value where it wants one.
     pub fn is_usable(&self) -> bool {
         self.enabled && (self.is_open || self.credential.is_some())
+    }
+
+    /// What its tokens are fetched by, where they are.
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        self.credential.as_ref().and_then(Credential::grant)
     }
 
     /// Whether it is enabled, and its lists let it serve the model. The deny list wins; an alias counts as listed.

@@ -39,6 +39,8 @@ pub(super) struct Ground {
     pub(super) source: Source,
     /// The cores.
     pub(super) posts: Vec<Post<Message>>,
+    /// Who fetches tokens; `None`: nobody does.
+    pub(super) tokens: Option<Post<Message>>,
     /// Whom providers are trusted by.
     pub(super) roots: Roots,
     /// Whether a log was opened at the start.
@@ -369,15 +371,22 @@ async fn apply(
         let file = Arc::new(loaded);
         let serving = without(&file, &out_of_service);
         let snapshot = Some((&serving.snapshot, loaded_at));
-        let shares = adoption::shares(snapshot, certificates.as_deref(), &shared.roots, shared.posts.len())?;
-        Ok((file, serving, shares))
+        // One more, for who fetches tokens.
+        let takers = shared.posts.len() + usize::from(shared.tokens.is_some());
+        let mut shares = adoption::shares(snapshot, certificates.as_deref(), &shared.roots, takers)?;
+        let clerk_share = if shared.tokens.is_some() { shares.pop() } else { None };
+        Ok((file, serving, shares, clerk_share))
     });
     let refused = |fault| Ended::Refused { faults: vec![fault], seen: Some(seen.clone()) };
-    let (file, serving, shares) = made.await.map_err(refused)?;
+    let (file, serving, shares, clerk_share) = made.await.map_err(refused)?;
     warnings.extend(keyless(&current.serving.snapshot, &serving.snapshot));
     // What is still told of an older config must not come behind this one.
     hands.tellers = JoinSet::new();
     hands.owed = certified;
+    // Before the cores: what their requests will wait for is begun.
+    if let (Some(clerk), Some(share)) = (&ground.tokens, clerk_share) {
+        adoption::tell_clerk(clerk, share);
+    }
     let late = adoption::hand_over(&ground.posts, shares, &mut hands.tellers).await;
     let reloaded = Reloaded {
         generation: serving.snapshot.generation,
@@ -482,7 +491,15 @@ mod tests {
         let (post, mailbox) = mailbox().unwrap();
         while post.send(Message::Sample(oneshot::channel().0)).is_ok() {}
         let (roots, posts) = (Roots::bundled(), vec![post]);
-        let ground = Ground { source, posts, roots, has_log: false, is_strict: false, crews: Crews::new() };
+        let ground = Ground {
+            source,
+            posts,
+            tokens: None,
+            roots,
+            has_log: false,
+            is_strict: false,
+            crews: Crews::new(),
+        };
         let ground = Arc::new(ground);
         certify(folder.path());
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -118,6 +118,9 @@ pub struct ConfigStatus {
     pub old_snapshots: u64,
     /// Keys without a value, each as a sentence.
     pub unusable_keys: Vec<String>,
+    /// Keys that cannot serve now, since no token could be fetched for them: `provider/key`, and the reason.
+    #[serde(default)]
+    pub lacking_keys: Vec<String>,
     /// Names of keys that an operator took out of service.
     pub disabled_keys: Vec<String>,
 }

@@ -32,6 +32,8 @@ const SAMPLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// See the module.
 pub(super) struct Desk {
     posts: Vec<Post<Message>>,
+    /// Of who asks, too, and serves nobody; its number is the one behind the last core's.
+    clerk: Option<Post<Message>>,
     build: BuildInfo,
     lookups: Lookups,
     works: Crew,
@@ -40,16 +42,16 @@ pub(super) struct Desk {
 
 impl Desk {
     /// For the cores with these mailboxes.
-    pub(super) fn new(posts: Vec<Post<Message>>, build: BuildInfo) -> Self {
+    pub(super) fn new(posts: Vec<Post<Message>>, clerk: Option<Post<Message>>, build: BuildInfo) -> Self {
         let (works, scrapes) =
             (Crew::new(WORKS_MAX, WORKS_WAITING_MAX), Arc::new(Semaphore::new(SCRAPES_MAX)));
-        Self { posts, build, lookups: Lookups::new(), works, scrapes }
+        Self { posts, clerk, build, lookups: Lookups::new(), works, scrapes }
     }
 
     /// Takes a question; the answer goes to its core's mailbox when there is one. Does not wait.
     pub(super) fn take(&mut self, envelope: Envelope, gauges: LogGauges, config: Arc<ConfigGauges>) {
         let Envelope { core, ticket, question } = envelope;
-        let Some(post) = self.posts.get(core).cloned() else { return };
+        let Some(post) = self.post(core).cloned() else { return };
         let is_taken = match question {
             Question::Resolve { host, port } => self.lookups.ask(host, port, Asker { core, ticket }),
             Question::Compute(work) => self.compute(post.clone(), ticket, work),
@@ -64,11 +66,16 @@ impl Desk {
     pub(super) async fn work(&mut self) -> Option<()> {
         let Ended { addresses, askers } = self.lookups.next().await?;
         for Asker { core, ticket } in askers {
-            if let Some(post) = self.posts.get(core) {
+            if let Some(post) = self.post(core) {
                 reply(post, ticket, Answer::Addresses(addresses.clone()));
             }
         }
         Some(())
+    }
+
+    fn post(&self, core: usize) -> Option<&Post<Message>> {
+        let clerk = self.clerk.as_ref().filter(|_| core == self.posts.len());
+        self.posts.get(core).or(clerk)
     }
 
     fn compute(&self, post: Post<Message>, ticket: u64, work: Work) -> bool {
@@ -130,7 +137,7 @@ mod tests {
     }
 
     fn desk(post: Post<Message>) -> Desk {
-        Desk::new(vec![post], BuildInfo::default())
+        Desk::new(vec![post], None, BuildInfo::default())
     }
 
     fn work(ticket: u64, work: impl FnOnce() -> u8 + Send + 'static) -> Envelope {

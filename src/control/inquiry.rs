@@ -22,6 +22,12 @@ pub(super) async fn streams(posts: &[Post<Message>], deadline: Instant) -> LiveS
     all
 }
 
+/// The keys without a token, as who fetches them says; none, when it does not say in time.
+pub(super) async fn lacking(clerk: &Post<Message>, deadline: Instant) -> Vec<String> {
+    let asked = ask(clerk, Message::Lacking);
+    timeout_at(deadline, asked).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
 async fn ask_all<T>(
     posts: &[Post<Message>],
     question: impl Fn(oneshot::Sender<T>) -> Message,

@@ -22,6 +22,7 @@ mod signals;
 pub mod source;
 mod status;
 mod steering;
+pub mod tokens;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -63,6 +64,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Node {
     /// Each core's mailbox.
     pub posts: Vec<Post<Message>>,
+    /// The mailbox of who fetches tokens.
+    pub tokens: Post<Message>,
     /// Each core's thread; an error, too, is a core that ended unasked.
     pub threads: Vec<JoinHandle<io::Result<()>>>,
     /// What cores ask.
@@ -117,9 +120,9 @@ pub struct Config {
 }
 
 impl Config {
-    fn reloads(self, posts: Vec<Post<Message>>, has_log: bool) -> Reloads {
+    fn reloads(self, posts: Vec<Post<Message>>, tokens: Option<Post<Message>>, has_log: bool) -> Reloads {
         let Self { source, loaded, seen, loaded_at, roots, is_strict, is_watched } = self;
-        let ground = Ground { source, posts, roots, has_log, is_strict, crews: Crews::new() };
+        let ground = Ground { source, posts, tokens, roots, has_log, is_strict, crews: Crews::new() };
         let file = Arc::new(loaded);
         let serving = Arc::clone(&file);
         Reloads::new(
@@ -133,7 +136,7 @@ impl Config {
 /// Runs until the node has drained, or a core is wedged past its time; calls `ready` once signals are taken. The exit code
 /// is 0 after an orderly end. Errors: no signals can be taken.
 pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
-    let Node { posts, threads, questions, log, identity, config, admin, commands, commanded } = node;
+    let Node { posts, tokens, threads, questions, log, identity, config, admin, commands, commanded } = node;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(desk::THREADS_MAX + attempt::THREADS_MAX)
@@ -145,9 +148,10 @@ pub fn run(node: Node, ready: impl FnOnce()) -> io::Result<ExitCode> {
         let build = BuildInfo { version: identity.version.to_owned(), driver: identity.driver.clone() };
         let steering = Steering {
             ended: join_all(threads),
-            desk: Desk::new(posts.clone(), build),
-            reloads: config.reloads(posts.clone(), log.is_some()),
+            desk: Desk::new(posts.clone(), Some(tokens.clone()), build),
+            reloads: config.reloads(posts.clone(), Some(tokens.clone()), log.is_some()),
             posts,
+            tokens: Some(tokens),
             questions,
             signals,
             commanded,

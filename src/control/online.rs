@@ -1,6 +1,7 @@
-//! Whether what a config names can be reached from here: every served provider, or its proxy, and the log store. Providers
-//! are connected to by `net` itself, on a core that serves nobody, so that names, the guard, proxies and certificates are
-//! judged as for a request. No request is sent and no key leaves; the log store keeps nothing of it.
+//! Whether what a config names can be reached from here: every served provider, or its proxy, what gives keys their tokens, and
+//! the log store. Providers are connected to by `net` itself, on a core that serves nobody, so that names, the guard, proxies
+//! and certificates are judged as for a request. No provider is sent a request or a key; a token is fetched for each key that
+//! has none of its own, and forgotten; the log store keeps nothing of it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,7 +15,9 @@ use monoio::LegacyDriver;
 use tokio::sync::{mpsc, oneshot};
 
 use super::desk::{Desk, THREADS_MAX};
-use crate::config::snapshot::{LogsStore, Origin, Snapshot};
+use super::tokens::fetch::fetch;
+use super::tokens::schedule::{Given, grants};
+use crate::config::snapshot::{Grant, LogsStore, Origin, Snapshot};
 use crate::gateway::Message;
 use crate::net::ask::{Asker, Envelope, QUESTIONS_MAX};
 use crate::net::budget::Budget;
@@ -49,13 +52,19 @@ pub struct Reached {
     pub elapsed: Duration,
     /// The version of TLS; `None`: without.
     pub tls: Option<&'static str>,
+    /// How long what was fetched there holds; `None`: nothing was to be fetched.
+    pub lifetime: Option<Duration>,
 }
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, place, outcome } = self;
         match outcome {
-            Ok(Reached { elapsed, tls }) => {
+            Ok(Reached { elapsed, lifetime: Some(lifetime), .. }) => {
+                let (lifetime_s, elapsed_ms) = (lifetime.as_secs(), elapsed.as_millis());
+                write!(f, "{what}: {place}: fetched in {elapsed_ms} ms, good for {lifetime_s} s")
+            }
+            Ok(Reached { elapsed, tls, .. }) => {
                 write!(f, "{what}: {place}: connected in {} ms", elapsed.as_millis())?;
                 tls.map_or(Ok(()), |tls| write!(f, ", {tls}"))
             }
@@ -82,7 +91,7 @@ fn try_store(settings: &LogsStore) -> Tried {
     };
     let began = Instant::now();
     let outcome = store::try_out(settings, STORE_TIMEOUT);
-    let outcome = outcome.map(|()| Reached { elapsed: began.elapsed(), tls: None });
+    let outcome = outcome.map(|()| Reached { elapsed: began.elapsed(), tls: None, lifetime: None });
     Tried { what: "log store".to_owned(), place, outcome }
 }
 
@@ -100,7 +109,7 @@ fn try_providers(snapshot: Snapshot) -> io::Result<Vec<Tried>> {
         .build()?;
     let tried = runtime.block_on(async {
         let (version, driver) = Default::default();
-        let mut desk = Desk::new(vec![post], BuildInfo { version, driver });
+        let mut desk = Desk::new(vec![post], None, BuildInfo { version, driver });
         loop {
             tokio::select! {
                 Some(envelope) = questions.recv() => desk.take(envelope, LogGauges::default(), Arc::default()),
@@ -144,21 +153,35 @@ fn core(
             }
             origins.into_iter().map(|origin| (provider.name.clone(), origin))
         });
-        Ok(try_origins(net, named.collect()).await)
+        let origins = named.map(|(name, origin)| Trial::Origin(name, origin));
+        let fetches = grants(&snapshot).into_iter().map(|(grant, names)| Trial::Token(grant, names));
+        Ok(try_all(net, origins.chain(fetches).collect()).await)
     })
 }
 
+/// What is tried.
+enum Trial {
+    /// A provider's name, and where it is.
+    Origin(String, Origin),
+    /// What a token is fetched by, and the keys that have it.
+    Token(Arc<Grant>, Vec<String>),
+}
+
 /// [`AT_A_TIME`] at a time; the results in the order given.
-async fn try_origins(net: Rc<Net>, origins: Vec<(String, Origin)>) -> Vec<Tried> {
-    let waiting = Rc::new(RefCell::new(origins.into_iter().enumerate()));
+async fn try_all(net: Rc<Net>, trials: Vec<Trial>) -> Vec<Tried> {
+    let waiting = Rc::new(RefCell::new(trials.into_iter().enumerate()));
     let tries = (0..AT_A_TIME).map(|_| {
         let (net, waiting) = (Rc::clone(&net), Rc::clone(&waiting));
         monoio::spawn(async move {
             let mut tried = Vec::new();
             loop {
                 let next = waiting.borrow_mut().next();
-                let Some((index, (name, origin))) = next else { return tried };
-                tried.push((index, try_origin(&net, name, &origin).await));
+                let Some((index, trial)) = next else { return tried };
+                let ended = match trial {
+                    Trial::Origin(name, origin) => try_origin(&net, name, &origin).await,
+                    Trial::Token(grant, names) => try_token(&net, &grant, &names).await,
+                };
+                tried.push((index, ended));
             }
         })
     });
@@ -173,9 +196,19 @@ async fn try_origins(net: Rc<Net>, origins: Vec<(String, Origin)>) -> Vec<Tried>
 async fn try_origin(net: &Net, name: String, origin: &Origin) -> Tried {
     let began = Instant::now();
     let outcome = net.reach(origin).await;
-    let outcome = outcome.map(|tls| Reached { elapsed: began.elapsed(), tls });
+    let outcome = outcome.map(|tls| Reached { elapsed: began.elapsed(), tls, lifetime: None });
     let outcome = outcome.map_err(|error| error.message.into_owned());
     Tried { what: format!("provider {name}"), place: place(origin), outcome }
+}
+
+async fn try_token(net: &Net, grant: &Grant, names: &[String]) -> Tried {
+    let began = Instant::now();
+    let ended = fetch(net, grant).await;
+    let reached =
+        |Given { lifetime, .. }| Reached { elapsed: began.elapsed(), tls: None, lifetime: Some(lifetime) };
+    let outcome = ended.outcome.map(reached).map_err(|failed| failed.lack.reason);
+    let what = format!("{} for {}", grant.what(), names.join(", "));
+    Tried { what, place: place(&grant.place.origin), outcome }
 }
 
 fn place(origin: &Origin) -> String {
@@ -216,7 +249,8 @@ mod tests {
             let (what, place) = ("provider openai".to_owned(), "https://api.openai.com:443".to_owned());
             Tried { what, place, outcome }.to_string()
         };
-        let reached = Reached { elapsed: Duration::from_micros(12_900), tls: Some("TLS 1.3") };
+        let reached =
+            Reached { elapsed: Duration::from_micros(12_900), tls: Some("TLS 1.3"), lifetime: None };
         assert_eq!(
             tried(Ok(reached)),
             "provider openai: https://api.openai.com:443: connected in 12 ms, TLS 1.3"

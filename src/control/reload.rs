@@ -134,6 +134,7 @@ impl Reloads {
             last_failure: self.last_failure.clone(),
             old_snapshots: 0,
             unusable_keys: serving.unusable_keys.iter().map(ToString::to_string).collect(),
+            lacking_keys: Vec::new(), // by who fetches tokens
             disabled_keys: disabled.iter().cloned().collect(),
         }
     }

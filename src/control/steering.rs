@@ -33,6 +33,8 @@ pub(super) struct Steering {
     pub(super) reloads: Reloads,
     /// The cores.
     pub(super) posts: Vec<Post<Message>>,
+    /// Who fetches tokens; `None`: nobody does.
+    pub(super) tokens: Option<Post<Message>>,
     /// What cores ask.
     pub(super) questions: mpsc::Receiver<Envelope>,
     /// What signals ask for.
@@ -153,9 +155,13 @@ impl Steering {
             config: self.reloads.status(),
             log,
         };
-        let posts = self.posts.clone();
+        let (posts, tokens) = (self.posts.clone(), self.tokens.clone());
         self.inquire(async move {
             let deadline = tokio::time::Instant::now() + INQUIRY_TIMEOUT;
+            let mut known = known;
+            if let Some(clerk) = &tokens {
+                known.config.lacking_keys = inquiry::lacking(clerk, deadline).await;
+            }
             let samples = inquiry::samples(&posts, deadline).await;
             let _ = reply.send(status::status(known, &samples));
         });
@@ -216,7 +222,7 @@ mod tests {
             is_strict: false,
             is_watched: false,
         };
-        config.reloads(posts, false)
+        config.reloads(posts, None, false)
     }
 
     /// The steering of a core whose thread and mailbox hang, and what keeps them so.
@@ -231,9 +237,10 @@ mod tests {
         let posts = vec![post];
         let steering = Steering {
             ended: join_all(vec![thread]),
-            desk: Desk::new(posts.clone(), BuildInfo::default()),
+            desk: Desk::new(posts.clone(), None, BuildInfo::default()),
             reloads: reloads(posts.clone()),
             posts,
+            tokens: None,
             questions: mpsc::channel(1).1,
             signals: heard,
             commanded,

@@ -17,7 +17,7 @@ use super::kept::{self, Body};
 use super::outgoing::{self, Caller, Edit};
 use super::raw::{self, Raw};
 use super::relay::{self, Translation};
-use super::{Core, failure, foreign, path_model, place, signing, stored, tag, upload};
+use super::{Core, failure, foreign, path_model, place, signing, stored, tag, tokens, upload};
 use crate::api::Endpoint;
 use crate::config::snapshot::{Credential, Origin, Provider};
 use crate::dialect::look;
@@ -29,9 +29,28 @@ use crate::net::server::{Downstream, Gone, Request};
 use crate::net::{Raced, race, within};
 use crate::routing::plan::Attempt;
 
-/// Makes the attempt that `exchange` was told of, up to the caller's answer. Where a provider refuses what only we asked for,
-/// it is asked once more without.
+/// Makes the attempt that `exchange` was told of, up to the caller's answer. Where the provider refuses a token, it is made
+/// once more with the next one.
 pub(super) async fn make(
+    core: &Core,
+    downstream: &mut Downstream,
+    request: &mut Request,
+    exchange: &mut Exchange<'_>,
+    asked: &Asked,
+    attempt: &Attempt<'_>,
+) -> Result<(), Failure> {
+    exchange.token = None;
+    match make_once(core, downstream, request, exchange, asked, attempt).await {
+        Err(failure) if exchange.token.is_some() && tokens::is_renewed(core, exchange, &failure) => {
+            // Boxed: tokens are seldom refused.
+            Box::pin(make_once(core, downstream, request, exchange, asked, attempt)).await
+        }
+        made => made,
+    }
+}
+
+/// Where a provider refuses what only we asked for, it is asked once more without.
+async fn make_once(
     core: &Core,
     downstream: &mut Downstream,
     request: &mut Request,
@@ -287,9 +306,9 @@ pub(super) async fn send(
     let place = place::take(core, downstream, exchange, provider).await?;
     // Not before it may go: a signature that waited would be out of its time.
     let credential = exchange.chosen().1.and_then(|key| key.credential.as_ref());
-    if let Some(keys) = credential.and_then(Credential::aws) {
-        // Boxed: few keys are AWS's.
-        outgoing = Box::pin(signing::signed(outgoing, keys, exchange.unix_s())).await;
+    if credential.is_some_and(|credential| !matches!(credential, Credential::Value(_))) {
+        // Boxed: few keys are AWS's, or have tokens.
+        outgoing = Box::pin(tokens::credentialed(core, downstream, exchange, outgoing)).await?;
     }
     let sent = Instant::now();
     if let Some(running) = &mut exchange.running {

@@ -18,6 +18,7 @@ use crate::http::encode;
 use crate::net::Net;
 use crate::net::places::Places;
 use crate::net::spread::Seat;
+use crate::net::tokens::Tokens;
 use crate::routing::view::View;
 use crate::telemetry::cells::Cells;
 use crate::telemetry::ring::Producer;
@@ -49,6 +50,8 @@ pub struct Core {
     pub neighbours: Neighbours,
     /// Places with providers that limit them.
     pub places: Places,
+    /// What was fetched for keys.
+    pub tokens: Tokens,
     /// Looks for what a body must not bring along.
     pub(super) marks: foreign::Search,
     /// Looks for files that a body names.
@@ -97,6 +100,7 @@ impl Core {
             places,
             marks: foreign::Search::default(),
             files: file_ids::Search::default(),
+            tokens: Tokens::default(),
             log,
             snapshot: RefCell::new((Rc::new(snapshot), Rc::new(view))),
             loaded_at: Cell::new(loaded_at),

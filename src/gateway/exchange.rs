@@ -23,6 +23,7 @@ use crate::dialect::{Dialect, ErrorContext, ErrorShape, Operation};
 use crate::error::{Error, Kind};
 use crate::http::{Framing, Method};
 use crate::net::server::{Gone, Request};
+use crate::net::tokens::Token;
 use crate::routing::plan::Attempt;
 use crate::routing::target;
 use crate::routing::view::{Running, View};
@@ -83,6 +84,8 @@ pub(super) struct Exchange<'a> {
     pub(super) provider: Option<ProviderId>,
     /// Chosen key.
     pub(super) key: Option<KeyId>,
+    /// What was fetched for that key, once it is sent.
+    pub(super) token: Option<Rc<Token>>,
     /// The caller's body, when it is long, until an answer begins to go down.
     pub(super) kept: Option<Kept>,
     /// What is still to come of a form.
@@ -163,6 +166,7 @@ impl<'a> Exchange<'a> {
             wants_chunks: false,
             provider: None,
             key: None,
+            token: None,
             kept: None,
             upload: None,
             attempts: 0,

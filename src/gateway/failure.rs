@@ -45,6 +45,10 @@ pub(super) fn named(mut failure: Failure, provider: &Provider) -> Failure {
 
 /// Every key of the chosen provider was refused. `error` is what the provider said; its status would blame the caller's key.
 pub(super) fn exhausted(exchange: &Exchange<'_>, error: &Error) -> Error {
+    // The provider was not asked.
+    if error.kind == Kind::TokenUnavailable {
+        return error.clone();
+    }
     let provider = exchange.chosen().0.map_or("", |provider| provider.name.as_str());
     let message = format!(
         "provider {provider} refused every key that it was asked by ({}): {}; check the keys' values and the account's state",

@@ -130,6 +130,7 @@ mod tests {
             (Kind::UpstreamUnreachable, Outcome::Unreachable),
             (Kind::UpstreamTimeout, Outcome::Failed { retry_after: None }),
             (Kind::UpstreamInvalidResponse, Outcome::Failed { retry_after: None }),
+            (Kind::TokenUnavailable, Outcome::Refused),
             (Kind::UpstreamAddressRefused, Outcome::Neutral),
             (Kind::RequestDropped, Outcome::Neutral),
             (Kind::QueueTimeout, Outcome::Neutral),

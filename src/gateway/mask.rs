@@ -18,7 +18,7 @@ pub(super) fn mask_all(bytes: &mut [u8], provider: Option<&Provider>, key: Optio
 
 /// Overwrites every occurrence of `secret` with asterisks, also as JSON may spell it (RFC 8259 §7: behind a backslash, or as
 /// `\u` and four digits), inside of a text inside of a text, too.
-fn mask(bytes: &mut [u8], secret: &[u8]) {
+pub fn mask(bytes: &mut [u8], secret: &[u8]) {
     let Some(&first) = secret.first() else { return };
     let mut masked_to = 0;
     let starts: Vec<usize> = memchr2_iter(first, b'\\', bytes).collect();

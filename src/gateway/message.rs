@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Grant, Snapshot};
 use crate::net::ask::Answer;
 use crate::net::spread::Seat;
 use crate::net::tls::Clients;
+use crate::net::tokens::Told;
 use crate::routing::view::Cooldown;
 use crate::telemetry::sample::Sample;
 
@@ -33,6 +34,17 @@ pub enum Message {
         /// The request's ticket.
         ticket: u64,
     },
+    /// What was fetched for keys, or why nothing was.
+    Token(Box<Told>),
+    /// To whom tokens are fetched by: that a provider refused one.
+    TokenRefused {
+        /// By what it was fetched.
+        grant: Arc<Grant>,
+        /// Its number.
+        number: u64,
+    },
+    /// To the same: to name the keys that lack a token, each with the reason.
+    Lacking(tokio::sync::oneshot::Sender<Vec<String>>),
     /// To serve by this from now on.
     Adopt(Box<Adoption>),
     /// To list the streams that it serves.

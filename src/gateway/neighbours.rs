@@ -16,6 +16,8 @@ pub const OFFERED_MAX: usize = MESSAGES_MAX / 2;
 pub struct Neighbours {
     /// The mailboxes of all cores, by index.
     pub posts: Arc<[Post<Message>]>,
+    /// Who fetches tokens; `None`: nobody does.
+    pub tokens: Option<Post<Message>>,
     /// The count of each core's connections.
     pub spread: Spread,
     /// The places of providers that limit them.
@@ -31,7 +33,7 @@ impl Neighbours {
             let _ended = others.get(usize::from(core)).map(|post| post.insist(Message::Place { ticket }));
         });
         let (spread, places) = (Spread::new(posts.len()), Arc::new(Registry::new(bell)));
-        Self { posts, spread, places }
+        Self { posts, tokens: None, spread, places }
     }
 
     /// Tells every core but `own` of a key's cooldown. One whose mailbox is half full, or that has ended, is passed over: it

@@ -3,9 +3,9 @@
 
 use super::exchange::Exchange;
 use super::frames::Cut;
-use super::mask;
 use super::noted::Seen;
 use super::passage::Passage;
+use super::relay::mask_key;
 use crate::api::Surface;
 use crate::config::snapshot::{Provider, SendBackRaw};
 use crate::dialect::event_stream::frames;
@@ -138,7 +138,6 @@ impl Raw {
 }
 
 fn masked(mut bytes: Vec<u8>, exchange: &Exchange<'_>) -> Vec<u8> {
-    let (provider, key) = exchange.chosen();
-    mask::mask_all(&mut bytes, provider, key);
+    mask_key(&mut bytes, exchange);
     bytes
 }

@@ -193,6 +193,8 @@ async fn failed(
 pub(super) fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
     let (provider, key) = exchange.chosen();
     mask::mask_all(bytes, provider, key);
+    let fetched = exchange.token.iter().flat_map(|token| token.secrets());
+    fetched.for_each(|secret| mask::mask(bytes, secret.expose().as_bytes()));
 }
 
 /// The same in the words of a provider's error.

@@ -14,7 +14,7 @@ const DATES: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GM
 /// By `retry-after-ms` (OpenAI's, milliseconds) or else `retry-after` (RFC 9110 §10.2.3: seconds, which some send with a
 /// fraction, or a date), at most a day. `field` gives a header's value; a date is taken from `now_s`, seconds since the
 /// epoch. `None`: neither is there, or neither can be read.
-pub(super) fn asked<'a>(field: impl Fn(&str) -> Option<&'a [u8]>, now_s: i64) -> Option<Duration> {
+pub fn asked<'a>(field: impl Fn(&str) -> Option<&'a [u8]>, now_s: i64) -> Option<Duration> {
     let text = |name| field(name).and_then(|value| std::str::from_utf8(value.trim_ascii()).ok());
     let milliseconds = text("retry-after-ms").and_then(|text| number(text, 1000.0));
     let asked = milliseconds.or_else(|| text("retry-after").and_then(|text| delay(text, now_s)));
@@ -28,11 +28,16 @@ pub(super) fn of_seconds(seconds: f64) -> Duration {
 
 fn delay(text: &str, now_s: i64) -> Option<Duration> {
     number(text, 1.0).or_else(|| {
-        let date = DATES.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
-        let then_s = date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second();
+        let then_s = date_s(text)?;
         // One that has passed asks for nothing.
         Some(Duration::from_secs(u64::try_from(then_s.saturating_sub(now_s)).unwrap_or_default()))
     })
+}
+
+/// A date of HTTP, as seconds since the epoch.
+pub fn date_s(text: &str) -> Option<i64> {
+    let date = DATES.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
+    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
 /// A number without a sign, `to_second` of which make a second.

@@ -8,7 +8,7 @@ use ring::digest::{Context, Digest, SHA256};
 
 use super::compute::INLINE_BYTES_MAX;
 use super::failure::Failure;
-use crate::config::snapshot::{AwsKeys, Key, Provider};
+use crate::config::snapshot::{AwsKeys, Credential, Key, Provider};
 use crate::error::{Error, Kind};
 use crate::http::sigv4::{self, Keys, Scope, Unsigned};
 use crate::net::client::Outgoing;
@@ -37,6 +37,23 @@ pub(super) async fn signed(mut outgoing: Outgoing, keys: &AwsKeys, unix_s: i64) 
     let body = hash(first.get(head_end + 2..).unwrap_or_default(), rest).await;
     let lines = lines(first.get(..head_end).unwrap_or_default(), keys, unix_s, body);
     first.splice(head_end..head_end, lines);
+    put_back(outgoing, first, is_beside)
+}
+
+/// The request with a bearer's token.
+pub(super) fn borne(mut outgoing: Outgoing, token: &str) -> Outgoing {
+    let is_beside = outgoing.head.is_empty();
+    let mut first = match outgoing.body.first() {
+        Some(portion) if is_beside => portion.bytes().to_vec(),
+        _ => std::mem::take(&mut outgoing.head),
+    };
+    let head_end = memmem::find(&first, b"\r\n\r\n").map_or(first.len(), |at| at + 2);
+    first.splice(head_end..head_end, format!("authorization: Bearer {token}\r\n").into_bytes());
+    put_back(outgoing, first, is_beside)
+}
+
+/// With this for its beginning; `is_beside`: that is the first piece of its body.
+fn put_back(mut outgoing: Outgoing, first: Vec<u8>, is_beside: bool) -> Outgoing {
     match outgoing.body.first_mut() {
         Some(portion) if is_beside => *portion = Portion::from(first),
         _ => outgoing.head = first,
@@ -46,7 +63,7 @@ pub(super) async fn signed(mut outgoing: Outgoing, keys: &AwsKeys, unix_s: i64) 
 
 /// A signature that the provider finds past, or still to come, is the fault of a clock, and of no key.
 pub(super) fn judged(failure: Failure, provider: &Provider, key: Option<&Key>) -> Failure {
-    let Some(key) = key.filter(|key| key.credential.as_ref().is_some_and(|one| one.aws().is_some())) else {
+    let Some(key) = key.filter(|key| key.credential.as_ref().is_some_and(Credential::signs)) else {
         return failure;
     };
     let said = failure.error.upstream.as_ref().map_or("", |upstream| upstream.message.as_str());

@@ -47,13 +47,17 @@
 pub mod body;
 pub mod chunked;
 pub mod encode;
+pub mod form;
 pub mod head;
+pub mod jwt;
 pub mod multipart;
+pub mod oauth;
 pub mod proxy;
 pub mod request;
 pub mod response;
 pub mod sigv4;
 pub mod sse;
+pub mod sts;
 
 pub use body::BodyDecoder;
 pub use head::{Field, Fields, Framing, HeadEnd, offset_in};

@@ -22,6 +22,7 @@ mod session;
 pub mod spread;
 pub mod stream;
 pub mod tls;
+pub mod tokens;
 pub mod wait;
 mod wire;
 

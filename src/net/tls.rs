@@ -67,8 +67,13 @@ impl Roots {
     /// crypto provider lacks a protocol version (never, as built).
     pub fn clients(&self, snapshot: &Snapshot, cores: usize) -> Result<Vec<Clients>, Error> {
         let mut built: Vec<(Arc<Transport>, ClientConfig)> = Vec::new();
-        let origins = snapshot.providers.iter().flat_map(Provider::origins).filter(|origin| origin.tls);
-        for transport in origins.map(|origin| &origin.transport) {
+        // Token endpoints have the transport of their provider, which may itself be plain.
+        let origins = |provider: &'_ Provider| {
+            let all = provider.origins().chain(provider.token_origins());
+            all.filter(|origin| origin.tls).map(|origin| Arc::clone(&origin.transport)).collect::<Vec<_>>()
+        };
+        let transports: Vec<_> = snapshot.providers.iter().flat_map(origins).collect();
+        for transport in &transports {
             if !built.iter().any(|(known, _)| trusts_alike(known, transport)) {
                 built.push((Arc::clone(transport), self.build(transport)?));
             }
@@ -147,7 +152,8 @@ impl Tls {
     /// Drops what neither the newest snapshot needs nor one of `older`, whose requests still run.
     pub fn forget(&self, older: &[Rc<Snapshot>]) {
         let needs = |snapshot: &Rc<Snapshot>, transport: &Transport| {
-            let mut origins = snapshot.providers.iter().flat_map(Provider::origins);
+            let own = snapshot.providers.iter().flat_map(Provider::origins);
+            let mut origins = own.chain(snapshot.providers.iter().flat_map(Provider::token_origins));
             origins.any(|origin| origin.tls && trusts_alike(&origin.transport, transport))
         };
         let is_needed = |known: &Known| {

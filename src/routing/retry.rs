@@ -15,6 +15,8 @@ pub fn classify(error: &Error) -> Class {
     match error.kind {
         Kind::UpstreamUnreachable | Kind::UpstreamTimeout | Kind::UpstreamInvalidResponse => Class::Transient,
         Kind::UpstreamStatus if is_bad_key(error) => Class::Refused,
+        // Another key has another token, or none.
+        Kind::TokenUnavailable => Class::Refused,
         Kind::UpstreamStatus => classify_status(error.status()),
         // Ours, but a fallback needs other connections, and perhaps no translation.
         Kind::Overloaded
@@ -141,6 +143,7 @@ mod tests {
                 ],
                 Class::Elsewhere,
             ),
+            (&[Kind::TokenUnavailable], Class::Refused),
             (&[Kind::ClientGone, Kind::Internal, Kind::InvalidRequest], Class::Final),
         ] {
             for kind in kinds {

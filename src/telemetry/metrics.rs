@@ -74,7 +74,9 @@ pub fn render(samples: &[Sample], log: &LogGauges, build: &BuildInfo, config: &C
 pub fn error_type(code: &str, status: u16) -> String {
     match code {
         "overloaded" | "shutting_down" | "request_dropped" | "queue_timeout" => "bifrost_dropped".to_owned(),
-        "provider_credentials_exhausted" | "clock_skew" => "provider_authentication".to_owned(),
+        "provider_credentials_exhausted" | "clock_skew" | "token_unavailable" => {
+            "provider_authentication".to_owned()
+        }
         "internal_error" => "bifrost_internal".to_owned(),
         "origin_not_allowed" => "policy_origin_not_allowed".to_owned(),
         "client_gone" => "caller_cancelled".to_owned(),

@@ -209,6 +209,9 @@ fn open(core: &Rc<Core>, told: &Told, message: Message) -> bool {
         Message::Connection(arrival) => connection::spawn(core, arrival),
         Message::Cooldown(cooldown) => core.health().cool(&cooldown),
         Message::Place { ticket } => core.places.grant(ticket),
+        Message::Token(told) => core.tokens.tell(*told, Instant::now()),
+        // Theirs to whom tokens are fetched by.
+        Message::TokenRefused { .. } | Message::Lacking(_) => {}
         Message::Adopt(adoption) => adopt(core, *adoption),
         Message::Streams(reply) => {
             let _ = reply.send(core.streams.list(core.index, Instant::now()));

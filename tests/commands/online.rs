@@ -14,6 +14,7 @@ use crate::support::node::{PATIENCE, free_address};
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::proxy::{self, Proxy};
 use crate::support::tls::{Certificates, Goodbye, TlsFront};
+use crate::support::upstream::Upstream;
 use crate::{Ended, folder, run_in};
 
 /// A provider that counts bytes: each connection's, once it has ended.
@@ -50,6 +51,29 @@ fn a_provider_is_connected_to_and_asked_nothing() {
         let ended = check(&config(json!({"base_url": url})));
         ended.has(0, &[&format!("provider openai: {url}: connected in "), " ms\n", "config.json: good"]);
         assert_eq!(received.recv_timeout(PATIENCE), Ok(Vec::new()), "no byte was sent");
+    }
+}
+
+#[test]
+fn a_token_is_fetched_and_a_refusal_is_a_fault() {
+    let body = r#"{"access_token":"a-token-of-entra","expires_in":3599}"#;
+    let given = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let refused = "HTTP/1.1 401 No\r\ncontent-length: 26\r\n\r\n{\"error\":\"invalid_client\"}";
+    let (endpoint, _received) = listener();
+    for (answer, code, said) in
+        [(given.as_str(), 0, ": fetched in "), (refused, 1, " answered 401: invalid_client\n")]
+    {
+        let entra = Upstream::answering(answer);
+        let section = json!({
+            "endpoint": format!("http://{endpoint}"), "authority_host": format!("http://{}", entra.address),
+            "client_id": "c", "client_secret": "env.K", "tenant_id": "t"
+        });
+        let keys = json!([{"name": "k", "models": ["*"], "azure_key_config": section}]);
+        let ended = check(&json!({"version": 2, "providers": {"azure": {"keys": keys}}}));
+        let what = format!("token of Entra ID for azure/k: http://{}", entra.address);
+        ended.has(code, &[&what, said]);
+        assert_eq!(entra.requests().len(), 1);
+        assert!(entra.last().text().contains("client_secret=sk-of-k"));
     }
 }
 

@@ -47,7 +47,20 @@ pub fn environment(name: &str) -> Option<String> {
         "HTTPS_PROXY" => "http://user:value-of-proxy@proxy.internal:3128",
         "HTTP_PROXY" => "https://user:value-of-proxy@proxy.internal:3128",
         "NO_PROXY" => ".example.com,10.0.0.0/8",
+        "GOOGLE_CREDENTIALS" => return Some(account(ACCOUNT_KEY)),
+        "NO_ACCOUNT_KEY" => return Some(account("value-of-no-key")),
         _ => return None,
     };
     Some(value.to_owned())
+}
+
+/// Made for tests, and for nothing else.
+const ACCOUNT_KEY: &str = include_str!("rsa.pem");
+
+/// A service account's JSON.
+fn account(key: &str) -> String {
+    let key = key.replace('\n', "\\n");
+    format!(
+        r#"{{"type":"service_account","project_id":"p","private_key_id":"k1","private_key":"{key}","client_email":"a@p.iam.gserviceaccount.com","token_uri":"https://oauth2.googleapis.com/token"}}"#
+    )
 }

@@ -85,6 +85,9 @@ fn config_lines(config: &ConfigStatus) -> String {
     for key in &config.unusable_keys {
         line(&mut out, "without value", key);
     }
+    for key in &config.lacking_keys {
+        line(&mut out, "cannot serve", key);
+    }
     for key in &config.disabled_keys {
         line(&mut out, "disabled key", key);
     }
@@ -216,6 +219,7 @@ mod tests {
             }),
             old_snapshots: 4,
             unusable_keys: vec!["the key \"a\" has no value".to_owned()],
+            lacking_keys: vec!["azure/c: no token of Entra ID: no".to_owned()],
             disabled_keys: vec!["b".to_owned()],
         };
         let core = CoreStatus { core: 0, generation: 3, connections: 120, requests: 7, streams: 5 };
