@@ -15,6 +15,7 @@ mod fallbacks;
 mod fault;
 mod file;
 mod grant;
+mod header_filter;
 mod keys;
 mod nearest;
 mod network;
