@@ -24,6 +24,7 @@ impl Environment for Everything {
         match name {
             "CA" => Some(include_str!("config/ca.pem").to_owned()),
             "PROXY_URL" => Some("http://user:word@proxy:1".to_owned()),
+            "API_VERSION" => Some("2025-04-01-preview".to_owned()),
             "PORT" => Some("5433".to_owned()),
             "SSL_MODE" => Some("verify-full".to_owned()),
             "UNSET" | "NO_PROXY" => None,

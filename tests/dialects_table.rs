@@ -14,7 +14,7 @@ use std::path::Path;
 
 use corelane::api::{self, Endpoint};
 use corelane::dialect::{Dialect, Operation};
-use corelane::provider::{self, Entry};
+use corelane::provider::{self, Entry, Family};
 
 /// Prefixes behind which the same paths stand once more.
 const LIBRARIES: [&str; 3] = ["/litellm/", "/langchain/", "/pydanticai/"];
@@ -45,6 +45,10 @@ gateway itself reads (`api`, `provider`, `Operation::ways`); `UPDATE_EXPECTED=1 
 Only OpenAI and its kin keep responses. Asked of another provider, what needs that store (`previous_response_id`,
 `conversation`, `prompt`, `background`, a reference to an item) is a 400; clients that send references on their own, as the
 Vercel AI SDK does, take `store: false`.
+
+A model of Azure's or Vertex' with `claude` in its name, or in its deployment's, is asked for by Anthropic's own API. Azure's paths
+are those of its v1 API; a key with a dated `api_version` asks at `/openai/deployments/{model}/…`, and before 2025-03-01-preview
+has no responses.
 
 That a provider's API has an operation does not say that the provider serves each model in it; it says so itself.
 ";
@@ -80,7 +84,7 @@ fn each_dialect_is_native_somewhere_and_reaches_the_others() {
             }
             _ => "→ `chat_completion`",
         };
-        assert_eq!(way(caller, chat, entry), expected, "{caller:?} at {provider}");
+        assert_eq!(way(caller, chat, entry, Family::Own), expected, "{caller:?} at {provider}");
     }
 }
 
@@ -120,18 +124,34 @@ fn served() -> impl Iterator<Item = &'static Entry> {
     entries().filter(|entry| entry.dialect.is_some())
 }
 
+/// Each provider by its name, and once more each cloud for its Claude.
+fn faces() -> impl Iterator<Item = (String, &'static Entry, Family)> {
+    served().flat_map(|entry| {
+        let claude = entry.cloud.map(|_| (format!("claude on {}", entry.name), entry, Family::Claude));
+        std::iter::once((entry.name.to_owned(), entry, Family::Own)).chain(claude)
+    })
+}
+
+fn path(entry: &Entry, family: Family, operation: Operation) -> Option<String> {
+    match entry.cloud {
+        Some(cloud) => cloud.usual_path(family, operation),
+        None => entry.path(operation),
+    }
+}
+
 /// A row for each set of providers that take the caller's operations alike.
 fn table(page: &mut String, caller: Dialect) {
     let asked: Vec<Operation> =
         Operation::ALL.into_iter().filter(|operation| has(caller, *operation)).collect();
     let head: Vec<String> = asked.iter().map(|operation| format!("`{}`", operation.name())).collect();
     writeln!(page, "| provider | {} |\n|---|{}", head.join(" | "), "---|".repeat(head.len())).unwrap();
-    let mut rows: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
-    for entry in served() {
-        let cells: Vec<String> = asked.iter().map(|operation| way(caller, *operation, entry)).collect();
+    let mut rows: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for (name, entry, family) in faces() {
+        let cells: Vec<String> =
+            asked.iter().map(|operation| way(caller, *operation, entry, family)).collect();
         match rows.iter_mut().find(|(known, _)| *known == cells) {
-            Some((_, names)) => names.push(entry.name),
-            None => rows.push((cells, vec![entry.name])),
+            Some((_, names)) => names.push(name),
+            None => rows.push((cells, vec![name])),
         }
     }
     for (cells, names) in rows {
@@ -149,9 +169,10 @@ fn has(caller: Dialect, operation: Operation) -> bool {
     })
 }
 
-fn way(caller: Dialect, operation: Operation, entry: &Entry) -> String {
-    let Some(dialect) = entry.dialect else { return "—".to_owned() };
-    let way = operation.ways(caller, dialect).find(|(_, asked)| entry.path(*asked).is_some());
+fn way(caller: Dialect, operation: Operation, entry: &Entry, family: Family) -> String {
+    let dialect = entry.cloud.map(|cloud| cloud.dialect(family)).or(entry.dialect);
+    let Some(dialect) = dialect else { return "—".to_owned() };
+    let way = operation.ways(caller, dialect).find(|(_, asked)| path(entry, family, *asked).is_some());
     match way {
         None => "—".to_owned(),
         Some((spoken, asked)) if spoken == caller && asked == operation => "native".to_owned(),
@@ -186,17 +207,18 @@ fn routes(page: &mut String) {
 
 fn paths(page: &mut String) {
     page.push_str("| provider | dialect | base URL | paths |\n|---|---|---|---|\n");
-    for entry in served() {
+    for (name, entry, family) in faces() {
         let mut by_path: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for operation in Operation::ALL {
-            if let Some(path) = entry.path(operation) {
+            if let Some(path) = path(entry, family, operation) {
                 by_path.entry(path).or_default().push(operation.name());
             }
         }
         let paths: Vec<String> = by_path.keys().map(|path| format!("`{path}`")).collect();
         let base =
             if entry.base_url.is_empty() { "each key's own".to_owned() } else { entry.base_url.to_owned() };
-        let dialect = entry.dialect.map_or("", Dialect::name);
-        writeln!(page, "| {} | {dialect} | {base} | {} |", entry.name, paths.join(" ")).unwrap();
+        let dialect = entry.cloud.map(|cloud| cloud.dialect(family)).or(entry.dialect);
+        let dialect = dialect.map_or("", Dialect::name);
+        writeln!(page, "| {name} | {dialect} | {base} | {} |", paths.join(" ")).unwrap();
     }
 }

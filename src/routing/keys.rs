@@ -188,6 +188,11 @@ pub(super) fn no_way(leg: &Leg<'_>) -> Option<Error> {
             quoted(wire),
             provider.name
         ),
+        Some(_) if model.is_empty() => format!(
+            "{} is not served by the provider {}: no key's API version has it",
+            operation.name(),
+            provider.name
+        ),
         Some(_) => format!(
             "{} of model \"{}\" is not served by the provider {}: no key that may serve the model has the operation, by its API \
              version and the model's own API",

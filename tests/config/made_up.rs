@@ -113,7 +113,19 @@ fn secret(rng: &mut Rng, name: &str) -> Value {
 
 fn providers(rng: &mut Rng) -> Value {
     let mut providers = Map::new();
-    let names = ["openai", "Anthropic", "groq", "perplexity", "runway", "own-a", "Own/B", "own-c", "own.d"];
+    let names = [
+        "openai",
+        "Anthropic",
+        "groq",
+        "perplexity",
+        "runway",
+        "azure",
+        "vertex",
+        "own-a",
+        "Own/B",
+        "own-c",
+        "own.d",
+    ];
     for (index, name) in names.iter().enumerate() {
         let (is_last, name) = (index + 1 == names.len(), name.replace('/', "-"));
         if rng.bool() || (is_last && providers.is_empty()) {
@@ -145,7 +157,10 @@ fn provider(rng: &mut Rng, name: &str) -> Value {
         provider["custom_provider_config"] = custom(rng, is_key_less);
     }
     if !is_key_less || rng.bool() {
-        let keys = (0..rng.usize(1..5)).map(|index| key(rng, &format!("{name} {index}")));
+        let keys = (0..rng.usize(1..5)).map(|index| {
+            let key = key(rng, &format!("{name} {index}"));
+            in_a_cloud(rng, name, key)
+        });
         provider["keys"] = keys.collect();
     }
     provider
@@ -248,6 +263,32 @@ fn key(rng: &mut Rng, name: &str) -> Value {
     });
     let mut key = some(rng, members);
     key["name"] = json!(name);
+    key
+}
+
+/// A key of a cloud says where its models are, and its aliases do not.
+fn in_a_cloud(rng: &mut Rng, name: &str, mut key: Value) -> Value {
+    let deployments = json!({"deployments": {"gpt-4o": "mine", "fast": {"model_id": "other"}}});
+    let (section, mut said, more) = match name {
+        "azure" => {
+            let endpoint =
+                pick(rng, &["https://A.openai.azure.com/", "http://10.0.0.1/x/openai/v1", "https://b:443"]);
+            let version = pick(rng, &["", "v1", "preview", "2024-10-21", "env.API_VERSION"]);
+            ("azure_key_config", json!({"endpoint": endpoint}), json!({"api_version": version}))
+        }
+        "vertex" => {
+            let region = pick(rng, &["us-central1", "global", "eu", "env.REGION"]);
+            let said = json!({"project_id": "my-project", "region": region});
+            ("vertex_key_config", said, json!({"force_single_region": rng.bool()}))
+        }
+        _ => return key,
+    };
+    for more in [some(rng, more), some(rng, deployments)] {
+        let Value::Object(more) = more else { continue };
+        more.into_iter().for_each(|(name, value)| said[name] = value);
+    }
+    key["aliases"] = json!({"fast": "gpt-4o-mini"});
+    key[section] = said;
     key
 }
 

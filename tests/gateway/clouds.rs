@@ -94,6 +94,10 @@ fn the_path_of_a_deployment_counts() {
         let answered =
             caller.post("/openai/deployments/vertex%2Fgemini-2.5-pro/embeddings", r#"{"input":"a"}"#);
         assert_eq!((answered.status, answered.code()), (400, "provider_not_supported".to_owned()));
+        let answered =
+            caller.post("/openai/deployments/claude-sonnet-4-5/chat/completions", format!("{{{HI}}}"));
+        assert_eq!(answered.status, 502, "the provider's answer is none of Anthropic's: {}", answered.text());
+        assert_eq!(body_of(&upstream.last())["model"], "my-sonnet");
         // A name with a slash that is no provider's is the deployment's.
         caller.post("/openai/deployments/no%2Fbody/chat/completions", format!("{{{HI}}}"));
         assert!(first_line(&upstream.last()).contains("/deployments/no%2Fbody/chat/"), "{driver}");
