@@ -36,6 +36,8 @@ mod custom;
 mod drain;
 #[path = "gateway/edge.rs"]
 mod edge;
+#[path = "gateway/extra_params.rs"]
+mod extra_params;
 #[path = "gateway/fairness.rs"]
 mod fairness;
 #[path = "gateway/fallbacks.rs"]

@@ -3,6 +3,7 @@
 
 use super::document::At;
 use super::fault::{Printable, Report};
+use super::header_filter;
 use super::network::is_header_name;
 use super::origins;
 use super::snapshot::{Client, Provider, ResponseHeaders};
@@ -34,6 +35,9 @@ pub(crate) fn read(root: &At<'_>, report: &mut Report<'_>) -> Client {
         },
         allowed_origins: member("allowed_origins").map(|at| origins::read(&at, report)).unwrap_or_default(),
         allowed_headers: member("allowed_headers").map(|at| headers(&at, report)).unwrap_or_default(),
+        header_filter: member("header_filter_config")
+            .map(|at| header_filter::read(&at, report))
+            .unwrap_or_default(),
     }
 }
 

@@ -200,11 +200,7 @@ static CLIENT: &[Key] = &[
     refused("enforce_scim_auth", Kind::Bool, NO_ACCESS),
     given("dual_credential_conflict_behavior", Kind::Text, "callers have no credentials in this version"),
     asking("compat", Kind::Object(COMPAT), "requests are not converted between APIs by it"),
-    refused(
-        "header_filter_config",
-        Kind::Object(HEADER_FILTER),
-        "it would keep callers' headers from providers, and this version does not: remove it",
-    ),
+    honoured("header_filter_config", Kind::Object(HEADER_FILTER)),
     given("async_job_result_ttl", ANY_COUNT, "there are no asynchronous jobs"),
     refused("required_headers", Kind::Texts, NO_ACCESS),
     asking("logging_headers", Kind::Texts, "headers are not copied into log rows"),

@@ -14,6 +14,7 @@ pub mod env_file;
 mod fallbacks;
 mod fault;
 mod file;
+mod header_filter;
 mod keys;
 mod nearest;
 mod network;

@@ -8,6 +8,7 @@ use super::document::At;
 use super::duration;
 use super::fault::{Printable, Report, looks_like_secret};
 use super::reference::REDACTED;
+use super::secret::Secret;
 use super::snapshot::{Origin, Retry};
 use super::url::{self, BaseUrl};
 
@@ -187,9 +188,26 @@ pub(crate) fn is_secret_header(lower: &str, value: &str) -> bool {
     let has_scheme =
         |scheme: &str| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     lower.split(['-', '_', '.']).any(is_secret_word)
-        || ["bearer ", "basic "].into_iter().any(has_scheme)
+        || SCHEMES.into_iter().any(has_scheme)
         || looks_like_secret(value)
 }
+
+/// Shortest secret that is masked, bytes: a shorter text is no secret, and stands by chance in many answers.
+pub(crate) const SECRET_BYTES_MIN: usize = 8;
+
+/// What of headers' values is secret.
+pub(crate) fn header_secrets(headers: &[(String, String)]) -> Vec<Secret> {
+    let secret = headers.iter().filter(|(name, value)| is_secret_header(name, value));
+    let bare = secret.map(|(_, value)| match value.split_once(' ') {
+        Some((scheme, rest)) if SCHEMES.iter().any(|one| scheme.eq_ignore_ascii_case(one.trim_end())) => {
+            rest.trim()
+        }
+        _ => value.as_str(),
+    });
+    bare.filter(|value| value.len() >= SECRET_BYTES_MIN).map(Secret::new).collect()
+}
+
+const SCHEMES: [&str; 2] = ["bearer ", "basic "];
 
 const SECRET_WORDS: [&str; 13] = [
     "auth",

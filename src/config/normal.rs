@@ -111,7 +111,9 @@ fn written_client(client: &Client) -> Value {
         response_headers,
         allowed_origins,
         allowed_headers,
+        header_filter,
     } = client;
+    let [allowlist, denylist] = header_filter.entries();
     json!({
         "enable_logging": enable_logging,
         "disable_content_logging": !content_logging,
@@ -124,6 +126,7 @@ fn written_client(client: &Client) -> Value {
         },
         "allowed_origins": allowed_origins.entries().collect::<Vec<_>>(),
         "allowed_headers": allowed_headers,
+        "header_filter_config": { "allowlist": allowlist, "denylist": denylist },
     })
 }
 
@@ -243,6 +246,7 @@ impl Writer<'_> {
             keys,
             key_less: _,
             extra_headers,
+            header_secrets: _, // of the ones before
             request_timeout,
             stream_idle_timeout,
             keep_alive_timeout,

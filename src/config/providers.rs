@@ -116,6 +116,7 @@ fn read_one(written: &str, at: &At<'_>, taken: &mut Taken, reading: &mut Reading
         base_path,
         keys: if key_less { Vec::new() } else { keys },
         key_less,
+        header_secrets: network::header_secrets(&network.extra_headers),
         extra_headers: network.extra_headers,
         request_timeout: network.request_timeout,
         stream_idle_timeout: network.stream_idle_timeout,

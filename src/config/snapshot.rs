@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 pub use self::targets::{Faces, Targets};
 pub use super::credential::{AwsKeys, Credential};
+pub use super::header_filter::HeaderFilter;
 pub use super::origins::Origins;
 pub use super::reference::Whence;
 pub use super::secret::Secret;
@@ -62,6 +63,8 @@ pub struct Client {
     pub allowed_origins: Origins,
     /// Names added to `Access-Control-Allow-Headers`.
     pub allowed_headers: Vec<String>,
+    /// Which headers of callers go to providers, beside those that always or never do.
+    pub header_filter: HeaderFilter,
 }
 
 /// `client.response_headers`.
@@ -229,6 +232,9 @@ pub struct Provider {
     pub key_less: bool,
     /// `network_config.extra_headers`, valid, names in lower case and sorted; never one that authenticates or frames.
     pub extra_headers: Vec<(String, String)>,
+    /// What of their values is secret by its looks, without a scheme before it, at least [`super::network::SECRET_BYTES_MIN`]
+    /// long: it must not be read in an answer or a log.
+    pub header_secrets: Vec<Secret>,
     /// Connect to last byte of a whole answer, and to the head of a streamed one.
     pub request_timeout: Duration,
     /// Longest silence between two reads of a stream.

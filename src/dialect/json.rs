@@ -62,6 +62,11 @@ pub(super) fn fields(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Span<'_>)>, Error
     Ok(fields.into_iter().filter(|(_, value)| value.first() != b'n').collect())
 }
 
+/// The members of an object in their order, nulls among them. `None`: it is no object.
+pub(super) fn members(object: &str) -> Option<Vec<(Cow<'_, str>, Span<'_>)>> {
+    serde_json::from_str(object).ok().map(|Fields(fields)| fields)
+}
+
 /// Bound on a caller's own key where we repeat it, bytes.
 pub(super) const PATH_BYTES_MAX: usize = 64;
 

@@ -20,6 +20,7 @@ mod embedding;
 mod encode;
 mod error_body;
 pub mod event_stream;
+mod extra;
 mod fault;
 pub mod file_ids;
 pub mod foreign;
@@ -51,7 +52,7 @@ pub use self::observe::StreamObserver;
 pub use self::operation::Operation;
 pub use self::translate::{
     AnswerOptions, Echo, Encoded, StreamOptions, StreamTranslator, TranslatedResponse, translate_request,
-    translate_response,
+    translate_request_with, translate_response,
 };
 use crate::error::{Error, Kind, UpstreamError};
 

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::dropped::bounded_names;
 use super::event_stream::Frame;
 use super::{
-    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, cohere, gemini, json,
-    openai, origin, responses,
+    CallIds, Dialect, Operation, Quirks, answer_tool, anthropic, bedrock, call_id, cohere, extra, gemini,
+    json, openai, origin, responses,
 };
 use crate::chat::{Event, Usage};
 use crate::error::{Error, Kind};
@@ -98,6 +98,19 @@ pub fn translate_request(
     wire_model: &str,
     quirks: Quirks,
 ) -> Result<Encoded, Error> {
+    translate_request_with(from, to, operation, body, (wire_model, quirks), false)
+}
+
+/// The same; `passes_extra`: a conversation's parameters that its caller's dialect does not know go along, merged into the body,
+/// where nothing of ours stands in their place.
+pub fn translate_request_with(
+    from: Dialect,
+    to: Dialect,
+    operation: Operation,
+    body: &[u8],
+    (wire_model, quirks): (&str, Quirks),
+    passes_extra: bool,
+) -> Result<Encoded, Error> {
     if embeddings::is_asked(operation) {
         return embeddings::request(from, to, operation, body, wire_model);
     }
@@ -130,7 +143,12 @@ pub fn translate_request(
         Dialect::Cohere => cohere::request::encode(&request, wire_model, stream),
         Dialect::Bedrock => bedrock::request::encode(&request, wire_model, stream),
     };
-    let (encoded, dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
+    let (mut encoded, mut dropped) = encoded.map_err(|error| in_caller_words(from, error, body))?;
+    let added = if passes_extra { extra::unknown(from, &request.extra) } else { Vec::new() };
+    if let Some((merged, taken)) = extra::merged(&encoded, &added) {
+        encoded = merged;
+        dropped.retain(|name| taken.binary_search(&name.as_str()).is_err());
+    }
     let settings = if from == Dialect::Responses { responses::echo::read(body) } else { Vec::new() };
     let echo = Echo { settings, answer_tool, ..Echo::default() };
     let dropped = match from {

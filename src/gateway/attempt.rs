@@ -102,7 +102,13 @@ async fn make_so(
     let attempt = &Attempt { wire_model: bare, ..*attempt };
     let wraps = provider.cloud.is_some_and(|cloud| cloud.wraps(to));
     let (nominates, is_form) = (exchange.noted.nominates, asked.operation.takes_form());
-    let caller = Caller { request, same_dialect: from == to, nominates, is_form };
+    let caller = Caller {
+        request,
+        same_dialect: from == to,
+        filter: &snapshot.client.header_filter,
+        nominates,
+        is_form,
+    };
     let target = outgoing::with_model(target, attempt.wire_model)?;
     let mut head = outgoing::head(Method::Post, &target, provider, key, to, Some(caller));
     if let Some(betas) = asked.betas.as_deref().filter(|_| to == Dialect::Anthropic) {
@@ -146,6 +152,11 @@ async fn make_so(
     sent.map_err(|failure| failure::named(signing::judged(failure, provider, key), provider))
 }
 
+/// The word of a header that switches something on; any other means nothing, as at Bifrost.
+fn is_true(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"true")
+}
+
 /// The caller's body in the provider's dialect; the caller's own stays.
 async fn translated(
     core: &Core,
@@ -155,11 +166,13 @@ async fn translated(
     asked: &Asked,
     (from, to, wire_model, quirks): (Dialect, Dialect, &str, Quirks),
 ) -> Result<dialect::Encoded, Error> {
+    // The head goes with the buffer.
+    let passes_extra = exchange.noted.extra_params.value(request).is_some_and(is_true);
     let (buffer, start) = kept::lend(request, exchange);
     let (length, model, operation) = (buffer.len(), wire_model.to_owned(), asked.operation);
     let work = compute(core, length, move || {
         let body = buffer.get(start..).unwrap_or_default();
-        (dialect::translate_request(from, to, operation, body, &model, quirks), buffer)
+        (dialect::translate_request_with(from, to, operation, body, (&model, quirks), passes_extra), buffer)
     });
     let (encoded, buffer) = match race(work, downstream.gone()).await {
         Raced::First(done) => done?,

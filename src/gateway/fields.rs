@@ -1,6 +1,7 @@
 //! Which headers cross, either way. Towards a provider only those on a list; back to the caller all but those of the
 //! connection, of cookies and of what is ours to say. A credential of the caller never leaves, nor does its address.
 
+use crate::config::snapshot::HeaderFilter;
 use crate::dialect::Dialect;
 
 /// Bifrost's prefix for a header that the caller wants forwarded without it.
@@ -8,11 +9,27 @@ const EXTRA_PREFIX: &[u8] = b"x-bf-eh-";
 
 /// The name under which a caller's header goes to the provider; `None`: it stays here. `same_dialect`: the body passes
 /// through, and so do the dialect's own headers. What the caller's `connection` nominates stays, too ([`nominated`]).
-pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -> Option<&[u8]> {
+pub(super) fn upstream_name<'n>(
+    name: &'n [u8],
+    dialect: Dialect,
+    same_dialect: bool,
+    filter: &HeaderFilter,
+) -> Option<&'n [u8]> {
     if let Some(extra) = strip_prefix(name, EXTRA_PREFIX) {
-        return (!extra.is_empty() && !is_private(extra)).then_some(extra);
+        return (!extra.is_empty() && !is_private(extra) && filter.allows(extra)).then_some(extra);
     }
-    let passes = match name.first()?.to_ascii_lowercase() {
+    let passes = passes(name, dialect, same_dialect);
+    let goes = match filter.is_empty() {
+        true => passes,
+        false => passes && !filter.denies(name) || filter.forwards(name) && !is_private(name),
+    };
+    goes.then_some(name)
+}
+
+/// Whether a header goes along that no filter names.
+fn passes(name: &[u8], dialect: Dialect, same_dialect: bool) -> bool {
+    let Some(first) = name.first() else { return false };
+    match first.to_ascii_lowercase() {
         b'a' => {
             same_dialect && (is(name, b"accept") || (is_anthropic(name) && dialect == Dialect::Anthropic))
         }
@@ -30,8 +47,7 @@ pub(super) fn upstream_name(name: &[u8], dialect: Dialect, same_dialect: bool) -
                     || (dialect == Dialect::Cohere && is(name, b"x-client-name")))
         }
         _ => false,
-    };
-    passes.then_some(name)
+    }
 }
 
 fn is_anthropic(name: &[u8]) -> bool {
@@ -71,7 +87,8 @@ fn is_private(name: &[u8]) -> bool {
         b"x-real-ip",
     ];
     // What AWS's signature stands on: a second value would break it, and the key would be blamed.
-    const PREFIXES: [&[u8]; 5] = [b"proxy-", b"x-amz-", b"x-bf-", b"x-corelane-", b"x-forwarded-"];
+    const PREFIXES: [&[u8]; 6] =
+        [b"proxy-", b"sec-websocket-", b"x-amz-", b"x-bf-", b"x-corelane-", b"x-forwarded-"];
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| is_like(front, prefix)))
         || PRIVATE.iter().any(|private| is_like(name, private))
 }
@@ -154,7 +171,7 @@ mod tests {
     use super::*;
 
     fn sent(name: &str, same_dialect: bool) -> Option<&str> {
-        upstream_name(name.as_bytes(), Dialect::OpenAi, same_dialect)
+        upstream_name(name.as_bytes(), Dialect::OpenAi, same_dialect, &HeaderFilter::default())
             .and_then(|name| std::str::from_utf8(name).ok())
     }
 
@@ -171,6 +188,7 @@ mod tests {
             "Cookie",
             "Proxy-Authorization",
             "Proxy-Anything",
+            "Sec-WebSocket-Key",
             "x-bf-vk",
             "X_BF_VK",
             "x-bf-api-key",
@@ -197,12 +215,14 @@ mod tests {
         assert_eq!(sent("X-Stainless-Lang", false), None);
         assert_eq!(sent("anthropic-beta", true), None);
         assert_eq!(sent("x-goog-api-client", true), None);
-        let google =
-            |name: &'static str, same| upstream_name(name.as_bytes(), Dialect::Gemini, same).is_some();
+        let google = |name: &'static str, same| {
+            upstream_name(name.as_bytes(), Dialect::Gemini, same, &HeaderFilter::default()).is_some()
+        };
         assert!(google("X-Goog-Api-Client", true) && !google("x-goog-api-client", false));
         assert!(!google("x-goog-api-key", true) && !google("x-bf-eh-x-goog-api-key", true));
         assert!(!google("x-goog-user-project", true));
-        let cohere = |same| upstream_name(b"X-Client-Name", Dialect::Cohere, same).is_some();
+        let cohere =
+            |same| upstream_name(b"X-Client-Name", Dialect::Cohere, same, &HeaderFilter::default()).is_some();
         assert!(cohere(true) && !cohere(false) && sent("x-client-name", true).is_none());
         assert_eq!(sent("traceparent", false), Some("traceparent"));
         assert_eq!(sent("x-bf-eh-x-team", false), Some("x-team"));

@@ -2,13 +2,23 @@
 
 use memchr::memchr2_iter;
 
+use crate::config::snapshot::{Key, Provider};
+
 /// From how many bytes a secret's beginning is masked at the very end of what is looked through, which may have been cut
 /// there; fewer are in any text.
 const BEGINNING_BYTES_MIN: usize = 8;
 
+/// Overwrites what a provider was told in secret: the key's value, and what is secret of `extra_headers`.
+pub(super) fn mask_all(bytes: &mut [u8], provider: Option<&Provider>, key: Option<&Key>) {
+    let credential = key.and_then(|key| key.credential.as_ref());
+    let headers = provider.iter().flat_map(|provider| &provider.header_secrets);
+    let secrets = credential.iter().flat_map(|credential| credential.secrets()).chain(headers);
+    secrets.for_each(|secret| mask(bytes, secret.expose().as_bytes()));
+}
+
 /// Overwrites every occurrence of `secret` with asterisks, also as JSON may spell it (RFC 8259 §7: behind a backslash, or as
 /// `\u` and four digits), inside of a text inside of a text, too.
-pub(super) fn mask(bytes: &mut [u8], secret: &[u8]) {
+fn mask(bytes: &mut [u8], secret: &[u8]) {
     let Some(&first) = secret.first() else { return };
     let mut masked_to = 0;
     let starts: Vec<usize> = memchr2_iter(first, b'\\', bytes).collect();

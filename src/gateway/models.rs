@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
-use super::mask::mask;
+use super::mask::mask_all;
 use super::{Core, outgoing, reply};
 use crate::config::snapshot::{Key, Models, Provider, Snapshot};
 use crate::dialect::{self, Dialect, ModelEntry, Operation};
@@ -183,9 +183,7 @@ async fn fetch(core: &Core, provider: &Provider, key: &Key) -> Result<Vec<String
         }
     }
     // What follows is decoded into errors, which are logged.
-    if let Some(credential) = &key.credential {
-        credential.secrets().for_each(|secret| mask(&mut body, secret.expose().as_bytes()));
-    }
+    mask_all(&mut body, Some(provider), Some(key));
     if upstream.is_reusable() {
         core.net.pool.release(upstream, Instant::now(), provider.keep_alive_timeout);
     }

@@ -51,6 +51,8 @@ pub(super) struct Noted {
     pub(super) session_id: Seen,
     /// `x-bf-session-affinity`
     pub(super) session_affinity: Seen,
+    /// `x-bf-passthrough-extra-params`
+    pub(super) extra_params: Seen,
     /// Whether a `connection` nominates other headers as its own.
     pub(super) nominates: bool,
 }
@@ -73,6 +75,9 @@ impl Noted {
                 15 if name.eq_ignore_ascii_case(b"x-bf-session-id") => noted.session_id.see(number),
                 21 if name.eq_ignore_ascii_case(b"x-bf-session-affinity") => {
                     noted.session_affinity.see(number);
+                }
+                29 if name.eq_ignore_ascii_case(b"x-bf-passthrough-extra-params") => {
+                    noted.extra_params.see(number);
                 }
                 _ => {}
             }

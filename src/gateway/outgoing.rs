@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::fields;
 use super::kept::{Body, COPY_BYTES_MAX};
 use crate::api;
-use crate::config::snapshot::{Credential, Key, Provider};
+use crate::config::snapshot::{Credential, HeaderFilter, Key, Provider};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind};
 use crate::http::{Method, encode};
@@ -122,6 +122,8 @@ pub(super) struct Caller<'a> {
     pub(super) request: &'a Request,
     /// As in [`fields::upstream_name`].
     pub(super) same_dialect: bool,
+    /// `client.header_filter_config`.
+    pub(super) filter: &'a HeaderFilter,
     /// Whether its `connection` nominates headers: these stay.
     pub(super) nominates: bool,
     /// Whether its body is a form, whose boundary its type names.
@@ -169,14 +171,14 @@ pub(super) fn head(
     // Where the body has the version, a second one has no place.
     let is_wrapped = target.cloud.is_some_and(|cloud| cloud.wraps(dialect));
     let mut has_version = is_wrapped || is_set(b"anthropic-version");
-    if let Some(Caller { request, same_dialect, nominates, is_form }) = caller {
+    if let Some(Caller { request, same_dialect, filter, nominates, is_form }) = caller {
         if method == Method::Post {
             let form = if is_form { request.field("content-type") } else { None };
             encode::field(&mut out, "content-type", form.unwrap_or(b"application/json"));
         }
         let nominated = if nominates { fields::nominated(request.fields()) } else { Vec::new() };
         for (name, value) in request.fields().filter(|(name, _)| !fields::is_nominated(name, &nominated)) {
-            let name = fields::upstream_name(name, dialect, same_dialect);
+            let name = fields::upstream_name(name, dialect, same_dialect, filter);
             if let Some(name) = name.filter(|name| !is_set(name)) {
                 let is_version = name.eq_ignore_ascii_case(b"anthropic-version");
                 if is_version && is_wrapped {

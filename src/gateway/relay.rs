@@ -185,11 +185,10 @@ async fn failed(
     Failure { error, retry_after, answer: Some(Box::new(Answered { head: out, body })) }
 }
 
-/// Overwrites the chosen key's value, which providers quote in errors.
+/// Overwrites the chosen key's value, which providers quote in errors, and what else of ours went to them as a secret.
 pub(super) fn mask_key(bytes: &mut [u8], exchange: &Exchange<'_>) {
-    if let Some(credential) = exchange.chosen().1.and_then(|key| key.credential.as_ref()) {
-        credential.secrets().for_each(|secret| mask::mask(bytes, secret.expose().as_bytes()));
-    }
+    let (provider, key) = exchange.chosen();
+    mask::mask_all(bytes, provider, key);
 }
 
 /// The same in the words of a provider's error.

@@ -171,7 +171,13 @@ pub(super) async fn make(
         false => with_query(target, request.query()),
     };
     let nominates = exchange.noted.nominates;
-    let caller = Caller { request, same_dialect: true, nominates, is_form: false };
+    let caller = Caller {
+        request,
+        same_dialect: true,
+        filter: &snapshot.client.header_filter,
+        nominates,
+        is_form: false,
+    };
     let head = outgoing::head(method, &target, provider, key, dialect, Some(caller));
     let translation = Translation {
         tag: Some(tag::of(provider, key)),

@@ -335,3 +335,76 @@ fn answers_bring_back_all_but_the_connections_own() {
         }
     });
 }
+
+#[test]
+fn the_configs_filter_says_which_of_a_callers_headers_go_up() {
+    on_both(|driver| {
+        let upstream = Upstream::answering(ok(ANSWER));
+        let mut config = crate::setup::config(upstream.address);
+        config["client"]["header_filter_config"] = serde_json::json!({
+            "allowlist": ["X_Team", "x-trace-*", "authorization", "x-bf-vk", "host"],
+            "denylist": ["x-trace-secret", "OpenAI-Project", "idempotency-key"],
+        });
+        let node = Node::start(&config.to_string(), driver);
+        let mut caller = Caller::new(&node);
+        let fields = "x-team: blue\r\nX-Trace-Id: 1\r\nx-bf-eh-x-trace-no: 2\r\nopenai-organization: o\r\n\
+            authorization: LEAK\r\nx-bf-vk: LEAK\r\nx-trace-secret: LEAK\r\nx-bf-eh-x-trace-secret: LEAK\r\n\
+            x-bf-eh-x-other: LEAK\r\nx-other: LEAK\r\nopenai-project: LEAK\r\nidempotency-key: LEAK\r\n\
+            x-bf-eh-authorization: LEAK\r\n";
+        for body in [ASK.to_owned(), ASK.replace("openai/gpt-4o", "anthropic/claude-x")] {
+            caller.send(request(CHAT, fields, &body));
+            assert_eq!(caller.answer().status, if body == ASK { 200 } else { 502 });
+            let received = upstream.last();
+            assert!(!received.head.contains("LEAK"), "{}", received.head);
+            for (name, value) in [("x-team", "blue"), ("x-trace-id", "1"), ("x-trace-no", "2")] {
+                assert_eq!(received.value(name), value, "{}", received.head);
+            }
+            assert_eq!(received.values("openai-organization").len(), usize::from(body == ASK));
+        }
+    });
+}
+
+#[test]
+fn the_secrets_of_extra_headers_are_not_read_in_what_a_provider_says() {
+    on_both(|driver| {
+        let secrets = ["gateway-secret-1", "dGVhbTpzZWNyZXQ=", "plain-visible"];
+        let error = format!(r#"{{"error":{{"message":"bad {}","code":"c"}}}}"#, secrets.join(" "));
+        let event = format!("data: {error}\n\ndata: [DONE]\n\n");
+        let upstream = Upstream::start(move |line| {
+            while let Some(request) = line.receive() {
+                let is_stream = String::from_utf8_lossy(&request.body).contains("\"stream\":true");
+                let kind = |kind: &str| format!("content-type: {kind}\r\n");
+                line.send(match (request.head.starts_with("GET"), is_stream) {
+                    (true, _) => answer(500, &kind("application/json"), &error),
+                    (_, true) => answer(200, &kind("text/event-stream"), &event),
+                    _ => answer(
+                        400,
+                        &format!("{}x-echo: {}\r\n", kind("application/json"), secrets[0]),
+                        &error,
+                    ),
+                });
+            }
+        });
+        let mut config = crate::setup::config(upstream.address);
+        config["providers"]["openai"]["network_config"]["extra_headers"] = serde_json::json!({
+            "x-gateway-token": secrets[0],
+            "x-forwarded-auth": format!("Basic {}", secrets[1]),
+            "x-tenant": secrets[2],
+        });
+        let node = Node::start(&config.to_string(), driver);
+        let mut caller = Caller::new(&node);
+        for body in [ASK, crate::setup::ASK_STREAM] {
+            caller.send(request(CHAT, "", body));
+            let answer = caller.answer();
+            let said = format!("{answer:?}{}", answer.text());
+            assert!(said.contains(secrets[2]), "{said}");
+            for secret in &secrets[..2] {
+                assert!(!said.contains(secret), "{said}");
+            }
+        }
+        caller.send("GET /v1/models HTTP/1.1\r\nhost: test\r\n\r\n");
+        assert_eq!(caller.answer().status, 200);
+        let said = node.said().join("\n");
+        assert!(!secrets[..2].iter().any(|secret| said.contains(secret)), "{said}");
+    });
+}

@@ -20,7 +20,7 @@ use crate::error::Error;
 
 /// Top-level keys of Anthropic's own that a caller of another dialect may add to a request. The rest of
 /// [`Request::extra`] is dropped.
-const OWN_KEYS: [&str; 6] =
+pub(in crate::dialect) const OWN_KEYS: [&str; 6] =
     ["cache_control", "mcp_servers", "context_management", "container", "inference_geo", "speed"];
 
 /// Why other shapes of an answer are refused.

@@ -123,6 +123,11 @@ fn write_output(
     config.end();
 }
 
+/// Whether a key is one of Converse's own that has no neutral word.
+pub(in crate::dialect) fn is_own(name: &str) -> bool {
+    OWN_KEYS.contains(&name) || name == ADDITIONAL || name == METADATA
+}
+
 fn write_rest(body: &mut Object<'_>, request: &Request<'_>, dropped: &mut Vec<String>) {
     if let Some(word) = request.service_tier.and_then(tier_word) {
         body.tagged("serviceTier", word);

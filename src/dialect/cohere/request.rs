@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-pub(in crate::dialect) use self::encode::encode;
+pub(in crate::dialect) use self::encode::{OWN_KEYS, encode};
 use super::message;
 use crate::chat::{Effort, Format, Message, Raw, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::dialect::fault::wrong;

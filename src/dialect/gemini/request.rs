@@ -221,6 +221,11 @@ fn sort_extra<'r>(
     sorted
 }
 
+/// Whether a key is one of Gemini's own that has no neutral word.
+pub(in crate::dialect) fn is_own(name: &str) -> bool {
+    own_key(name).is_some()
+}
+
 fn own_key(name: &str) -> Option<(Place, &'static str)> {
     KEYS.iter().find(|(theirs, ..)| *theirs == name).map(|(_, place, own)| (*place, *own))
 }

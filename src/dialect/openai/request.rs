@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-pub(in crate::dialect) use self::encode::encode;
+pub(in crate::dialect) use self::encode::{OWN_KEYS, encode};
 use crate::chat::{Effort, Format, Reasoning, Request, ServiceTier, Tool, ToolChoice};
 use crate::dialect::fault::other_tool;
 use crate::dialect::json::{self, Span, Text};

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-pub(in crate::dialect) use self::encode::encode;
+pub(in crate::dialect) use self::encode::{OWN_KEYS, encode};
 pub(in crate::dialect) use self::words::{renamed, renamed_all};
 use super::item;
 use crate::chat::{Effort, Format, Message, Part, Raw, Reasoning, Request, Role, Tool, ToolChoice};

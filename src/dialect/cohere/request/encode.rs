@@ -20,7 +20,8 @@ const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 const STOPS_MAX: usize = 5;
 
 /// Top-level keys of Cohere's own that a caller of another dialect may add to a request.
-const OWN_KEYS: [&str; 4] = ["citation_options", "priority", "safety_mode", "strict_tools"];
+pub(in crate::dialect) const OWN_KEYS: [&str; 4] =
+    ["citation_options", "priority", "safety_mode", "strict_tools"];
 const DOCUMENTS: &str = "documents";
 
 /// The neutral answer holds one choice, no probabilities and no sound.

@@ -237,7 +237,7 @@ fn write_format(body: &mut Object<'_>, format: &Format<'_>, dropped: &mut Vec<St
 }
 
 /// Top-level keys of OpenAI's own that a caller of another dialect may add to a request.
-const OWN_KEYS: [&str; 8] = [
+pub(in crate::dialect) const OWN_KEYS: [&str; 8] = [
     "logit_bias",
     "prediction",
     "prompt_cache_key",

@@ -12,7 +12,7 @@ use crate::dialect::{reasoning, tier};
 use crate::error::Error;
 
 /// Top-level keys of OpenAI's own that a caller of another dialect may add.
-const OWN_KEYS: [&str; 5] =
+pub(in crate::dialect) const OWN_KEYS: [&str; 5] =
     ["prompt_cache_key", "prompt_cache_retention", "safety_identifier", "truncation", "max_tool_calls"];
 
 /// Why other shapes of an answer are refused.
