@@ -252,6 +252,7 @@ secrets       digest 11bb
 reloads       2 applied, 1 refused, watched
 older         4 held by requests
 without value the key \"a\" has no value
+cannot serve  azure/c: no token of Entra ID: no
 disabled key  b
 refused       the newest config, 2026-11-23T12:01:00Z:
               one
