@@ -19,6 +19,7 @@ mod proxy;
 mod stream;
 mod stretch;
 mod token_answer;
+mod websocket;
 
 pub use body::chunked_body;
 pub use coding::coded_body;
@@ -35,12 +36,13 @@ pub use stream::{
     anthropic_stream, bedrock_stream, cohere_stream, gemini_stream, openai_stream, responses_stream,
 };
 pub use token_answer::token_answer;
+pub use websocket::websocket;
 
 /// A check of one reader; panics when something does not hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target and of its folder in `corpus/`.
-pub const CHECKS: [(&str, Check); 24] = [
+pub const CHECKS: [(&str, Check); 25] = [
     ("anthropic_body", anthropic_body),
     ("anthropic_stream", anthropic_stream),
     ("bedrock_body", bedrock_body),
@@ -65,4 +67,5 @@ pub const CHECKS: [(&str, Check); 24] = [
     ("responses_body", responses_body),
     ("responses_stream", responses_stream),
     ("token_answer", token_answer),
+    ("websocket", websocket),
 ];

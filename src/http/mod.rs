@@ -58,6 +58,7 @@ pub mod response;
 pub mod sigv4;
 pub mod sse;
 pub mod sts;
+pub mod websocket;
 
 pub use body::BodyDecoder;
 pub use head::{Field, Fields, Framing, HeadEnd, offset_in};
